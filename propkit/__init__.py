@@ -1,0 +1,74 @@
+"""propkit: from a messy list of parcels to tables and a workbook.
+
+The flow, and the rooms that hold it::
+
+    identifiers ─▶ plan ─▶ items ─▶ ask a source ─▶ read the answer ─▶ keep ─▶ look
+    identifiers.py plan.py items.py pace.py          sources/          store/  frames.py
+                                    http_client.py                             excel.py
+
+``collector.py`` and ``batch_run.py`` run it, ``runtime/`` says where, ``kit.py`` is what a notebook holds::
+
+    import propkit as pk
+
+    kit = pk.demo()                      # or pk.open("maricopa.duckdb")
+    report = kit.collect(["132-38-011A", "13238012.0"])
+    kit.frame("parcels")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from propkit.errors import PropkitError
+    from propkit.identifiers import Apn
+    from propkit.kit import Kit
+    from propkit.opening import demo, open  # noqa: A004
+    from propkit.plan import Plan
+    from propkit.progress import Progress
+    from propkit.runtime.batch import Batch, BatchReport
+    from propkit.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Apn",
+    "Batch",
+    "BatchReport",
+    "Kit",
+    "Plan",
+    "Progress",
+    "PropkitError",
+    "Settings",
+    "__version__",
+    "demo",
+    "open",
+]
+
+# pandas, duckdb and aiohttp cost seconds to import; each room is loaded when first used.
+_ROOMS = {
+    "Apn": "propkit.identifiers",
+    "Batch": "propkit.runtime.batch",
+    "BatchReport": "propkit.runtime.batch",
+    "Kit": "propkit.kit",
+    "Plan": "propkit.plan",
+    "Progress": "propkit.progress",
+    "PropkitError": "propkit.errors",
+    "Settings": "propkit.settings",
+    "demo": "propkit.opening",
+    "open": "propkit.opening",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        message = f"module 'propkit' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

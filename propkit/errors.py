@@ -1,0 +1,122 @@
+"""What can go wrong, by what you should do about it.
+
+::
+
+    PropkitError
+    ├── IdentifierError          (ValueError) fix the list: no APN, no such column, unreadable file
+    ├── RequestError             (ValueError) fix the call: unknown table, bad duration, unknown source
+    ├── SettingsError            (ValueError) fix propkit.toml or the PROPKIT_* variable
+    ├── SourceError              one item failed at one source; the batch goes on
+    │   ├── SourceUnavailableError   try again later: refused, 429, 5xx after all attempts
+    │   │   └── SourceTimeoutError   the same, by silence
+    │   ├── SourceBlockedError       stop this source and ask a person: captcha, challenge, login wall
+    │   ├── SourceRejectedError      stop this source and renew the credentials
+    │   ├── InvalidAnswerError       not what was asked for: cut body, HTML for JSON, empty 200
+    │   │   └── SessionLostError     the site forgot which parcel the session is about
+    │   ├── LayoutChangedError       fix the parser; never retried
+    │   └── CollectionCancelledError the batch was cancelled before the answer came
+    ├── StoreError               the DuckDB file cannot be opened, read or written
+    ├── ExportError              the workbook cannot be written
+    └── BrowserNotFoundError     install a browser or set PROPKIT_BROWSER
+
+Every ``SourceError`` has a ``failure_class``, the word that stands in the table ``items``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PropkitError(Exception):
+    """Base of every error that propkit raises on purpose."""
+
+
+class IdentifierError(PropkitError, ValueError):
+    """The identifiers cannot be read; the message names the value and what was expected."""
+
+
+class RequestError(PropkitError, ValueError):
+    """An argument of a call is wrong; the message names the value and the choices."""
+
+
+class SettingsError(PropkitError, ValueError):
+    """A setting is missing or wrong; the message names the setting."""
+
+
+class SourceError(PropkitError):
+    """One key could not be collected from one source.
+
+    Parameters
+    ----------
+    message
+        What happened, in one sentence.
+    url
+        The address that was asked, when there was one.
+    """
+
+    failure_class: ClassVar[str] = "unavailable"
+
+    def __init__(self, message: str, *, url: str | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+
+    def __str__(self) -> str:
+        """Return the message, with the address behind it."""
+        text = super().__str__()
+        return f"{text} ({self.url})" if self.url else text
+
+
+class SourceUnavailableError(SourceError):
+    """The source did not answer usefully after all attempts."""
+
+
+class SourceTimeoutError(SourceUnavailableError):
+    """The source did not answer in time."""
+
+    failure_class = "timeout"
+
+
+class SourceBlockedError(SourceError):
+    """The source shows a captcha, a challenge, a login or a block page, or forbids the page."""
+
+    failure_class = "blocked"
+
+
+class SourceRejectedError(SourceError):
+    """The source refuses the credentials, or they are missing."""
+
+    failure_class = "rejected"
+
+
+class InvalidAnswerError(SourceError):
+    """The answer is not what was asked for and says nothing about the parcel."""
+
+    failure_class = "invalid_answer"
+
+
+class SessionLostError(InvalidAnswerError):
+    """A session-bound page is about another parcel, or about none: start the item again."""
+
+
+class LayoutChangedError(SourceError):
+    """The answer has a layout that the parser does not know."""
+
+    failure_class = "layout_changed"
+
+
+class CollectionCancelledError(SourceError):
+    """The batch was cancelled before the source was asked."""
+
+    failure_class = "cancelled"
+
+
+class StoreError(PropkitError):
+    """The store cannot be opened, read or written."""
+
+
+class ExportError(PropkitError):
+    """A workbook cannot be written."""
+
+
+class BrowserNotFoundError(PropkitError):
+    """No usable browser was found."""

@@ -1,0 +1,201 @@
+"""Where propkit's settings come from and what they mean.
+
+``propkit.toml`` beside the notebook (or in the user's config folder) is read first;
+``PROPKIT_…`` variables with ``__`` for levels override it::
+
+    [sources.maricopa_assessor]
+    token = "…"                     # PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN
+    requests_per_second = 5
+
+    [collect]
+    workers = 3                     # PROPKIT_COLLECT__WORKERS
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic_settings
+from platformdirs import user_config_path
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from propkit.errors import RequestError, SettingsError
+
+CONFIG_NAME = "propkit.toml"
+
+NEVER = timedelta.max
+"""The ``max_age`` of a record that is never refetched."""
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)?", re.IGNORECASE)
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read a duration: ``"24h"``, ``"7d"``, ``"90s"``, seconds as a number, a timedelta.
+
+    ``None`` and ``"never"`` mean that a record never grows too old (:data:`NEVER`).
+
+    Raises
+    ------
+    RequestError
+        The value is none of these, or it is negative.
+    """
+    if value is None or value == "never" or value == NEVER:
+        return NEVER
+    if isinstance(value, timedelta):
+        seconds: float = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+        unit = (match[2] or "s").lower() if match else ""
+        if match is None or unit not in _UNITS:
+            raise RequestError(
+                f"{value!r} is no duration; expected e.g. '24h', '7d', '90s', seconds as a "
+                "number, a timedelta, 0 (always fetch) or None (never refetch)"
+            )
+        seconds = float(match[1]) * _UNITS[unit]
+    if not 0 <= seconds < NEVER.total_seconds():
+        raise RequestError(f"{value!r} is no duration; it must not be negative or endless")
+    return timedelta(seconds=seconds)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class SourceSettings(BaseModel):
+    """What may be set for one source; what is not set is the source's own default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: HttpUrl | None = None
+    token: SecretStr | None = None
+    requests_per_second: float | None = Field(default=None, gt=0)
+    max_in_flight: int | None = Field(default=None, ge=1)
+    max_age: Duration | None = None
+    user_agent: str | None = None
+    obey_robots: bool = True
+
+    @field_validator("token", "user_agent", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+
+class CollectSettings(BaseModel):
+    """How batches are run, whatever the source."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workers: int = Field(default=3, ge=1)
+    """Most items in work at once on each host."""
+    request_timeout: float = Field(default=30.0, gt=0)
+    """Seconds to wait for one answer."""
+    retry_attempts: int = Field(default=4, ge=1)
+    """Most tries of one request, the first included."""
+    backoff_initial: float = Field(default=0.5, ge=0)
+    """Seconds; the n-th pause is drawn from 0 to ``backoff_initial * 2 ** (n - 1)``."""
+    backoff_max: float = Field(default=30.0, ge=0)
+    """Seconds; no drawn pause is longer."""
+    retry_after_max: float = Field(default=300.0, ge=0)
+    """Seconds; a source that asks for a longer pause is given up for the item."""
+    item_timeout: float = Field(default=300.0, gt=0)
+    """Seconds for one item, its pauses and attempts included."""
+
+
+class Settings(BaseSettings):
+    """All settings of one kit.
+
+    ``Settings.load()`` reads the files and the environment; ``Settings(...)`` does too, and
+    what is given by keyword wins.
+
+    Raises
+    ------
+    SettingsError
+        From ``load``: a file that is no TOML, an unknown name, a value out of range.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROPKIT_", env_nested_delimiter="__", extra="forbid"
+    )
+
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    collect: CollectSettings = Field(default_factory=CollectSettings)
+    contact: str | None = None
+    """A mail address or URL by which a county can reach you; sent with every request."""
+    browser: Path | None = None
+    """The browser's path (PROPKIT_BROWSER)."""
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Read files, variables and ``given`` (which wins) and name every fault at once."""
+        faults = [f"{name}: no such setting" for name in sorted(os.environ) if _is_unknown(name)]
+        try:
+            settings = cls(**given)
+        except ValidationError as error:
+            faults += [_describe(fault) for fault in error.errors()]
+        except pydantic_settings.SettingsError as error:  # a variable that should be JSON
+            faults.append(f"{error}: {error.__cause__}" if error.__cause__ else str(error))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            names = " or ".join(str(path) for path in config_files())
+            raise SettingsError(f"{names} is no TOML file: {error}") from None
+        if faults:
+            raise SettingsError(f"settings are wrong: {'; '.join(faults)}")
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Rank what is given over variables over the nearer file over the user's file."""
+        files = [TomlConfigSettingsSource(settings_cls, path) for path in config_files()]
+        return (init_settings, env_settings, *files)
+
+
+def config_files() -> list[Path]:
+    """List the files that settings are read from, the one that wins first."""
+    folders = [Path.cwd(), user_config_path("propkit")]
+    return [folder / CONFIG_NAME for folder in folders if (folder / CONFIG_NAME).is_file()]
+
+
+_WRONG_PLACE = {"extra_forbidden", "model_type", "dict_type"}
+
+
+def _is_unknown(variable: str) -> bool:
+    prefix, _, name = variable.upper().partition("_")
+    return prefix == "PROPKIT" and name.partition("__")[0].lower() not in Settings.model_fields
+
+
+def _describe(fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    variable = "PROPKIT_" + "__".join(str(part).upper() for part in fault["loc"])
+    # A token may also stand under a name with a typing error, or in the place of a table.
+    is_secret = "token" in fault["loc"] or fault["type"] in _WRONG_PLACE
+    shown = "" if is_secret or isinstance(fault["input"], dict) else f" {fault['input']!r}"
+    name = variable if variable in os.environ else path
+    return f"{name}{shown}: {fault['msg']}"

@@ -1,0 +1,145 @@
+"""What every test stands on: no network beyond loopback, no settings of the person who runs it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from propkit.demo.county import County
+
+_OUTER_BROWSER = os.environ.get("PROPKIT_BROWSER")
+_BLOCKED: list[str] = []
+_LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", ""}
+
+
+def _is_loopback(host: object) -> bool:
+    if host is None:
+        return True
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    try:
+        return ipaddress.ip_address(name.partition("%")[0]).is_loopback
+    except ValueError:
+        return name in _LOOPBACK_NAMES or name.endswith(".localhost")
+
+
+def _refuse(where: object) -> OSError:
+    _BLOCKED.append(str(where))
+    return OSError(f"a test may not leave loopback: {where}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_only() -> Iterator[None]:
+    """Let sockets of this process reach loopback only, and remember who tried elsewhere."""
+    real_getaddrinfo = socket.getaddrinfo
+
+    def getaddrinfo(host: object, *args: Any, **kwargs: Any) -> Any:
+        # RFC 6761: names under .invalid never exist; answered here, so that no resolver is asked.
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if not _is_loopback(host):
+            raise _refuse(host)
+        return real_getaddrinfo(host, *args, **kwargs)
+
+    def guarded(name: str) -> Any:
+        real = getattr(socket.socket, name)
+
+        def call(self: socket.socket, *args: Any) -> Any:
+            address = args[-1]
+            is_internet = self.family in (socket.AF_INET, socket.AF_INET6)
+            if is_internet and not _is_loopback(address[0]):
+                raise _refuse(address)
+            return real(self, *args)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, guarded(name))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_loopback() -> Iterator[None]:
+    """Fail the test that tried, also when the code under test swallowed the refusal."""
+    _BLOCKED.clear()
+    yield
+    assert _BLOCKED == [], "a test tried to leave loopback"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """Drop the PROPKIT_* variables of the person who runs the tests, for session fixtures too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.upper().startswith("PROPKIT_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def home(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    _clean_environment: None,
+) -> Path:
+    """Give each test an empty home and an empty working folder in it; return the home."""
+    if request.node.get_closest_marker("browser"):
+        # The browsers of the person who runs the tests are the ones to try.
+        monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(_playwright_browsers()))
+        if _OUTER_BROWSER:
+            monkeypatch.setenv("PROPKIT_BROWSER", _OUTER_BROWSER)
+    folder = tmp_path_factory.mktemp("home")
+    work = folder / "work"
+    work.mkdir()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(folder / name.lower()))
+    for name in ("APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(folder / name.lower()))
+    # A propkit.toml in the folder where pytest was started would be read as a setting.
+    monkeypatch.chdir(work)
+    return folder
+
+
+def _playwright_browsers() -> Path:
+    if path := os.environ.get("PLAYWRIGHT_BROWSERS_PATH"):
+        return Path(path)
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/ms-playwright"
+    if sys.platform == "win32":
+        return Path(os.environ["LOCALAPPDATA"]) / "ms-playwright"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms-playwright"
+
+
+@pytest.fixture(scope="session")
+def _county_process(_clean_environment: None, _loopback_only: None) -> Iterator[County]:
+    from propkit.demo.county import start_county
+
+    county = start_county(parcels=2000, seed=20261122)
+    yield county
+    county.stop()
+
+
+@pytest.fixture
+def county(_county_process: County) -> County:
+    """Return the demo county of the test session: no faults, no limits, an empty ledger."""
+    from propkit.demo.faults import SYSTEMS
+    from propkit.demo.switches import ALLOW_ALL, Switches
+
+    as_started = Switches().as_json()
+    # These two change only the systems named: every one is named.
+    unlimited = {"limits": None, "robots": dict.fromkeys((*SYSTEMS, "root"), ALLOW_ALL)}
+    _county_process.switch(**{**as_started, **unlimited})
+    _county_process.clear_ledger()
+    return _county_process

@@ -1,0 +1,287 @@
+"""The shape of the package: who may import whom, what is public, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import propkit
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "propkit"
+
+# Left to right as the data flows: a room imports rooms before its own, never behind it. Modules
+# in one entry, or in one folder, may import each other.
+FLOW = [
+    ["errors", "settings"],
+    ["identifiers"],
+    ["identifier_lists"],
+    ["records"],
+    ["plan", "items"],
+    ["pages"],
+    ["pace"],
+    ["http_client", "browser"],
+    ["sources"],
+    ["store"],
+    ["progress"],
+    ["collector"],
+    ["batch_run"],
+    ["runtime"],
+    ["frames"],
+    ["excel"],
+    ["widgets"],
+    ["doctor"],
+    ["kit"],
+    ["opening"],
+    ["cli"],
+]
+PLACE = {room: place for place, rooms in enumerate(FLOW) for room in rooms}
+
+# The demo county stands for the outside world: it knows nothing of propkit but its errors.
+DEMO_MAY_IMPORT = {"demo", "errors"}
+MAY_IMPORT_DEMO = {"demo", "kit", "opening", "cli"}
+
+OWNERS = {
+    "aiohttp": {"http_client", "demo"},  # the county is an aiohttp server
+    "anywidget": {"widgets"},
+    "duckdb": {"store"},
+    "ipywidgets": {"widgets"},
+    "nest_asyncio": set(),  # for an analyst's own cells only
+    "playwright": {"browser"},
+    "protego": {"http_client"},
+    "pyarrow": {"store"},
+    "python_calamine": {"identifier_lists"},
+    "selectolax": {"pages", "sources"},
+    "xlsxwriter": {"excel"},
+}
+
+PUBLIC = [
+    "Apn",
+    "Batch",
+    "BatchReport",
+    "Kit",
+    "Plan",
+    "Progress",
+    "PropkitError",
+    "Settings",
+    "__version__",
+    "demo",
+    "open",
+]
+
+HEAVY = {"aiohttp", "duckdb", "ipywidgets", "pandas", "playwright", "pyarrow", "pydantic"}
+IMPORT_CPU_SECONDS = 0.5
+MODULE_LINES = 400
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement's target, and where it stands."""
+
+    room: str
+    target: str
+    where: str
+
+
+def _modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return "__init__" if parts == ("__init__",) else parts[0]
+
+
+def _imports(path: Path) -> list[Import]:
+    """List what `path` imports at any depth, TYPE_CHECKING included."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        targets: list[str] = []
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            module = node.module or ""
+            # `from propkit import plan` names the room in its list.
+            targets = (
+                [f"propkit.{alias.name}" for alias in node.names]
+                if module == "propkit"
+                else [module]
+            )
+        where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        found += [Import(_room(path), target, where) for target in targets]
+    return found
+
+
+def _all_imports() -> list[Import]:
+    return [found for path in _modules() for found in _imports(path)]
+
+
+def _against_the_flow(found: Import) -> bool:
+    package, _, rest = found.target.partition(".")
+    target = rest.partition(".")[0]
+    if package != "propkit" or found.room == "__init__" or target in ("", "__version__"):
+        return False
+    if "demo" in (found.room, target):
+        is_allowed = (
+            found.room in MAY_IMPORT_DEMO if target == "demo" else target in DEMO_MAY_IMPORT
+        )
+        return not is_allowed
+    return not {found.room, target} <= PLACE.keys() or PLACE[target] > PLACE[found.room]
+
+
+def _without_owner(found: Import) -> bool:
+    package = found.target.partition(".")[0]
+    return package in OWNERS and found.room not in OWNERS[package]
+
+
+def _shown(imports: list[Import]) -> list[str]:
+    return [f"{found.where} imports {found.target}" for found in imports]
+
+
+def test_every_module_has_its_place_in_the_flow() -> None:
+    known = {*PLACE, "__init__", "demo"}
+
+    unknown = [str(path.relative_to(ROOT)) for path in _modules() if _room(path) not in known]
+
+    assert unknown == []
+
+
+def test_imports_go_one_way() -> None:
+    assert _shown([found for found in _all_imports() if _against_the_flow(found)]) == []
+
+
+def test_a_heavy_package_has_one_owner() -> None:
+    assert _shown([found for found in _all_imports() if _without_owner(found)]) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "target", "is_wrong"),
+    [
+        ("store", "propkit.records", False),
+        ("store", "propkit.store.schema", False),
+        ("plan", "propkit.items", False),
+        ("records", "propkit.store", True),
+        ("collector", "propkit.kit", True),
+        ("collector", "propkit.nowhere", True),
+        ("nowhere", "propkit.errors", True),
+        ("kit", "propkit.demo.county", False),
+        ("sources", "propkit.demo.county", True),
+        ("demo", "propkit.errors", False),
+        ("demo", "propkit.records", True),
+        ("kit", "propkit.__version__", False),
+        ("kit", "pandas", False),
+    ],
+)
+def test_the_guard_of_the_flow_sees_a_wrong_import(room: str, target: str, is_wrong: bool) -> None:
+    assert _against_the_flow(Import(room, target, "here")) is is_wrong
+
+
+def test_the_guard_of_owners_sees_a_wrong_import() -> None:
+    assert _without_owner(Import("frames", "duckdb", "here"))
+    assert _without_owner(Import("kit", "nest_asyncio", "here"))
+    assert not _without_owner(Import("store", "duckdb.typing", "here"))
+
+
+def test_every_imported_package_is_a_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    listed = {re.split(r"[\[><=!~ ]", text)[0].lower() for text in project["dependencies"]}
+    listed = {name.replace("-", "_") for name in listed}
+
+    packages = {found.target.partition(".")[0].lower() for found in _all_imports()}
+
+    assert packages - set(sys.stdlib_module_names) - listed == {"propkit"}
+
+
+def test_public_names_are_the_documented_ones() -> None:
+    assert propkit.__all__ == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_can_be_used(name: str) -> None:
+    assert getattr(propkit, name) is not None
+
+
+def test_every_module_can_be_imported() -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in _modules()
+        if path.name != "__main__.py"
+    ]
+
+    for name in names:
+        importlib.import_module(name)
+
+
+def test_importing_propkit_loads_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import propkit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "propkit" in loaded
+    assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
+
+
+_MEASURE_CPU = """
+import os, subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
+spent = os.times()
+sys.stdout.write(repr(spent.children_user + spent.children_system))
+"""
+
+
+def _cpu_seconds(code: str) -> float:
+    """Return the least CPU time of three runs, since the machine has other work too."""
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", _MEASURE_CPU, code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(3)
+    ]
+    return min(float(done.stdout) for done in runs)
+
+
+def test_importing_propkit_costs_little() -> None:
+    assert _cpu_seconds("import propkit") - _cpu_seconds("pass") < IMPORT_CPU_SECONDS
+
+
+def test_only_the_command_line_prints() -> None:
+    printing = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in _modules()
+        if _room(path) != "cli"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Name) and node.id == "print"
+    ]
+
+    assert printing == []
+
+
+def test_no_module_is_too_long() -> None:
+    lines = {
+        str(path.relative_to(ROOT)): path.read_text("utf-8").count("\n") for path in _modules()
+    }
+
+    assert {name: count for name, count in lines.items() if count > MODULE_LINES} == {}
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
