@@ -1,0 +1,114 @@
+"""One answer as it came, and what can be told of it without knowing the source."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from selectolax.lexbor import LexborHTMLParser
+
+from propkit.errors import InvalidAnswerError
+
+Expect = Literal["json", "html"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer as it came. ``name`` says which of an item's answers it is."""
+
+    name: str
+    url: str
+    fetched_at: datetime
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body by its declared charset, else UTF-8; undecodable bytes are an error."""
+        match = re.search(r"charset=[\"']?([\w-]+)", self.content_type, re.IGNORECASE)
+        charset = match[1] if match else "utf-8"
+        try:
+            return self.body.decode(charset).removeprefix("\ufeff")
+        except (UnicodeError, LookupError) as error:
+            raise InvalidAnswerError(
+                f"{self.name}: the answer is not readable as {charset}", url=self.url
+            ) from error
+
+    def json(self) -> Any:
+        """Decode the body as JSON; anything else is an :class:`InvalidAnswerError`."""
+        text = self.text
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:  # also numbers and nestings beyond measure
+            what = "HTML" if is_html(self) else "an empty body" if not text.strip() else "bad JSON"
+            raise InvalidAnswerError(
+                f"{self.name}: expected JSON, got {what}", url=self.url
+            ) from error
+
+    def html(self) -> LexborHTMLParser:
+        """Parse the body as an HTML page."""
+        return LexborHTMLParser(self.text)
+
+
+def is_html(page: Page) -> bool:
+    """Whether the body is an HTML page, whatever its content type says."""
+    head = page.body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return head.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
+
+
+def check_page(page: Page, expect: Expect) -> None:
+    """Raise ``InvalidAnswerError`` unless the body is whole and of the kind expected."""
+    if expect == "json":
+        page.json()
+        return
+    text = page.text.strip().lower()
+    if not text:
+        raise InvalidAnswerError(f"{page.name}: expected a page, got an empty body", url=page.url)
+    if not is_html(page) and "html" not in page.content_type:
+        raise InvalidAnswerError(
+            f"{page.name}: expected a page, got {page.content_type or 'an unknown type'}",
+            url=page.url,
+        )
+    if "<html" in text and not text.endswith(("</html>", "-->")) and "</html>" not in text:
+        raise InvalidAnswerError(f"{page.name}: the page is cut short", url=page.url)
+
+
+_WALL_TITLE = re.compile(
+    r"just a moment|attention required|captcha|are you (a robot|human)|verify (that )?you are"
+    r"|security check|access denied|request (was )?blocked|unusual traffic|pardon our interruption"
+    r"|human verification|bot detection",
+    re.IGNORECASE,
+)
+_CHALLENGE_MARKS = (
+    b"g-recaptcha",
+    b"h-captcha",
+    b"cf-turnstile",
+    b"cf-challenge",
+    b"_cf_chl_opt",  # not "challenge-platform": Cloudflare puts that into innocent pages too
+    b"_incapsula_resource",
+    b'id="captcha',
+    b"not a robot",
+    b"verify you are human",
+    b"unusual traffic",
+)
+_PASSWORD_BOX = re.compile(rb"\btype\s*=\s*[\"']?password\b")
+_TITLE = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
+
+
+def find_block(page: Page) -> str | None:
+    """Name what bars the way: a captcha or challenge, a login, a block page; None when nothing."""
+    if not (is_html(page) or "html" in page.content_type):
+        return None
+    low = page.body.lower()
+    titles = [match[2] for match in _TITLE.finditer(page.body.decode("utf-8", "replace"))]
+    if any(mark in low for mark in _CHALLENGE_MARKS) or any(map(_WALL_TITLE.search, titles)):
+        return "a captcha or challenge page"
+    if _PASSWORD_BOX.search(low):
+        return "a login page"
+    if page.status == 403:
+        return "a page that refuses access"
+    return None

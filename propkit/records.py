@@ -1,0 +1,199 @@
+"""The shapes of what is kept: one frozen dataclass is one table.
+
+Columns are a contract (notebooks, exports and outside tools rely on them). An absent value is
+``None``. Money is USD as :class:`~decimal.Decimal`, dates are calendar dates as printed by the
+office, ids are text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A typed row read from a payload.
+
+    ``scope`` names the columns within which one answer is complete: a newer answer replaces
+    all rows of its scopes. ``identity`` names the columns that tell rows apart.
+    """
+
+    table: ClassVar[str]
+    scope: ClassVar[tuple[str, ...]]
+    identity: ClassVar[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel(Record):
+    """A parcel as the assessor's roll has it."""
+
+    table = "parcels"
+    scope = ("apn",)
+    identity = ("apn",)
+
+    apn: str
+    county: str
+    property_type: str | None = None
+    situs_address: str | None = None
+    situs_city: str | None = None
+    situs_zip: str | None = None
+    owner_name: str | None = None
+    in_care_of: str | None = None
+    mailing_address: str | None = None
+    mailing_city: str | None = None
+    mailing_state: str | None = None
+    mailing_zip: str | None = None
+    legal_description: str | None = None
+    subdivision: str | None = None
+    lot_number: str | None = None
+    mcr: str | None = None
+    section_township_range: str | None = None
+    lot_size_sqft: int | None = None
+    jurisdiction: str | None = None
+    elementary_school_district: str | None = None
+    high_school_district: str | None = None
+    tax_area_code: str | None = None
+    use_code: str | None = None
+    use_description: str | None = None
+    is_rental: bool | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    deed_number: str | None = None
+    deed_date: date | None = None
+    deed_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residence(Record):
+    """The house on a parcel. ``bath_fixtures`` counts fixtures, not bathrooms."""
+
+    table = "residences"
+    scope = ("apn",)
+    identity = ("apn",)
+
+    apn: str
+    construction_year: int | None = None
+    original_construction_year: int | None = None
+    livable_area_sqft: int | None = None
+    detached_livable_area_sqft: int | None = None
+    pool_area_sqft: int | None = None
+    quality_grade: str | None = None
+    covered_patios: int | None = None
+    uncovered_patios: int | None = None
+    patio_type: str | None = None
+    exterior_walls: str | None = None
+    roof_type: str | None = None
+    bath_fixtures: int | None = None
+    cooling: str | None = None
+    heating: str | None = None
+    garage_stalls: int | None = None
+    carport_stalls: int | None = None
+    parking_type: str | None = None
+    physical_condition: str | None = None
+    market_area: str | None = None
+    neighborhood: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Valuation(Record):
+    """All values of one parcel for one tax year; ``assessment_ratio`` is a share from 0 to 1."""
+
+    table = "valuations"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year")
+
+    apn: str
+    tax_year: int
+    full_cash_value: Decimal | None = None
+    limited_property_value: Decimal | None = None
+    property_class: str | None = None
+    property_class_description: str | None = None
+    assessment_ratio: Decimal | None = None
+    assessed_full_cash_value: Decimal | None = None
+    assessed_limited_property_value: Decimal | None = None
+    valuation_source: str | None = None
+    use_code: str | None = None
+    use_description: str | None = None
+    tax_area_code: str | None = None
+    is_pending_change: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxBill(Record):
+    """What the treasurer charges on one parcel for one tax year.
+
+    The summary page states ``amount_paid`` for the current year only.
+    """
+
+    table = "tax_bills"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year")
+
+    apn: str
+    tax_year: int
+    status: str | None = None
+    assessed_tax: Decimal | None = None
+    amount_paid: Decimal | None = None
+    amount_due: Decimal | None = None
+    has_tax_lien: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxPayment(Record):
+    """One payment; ``number`` counts from 1 within a tax year, in the page's order."""
+
+    table = "tax_payments"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year", "number")
+
+    apn: str
+    tax_year: int
+    number: int
+    paid_on: date | None = None
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale(Record):
+    """A transfer with its declared price; the assessor gives the month of the sale as its 1st."""
+
+    table = "sales"
+    scope = ("apn", "sold_on", "recording_number")
+    identity = ("apn", "sold_on", "recording_number")
+
+    apn: str
+    sold_on: date | None = None
+    recording_number: str | None = None
+    sale_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document(Record):
+    """One instrument in the recorder's index.
+
+    ``apn`` is the parcel for which it was asked: the recorder's index has none.
+    """
+
+    table = "documents"
+    scope = ("recording_number", "suffix")
+    identity = ("recording_number", "suffix")
+
+    recording_number: str
+    suffix: str | None = None
+    apn: str | None = None
+    recorded_on: date | None = None
+    document_codes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    page_count: int | None = None
+    docket_book: str | None = None
+    docket_page: str | None = None
+    is_restricted: bool | None = None
+
+
+RECORD_TYPES: dict[str, type[Record]] = {
+    kind.table: kind for kind in (Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document)
+}
+"""Every record table by name, in the order in which they are shown."""

@@ -1,0 +1,233 @@
+"""What every source is: one ``fetch`` that asks, one ``parse`` that reads, and shared readers.
+
+A source is a class with the attributes of :class:`Source`, in a module of this package or at
+the entry point ``propkit.sources``. ``fetch`` is the only I/O; it never sleeps, retries or opens
+a session by itself: the ``ask`` it is given does. ``parse`` is pure, so that a kept payload can
+be read again without the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, Protocol, runtime_checkable
+
+from propkit.errors import LayoutChangedError
+from propkit.pages import Expect, Page
+from propkit.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """All answers to one key, and the sections that could not be had.
+
+    ``missing`` maps a section's page name to why it is missing; the parser tells the tables.
+    """
+
+    source: str
+    key: str
+    apn: str | None = None
+    pages: tuple[Page, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def page(self, name: str) -> Page | None:
+        """Return the page of that name, or None."""
+        return next((page for page in self.pages if page.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """A key that an answer gives for another source."""
+
+    source: str
+    key: str
+    apn: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What was read from a payload.
+
+    ``is_found`` False means that the office says it has no such key. ``missing`` names the
+    tables which the answer leaves out though the source provides them.
+    """
+
+    records: tuple[Record, ...] = ()
+    follow_ups: tuple[FollowUp, ...] = ()
+    is_found: bool = True
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHits:
+    """What a search found: rows to show, how many the office counts, and whether these are all.
+
+    ``total`` counts what the office matched, which may be more than the rows that fit the query.
+    """
+
+    rows: tuple[Mapping[str, str | None], ...] = ()
+    total: int | None = None
+    is_complete: bool = True
+
+
+class Ask(Protocol):
+    """What a source asks with: paced, retried, with its own cookies, errors mapped."""
+
+    async def get(
+        self,
+        path: str,
+        *,
+        name: str,
+        params: Mapping[str, str] | None = None,
+        expect: Expect = "json",
+        accept: Callable[[Page], bool] | None = None,
+    ) -> Page:
+        """Get one page.
+
+        Parameters
+        ----------
+        path
+            Relative to the source's ``base_url``.
+        name
+            The page's name within the payload.
+        expect
+            ``"json"``: a body that decodes as JSON, else it is tried again and at last an
+            ``InvalidAnswerError``. ``"html"``: a page that is not empty. A captcha, challenge
+            or login page is a ``SourceBlockedError`` whatever is expected.
+        accept
+            Lets an answer pass that would not (an HTML page in place of JSON which means
+            something, a 404, a 500): True keeps it. It is asked after the retries.
+
+        Raises
+        ------
+        SourceError
+            One of its kinds; see :mod:`propkit.errors`.
+        """
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """One office or API that is asked."""
+
+    name: str
+    county: str
+    provides: tuple[str, ...]
+    """Record tables."""
+    needs: str | None
+    """The column of ``parcels`` that gives this source's keys; None: keys are APNs."""
+    base_url: str
+    requests_per_second: float
+    max_in_flight: int
+    max_age: timedelta
+    transport: Literal["http", "browser"]
+    requests_per_item: int
+    """Requests that one item costs when nothing goes wrong."""
+    token_header: str | None
+    """The header that carries the bare token; None: the source wants no token."""
+    headers: Mapping[str, str]
+    """Further headers that the source's contract asks for."""
+    is_session_bound: bool
+    """Whether the site keeps the key in a session, so that each item needs its own cookies."""
+    parser_version: int
+
+    async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
+        """Ask for everything about ``key``."""
+        ...
+
+    def parse(self, payload: Payload) -> Parsed:
+        """Read the records of a payload; pure."""
+        ...
+
+
+def now() -> datetime:
+    """Return the time, aware UTC."""
+    return datetime.now(UTC)
+
+
+# --- readers: raw value in, typed value or None out; what is not understood raises -----------
+
+_ABSENT = frozenset({"", "na", "n/a", "null", "none"})
+_MONEY = re.compile(
+    r"(?P<open>\()?(?P<minus>-)?\s*\$?\s*(?P<minus2>-)?"
+    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?(open)\))",
+    re.ASCII,
+)
+
+
+def read_text(value: object) -> str | None:
+    """Strip a text and fold inner blanks; "na", "n/a", "", [] and None are absent, a bool too."""
+    if value is None or isinstance(value, bool) or value in ([], {}):
+        return None
+    if isinstance(value, (list, dict)):
+        raise LayoutChangedError(f"expected one value, got {value!r:.80}")
+    text = " ".join(str(value).split())
+    return None if text.lower() in _ABSENT else text
+
+
+def read_decimal(value: object, where: str) -> Decimal | None:
+    """Read money or another exact number: ``"$1,234.56"``, ``"164998      "``, ``"($5.00)"``."""
+    text = read_text(value)
+    if text is None:
+        return None
+    match = _MONEY.fullmatch(text)
+    if match is None:
+        raise LayoutChangedError(f"{where}: {value!r} is no amount")
+    amount = Decimal(match["number"].replace(",", ""))
+    return -amount if match["open"] or match["minus"] or match["minus2"] else amount
+
+
+def read_int(value: object, where: str) -> int | None:
+    """Read a whole number: ``7``, ``"7247"``, ``"   2,874"``; a fraction is an error."""
+    if isinstance(value, bool):
+        return None
+    amount = read_decimal(value, where)
+    if amount is None:
+        return None
+    if amount != amount.to_integral_value():
+        raise LayoutChangedError(f"{where}: {value!r} is no whole number")
+    return int(amount)
+
+
+def read_float(value: object, where: str) -> float | None:
+    """Read a coordinate."""
+    text = read_text(value)
+    if text is None:
+        return None
+    if re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text, re.ASCII) is None:
+        raise LayoutChangedError(f"{where}: {value!r} is no number")
+    return float(text)
+
+
+def read_bool(value: object, where: str) -> bool | None:
+    """Read a flag: a JSON boolean, Y/N, Yes/No, true/false, 1/0."""
+    if isinstance(value, bool):
+        return value
+    text = read_text(value)
+    if text is None:
+        return None
+    if text.lower() in {"y", "yes", "true", "1"}:
+        return True
+    if text.lower() in {"n", "no", "false", "0"}:
+        return False
+    raise LayoutChangedError(f"{where}: {value!r} is neither yes nor no")
+
+
+def read_date(value: object, where: str) -> date | None:
+    """Read a calendar date: MM/DD/YYYY, M-DD-YYYY, YYYY-MM-DD (a time behind it is dropped)."""
+    text = read_text(value)
+    if text is None:
+        return None
+    match = re.match(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?=$|\s)", text, re.ASCII)
+    parts = (match[4], match[1], match[3]) if match else None
+    if parts is None and (match := re.match(r"(\d{4})-(\d{2})-(\d{2})(?=$|[T\s])", text, re.ASCII)):
+        parts = (match[1], match[2], match[3])
+    if parts is None:
+        raise LayoutChangedError(f"{where}: {value!r} is no date")
+    try:
+        return date(int(parts[0]), int(parts[1]), int(parts[2]))
+    except ValueError:
+        raise LayoutChangedError(f"{where}: {value!r} is no date") from None

@@ -1,0 +1,142 @@
+"""Finding the sources, and what the settings make of each."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import entry_points, version
+
+from yarl import URL
+
+from propkit.errors import SettingsError
+from propkit.plan import Terms
+from propkit.settings import Settings, SourceSettings
+from propkit.sources._base import Source
+
+ENTRY_POINT = "propkit.sources"
+"""The entry point group by which another package brings a source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """A source with its settings applied. ``host`` names what shares one pace."""
+
+    source: Source
+    base_url: str
+    host: str
+    requests_per_second: float
+    max_in_flight: int
+    max_age: timedelta
+    headers: Mapping[str, str]
+    obey_robots: bool
+    has_token: bool
+
+    @property
+    def terms(self) -> Terms:
+        """What the plan must know of the source."""
+        source = self.source
+        return Terms(
+            source=source.name,
+            host=self.host,
+            provides=source.provides,
+            needs=source.needs,
+            transport=source.transport,
+            requests_per_item=source.requests_per_item,
+            requests_per_second=self.requests_per_second,
+            max_age=self.max_age,
+        )
+
+    @property
+    def lacks_token(self) -> bool:
+        """Whether the source wants a token and none is set."""
+        return self.source.token_header is not None and not self.has_token
+
+    @property
+    def token_hint(self) -> str:
+        """How to set the token."""
+        name = self.source.name
+        return (
+            f"set PROPKIT_SOURCES__{name.upper()}__TOKEN, or token under [sources.{name}] in "
+            "propkit.toml"
+        )
+
+
+def find_sources() -> dict[str, Source]:
+    """Return every source by name: the modules of this package, then entry points.
+
+    Raises
+    ------
+    SettingsError
+        Two sources have one name, or an entry point is no source.
+    """
+    package = importlib.import_module("propkit.sources")
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    kinds: list[object] = []
+    for name in names:
+        if not name.startswith("_"):
+            module = importlib.import_module(f"propkit.sources.{name}")
+            kinds += [
+                kind
+                for kind in vars(module).values()
+                if isinstance(kind, type)
+                and kind.__module__ == module.__name__
+                and hasattr(kind, "parser_version")
+            ]
+    kinds += [entry.load() for entry in entry_points(group=ENTRY_POINT)]
+    found: dict[str, Source] = {}
+    for kind in kinds:
+        source = kind() if callable(kind) else kind
+        if not isinstance(source, Source):
+            raise SettingsError(f"{kind!r} is no source: see propkit.sources._base.Source")
+        if source.name in found:
+            raise SettingsError(f"two sources are named {source.name!r}")
+        found[source.name] = source
+    return found
+
+
+def configure_sources(settings: Settings) -> dict[str, SourceConfig]:
+    """Return every source with its settings applied, in the order in which they are found.
+
+    Raises
+    ------
+    SettingsError
+        The settings name a source that does not exist.
+    """
+    sources = find_sources()
+    if unknown := sorted(set(settings.sources) - set(sources)):
+        raise SettingsError(
+            f"settings for unknown source {', '.join(unknown)}; known: {', '.join(sources)}"
+        )
+    return {
+        name: _configure(source, settings.sources.get(name, SourceSettings()), settings.contact)
+        for name, source in sources.items()
+    }
+
+
+def _configure(source: Source, given: SourceSettings, contact: str | None) -> SourceConfig:
+    base_url = str(given.base_url or source.base_url).rstrip("/")
+    url = URL(base_url)
+    identity = f"propkit/{version('propkit')}" + (f" (+{contact})" if contact else "")
+    headers = {"User-Agent": given.user_agent or identity, **source.headers}
+    if given.user_agent is None and any(name.lower() == "user-agent" for name in source.headers):
+        # The county's contract fixes the user agent, so the name goes beside it.
+        del headers["User-Agent"]
+        headers["X-Client"] = identity
+    if given.user_agent is not None:
+        headers = {k: v for k, v in headers.items() if k != "user-agent"}
+    if given.token is not None and source.token_header is not None:
+        headers[source.token_header] = given.token.get_secret_value()
+    return SourceConfig(
+        source=source,
+        base_url=base_url,
+        host=f"{url.authority}{url.path.rstrip('/')}",
+        requests_per_second=given.requests_per_second or source.requests_per_second,
+        max_in_flight=given.max_in_flight or source.max_in_flight,
+        max_age=source.max_age if given.max_age is None else given.max_age,
+        headers=headers,
+        obey_robots=given.obey_robots,
+        has_token=given.token is not None,
+    )

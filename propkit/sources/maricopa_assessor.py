@@ -1,0 +1,229 @@
+"""The Maricopa County assessor's API: parcels, houses, values and sales by APN, and searches.
+
+One call answers everything about a parcel; its sections are asked for where a host has no such
+call or where it leaves something out. An empty answer may mean anything, so that only the search
+decides that there is no such parcel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal
+
+from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
+from propkit.pages import Page, is_html
+from propkit.records import Record
+from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, Answers
+from propkit.sources._assessor_search import FIRST_PAGE, is_known, read_found, search_roll
+from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits
+from propkit.sources._readers import fold_keys, is_empty, page_title, read_apn
+
+_SECTIONS: Final = ("propertyinfo", "owner-details", "valuations", "residential-details")
+_TABLES_OF: Final = {
+    "propertyinfo": ("parcels",),
+    "address": ("parcels",),
+    "owner-details": ("parcels", "sales"),
+    "valuations": ("valuations",),
+    "residential-details": ("residences",),
+}
+# One such frame may be a hiccup; after three parcels in a row the host has no one-call endpoint.
+_FRAMES_ENOUGH: Final = 3
+
+
+class MaricopaAssessor:
+    """Everything the assessor knows about a parcel, by APN."""
+
+    name: str = "maricopa_assessor"
+    county: str = "maricopa"
+    provides: tuple[str, ...] = ("parcels", "residences", "valuations", "sales")
+    needs: str | None = None
+    base_url: str = "https://mcassessor.maricopa.gov"
+    requests_per_second: float = 5.0
+    max_in_flight: int = 4
+    max_age: timedelta = timedelta(hours=24)
+    transport: Literal["http", "browser"] = "http"
+    requests_per_item: int = 1
+    token_header: str | None = "AUTHORIZATION"  # noqa: S105
+    # The county's documentation asks for a user agent "with a value of null".
+    headers: Mapping[str, str] = {"user-agent": "null"}
+    is_session_bound: bool = False
+    parser_version: int = 1
+
+    def __init__(self) -> None:
+        self._frames = 0
+
+    async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
+        """Ask for everything about one parcel, in one call where the host has it."""
+        asked = read_apn(key) or key
+        pages: list[Page] = []
+        missing: dict[str, str] = {}
+        has_frame = self._frames >= _FRAMES_ENOUGH
+        is_settled = False
+        if not has_frame:
+            page = await ask.get(f"/parcel/{asked}", name="parcel", accept=_Meaningful())
+            kind = _kind_of(page)
+            if kind == "data":
+                self._frames = 0
+                needed = _left_out(page)
+                pages.append(page)
+                await _ask_sections(asked, needed, ask, pages, missing)
+                return self._payload(key, apn, pages, missing)
+            if kind == "empty":
+                if not await is_known(asked, ask, pages):
+                    return self._payload(key, apn, pages, missing)
+                is_settled = True
+            has_frame = kind == "frame"
+        if not await _ask_all_sections(asked, ask, pages, missing, is_settled=is_settled):
+            return self._payload(key, apn, pages, {})
+        self._frames += has_frame
+        return self._payload(key, apn, pages, missing)
+
+    def _payload(
+        self, key: str, apn: str | None, pages: list[Page], missing: Mapping[str, str]
+    ) -> Payload:
+        return Payload(source=self.name, key=key, apn=apn, pages=tuple(pages), missing=missing)
+
+    async def search(self, query: str, by: str, ask: Ask, limit: int | None = None) -> SearchHits:
+        """Search the roll; ``by`` is "apn", "owner", "address" or "subdivision"."""
+        return await search_roll(query, by, ask, limit)
+
+    def parse(self, payload: Payload) -> Parsed:
+        """Read the records of one parcel and the number of its last deed."""
+        apn = read_apn(payload.key) or payload.key
+        searched = [page for page in payload.pages if page.name.startswith(FIRST_PAGE)]
+        if len(searched) == len(payload.pages):
+            if not searched:
+                raise InvalidAnswerError(f"{self.name}: the payload of {apn} has no answer")
+            if not any(hit["apn"] == apn for page in searched for hit in read_found(page).hits):
+                return Parsed(is_found=False)
+            raise InvalidAnswerError(f"{self.name}: the payload of {apn} has no section")
+        answers = Answers.of(payload, apn)
+        missing = {table for name in payload.missing for table in _TABLES_OF.get(name, ())}
+        # Without one of its sections a parcel would have gaps that look like the county's.
+        parcel = None if "parcels" in missing else answers.parcel(self.county)
+        found: list[Record | None] = [
+            parcel,
+            answers.residence(),
+            *answers.valuations(),
+            answers.sale(),
+        ]
+        deed = answers.deed_number
+        follow_ups = (
+            (FollowUp(source="maricopa_recorder", key=deed, apn=apn),)
+            if deed is not None and re.fullmatch(r"\d{9,11}", deed)
+            else ()
+        )
+        return Parsed(
+            records=tuple(record for record in found if record is not None),
+            follow_ups=follow_ups,
+            missing=tuple(table for table in self.provides if table in missing),
+        )
+
+
+# --- asking -----------------------------------------------------------------------------------
+
+
+class _Meaningful:
+    """Let pass what may mean "no such parcel" or "no such address" though it is no data.
+
+    The site's frame page comes with status 200 too. That, and an answer without content, may be
+    a hiccup: they pass only when a second try gives one again.
+    """
+
+    def __init__(self) -> None:
+        self._is_second = False
+
+    def __call__(self, page: Page) -> bool:
+        if page.status in {404, 405, 500}:
+            return True
+        if page.status != 204 and not _is_frame(page):
+            return False
+        is_second, self._is_second = self._is_second, True
+        return is_second
+
+
+def _is_frame(page: Page) -> bool:
+    return "page not found" in page_title(page).lower()
+
+
+def _kind_of(page: Page) -> Literal["data", "empty", "frame"]:
+    if _is_frame(page) or page.status == 405 or (page.status == 404 and is_html(page)):
+        return "frame"
+    if page.status in {204, 404, 500}:
+        return "empty"
+    return "empty" if is_empty(page.json()) else "data"
+
+
+def _left_out(page: Page) -> list[str]:
+    """Name the sections that a one-call answer does not carry; what is null it does carry."""
+    answer = page.json()
+    if not isinstance(answer, dict):
+        return []
+    keys = {str(key).lower() for key in answer}
+    if not keys & PROPERTY_KEYS:
+        return []
+    left_out = [name for name, key in KEY_OF.items() if key not in keys]
+    return left_out if keys & ADDRESS_KEYS else [*left_out, "address"]
+
+
+async def _ask_sections(
+    apn: str, names: list[str], ask: Ask, pages: list[Page], missing: dict[str, str]
+) -> list[SourceError]:
+    """Ask for sections; one that cannot be had goes to ``missing``."""
+    errors: list[SourceError] = []
+    for name in names:
+        error: SourceError | None = None
+        try:
+            page = await ask.get(f"/parcel/{apn}/{name}", name=name, accept=_Meaningful())
+        except (SourceUnavailableError, InvalidAnswerError) as refused:
+            error = refused
+        else:
+            error = _why_no_data(page)
+        if error is None:
+            pages.append(page)
+        else:
+            errors.append(error)
+            missing[name] = str(error)
+    return errors
+
+
+def _why_no_data(page: Page) -> SourceError | None:
+    if page.status == 500:
+        return SourceUnavailableError(f"{page.name}: HTTP 500", url=page.url)
+    if page.status != 200 or _is_frame(page):
+        return InvalidAnswerError(f"{page.name}: HTTP {page.status}, no data", url=page.url)
+    return None
+
+
+async def _ask_all_sections(
+    apn: str, ask: Ask, pages: list[Page], missing: dict[str, str], *, is_settled: bool
+) -> bool:
+    """Ask for every section; return whether there is such a parcel."""
+    errors: list[SourceError] = []
+    for name in _SECTIONS:
+        errors += await _ask_sections(apn, [name], ask, pages, missing)
+        if not is_settled and not any(_has_data(page) for page in pages):
+            # Nothing yet: settle now whether there is such a parcel, before asking for more.
+            if not await is_known(apn, ask, pages):
+                _keep_search_only(pages)
+                return False
+            is_settled = True
+    if not any(_has_data(page) for page in pages):
+        if errors:
+            raise errors[0]
+        raise InvalidAnswerError(f"parcel {apn}: the county has it, but every section is empty")
+    info = next((page for page in pages if page.name == "propertyinfo"), None)
+    keys = fold_keys(info.json(), "propertyinfo").keys() if info else ADDRESS_KEYS
+    if not keys & ADDRESS_KEYS:
+        await _ask_sections(apn, ["address"], ask, pages, missing)
+    return True
+
+
+def _has_data(page: Page) -> bool:
+    return not page.name.startswith(FIRST_PAGE) and not is_empty(page.json())
+
+
+def _keep_search_only(pages: list[Page]) -> None:
+    pages[:] = [page for page in pages if page.name.startswith(FIRST_PAGE)]

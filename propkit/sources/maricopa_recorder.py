@@ -1,0 +1,129 @@
+"""The Maricopa County recorder's index, by the JSON API behind its portal.
+
+The index has no search by APN: its keys are the deed numbers that the assessor's answer gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from propkit.errors import InvalidAnswerError, LayoutChangedError
+from propkit.pages import Page, is_html
+from propkit.records import Document
+from propkit.sources._base import (
+    Ask,
+    Parsed,
+    Payload,
+    read_bool,
+    read_date,
+    read_int,
+    read_text,
+)
+from propkit.sources._readers import Fields, fold_keys, pick
+
+_PAGE: Final = "document"
+
+
+class MaricopaRecorder:
+    """Documents by recording number."""
+
+    name: str = "maricopa_recorder"
+    county: str = "maricopa"
+    provides: tuple[str, ...] = ("documents",)
+    needs: str | None = "deed_number"
+    base_url: str = "https://publicapi.recorder.maricopa.gov"
+    requests_per_second: float = 2.0
+    max_in_flight: int = 2
+    max_age: timedelta = timedelta(hours=24)
+    transport: Literal["http", "browser"] = "http"
+    requests_per_item: int = 1
+    token_header: str | None = None
+    headers: Mapping[str, str] = {
+        "Referer": "https://recorder.maricopa.gov/",
+        "Origin": "https://recorder.maricopa.gov",
+    }
+    is_session_bound: bool = False
+    parser_version: int = 1
+
+    async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
+        """Ask for the document of one recording number."""
+        page = await ask.get(
+            f"/documents/{quote(key, safe='')}", name=_PAGE, accept=_says_something
+        )
+        return Payload(source=self.name, key=key, apn=apn, pages=(page,))
+
+    def parse(self, payload: Payload) -> Parsed:
+        """Read the document; a page "Information Blocked" is a document that is restricted."""
+        page = payload.page(_PAGE)
+        if page is None:
+            raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no document")
+        if _is_information_blocked(page):
+            document = Document(recording_number=payload.key, apn=payload.apn, is_restricted=True)
+            return Parsed(records=(document,))
+        answer = page.json()
+        if page.status == 404:
+            return Parsed(is_found=False)
+        if page.status != 200:
+            raise InvalidAnswerError(f"document {payload.key}: {_message(answer)}", url=page.url)
+        answers = answer if isinstance(answer, list) and answer else [answer]
+        return Parsed(records=tuple(_read_document(one, payload, page) for one in answers))
+
+
+def _says_something(page: Page) -> bool:
+    """Let pass what means something about the document: 400 and 404 in JSON, a block page."""
+    if is_html(page):
+        return _is_information_blocked(page)
+    return page.status in {400, 404} and bool(page.body.strip())
+
+
+def _is_information_blocked(page: Page) -> bool:
+    return is_html(page) and b"information blocked" in page.body.lower()
+
+
+def _message(answer: Any) -> str:
+    fields = fold_keys(answer, "recorder error") if isinstance(answer, dict) else {}
+    return read_text(pick(fields, "message", "error")) or repr(answer)
+
+
+def _read_document(answer: object, payload: Payload, page: Page) -> Document:
+    where = f"document {payload.key}"
+    fields = fold_keys(answer, where)
+    number = read_text(fields.get("recordingnumber"))
+    if number is None or not ({"names", "documentcodes", "documentcode"} & fields.keys()):
+        raise LayoutChangedError(f"{where}: no recording number, names or codes", url=page.url)
+    # A number in the JSON loses its leading zeros.
+    if number.lstrip("0") != payload.key.strip().lstrip("0"):
+        raise InvalidAnswerError(f"{where}: the answer is about {number!r}", url=page.url)
+    return Document(
+        recording_number=payload.key,
+        suffix=read_text(fields.get("recordingsuffix")),
+        apn=payload.apn,
+        recorded_on=read_date(fields.get("recordingdate"), f"{where} recordingDate"),
+        document_codes=_read_codes(pick(fields, "documentCodes", "documentCode"), where),
+        names=_read_texts(fields.get("names"), f"{where} names"),
+        page_count=read_int(fields.get("pageamount"), f"{where} pageAmount") or None,
+        docket_book=_read_docket(fields, "docketbook"),
+        docket_page=_read_docket(fields, "pagemap"),
+        is_restricted=read_bool(fields.get("restricted"), f"{where} restricted"),
+    )
+
+
+def _read_texts(value: object, where: str) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(one, (dict, list)) for one in values):
+        raise LayoutChangedError(f"{where}: expected texts, got {value!r}")
+    return tuple(text for one in values if (text := read_text(one)))
+
+
+def _read_codes(value: object, where: str) -> tuple[str, ...]:
+    """Read a list of codes, or one text joined by "+" (a last "+" says that there are more)."""
+    texts = _read_texts(value, f"{where} documentCodes")
+    return tuple(code.strip() for text in texts for code in text.split("+") if code.strip())
+
+
+def _read_docket(fields: Fields, name: str) -> str | None:
+    text = read_text(fields.get(name))
+    return None if text is None or not text.strip("0") else text

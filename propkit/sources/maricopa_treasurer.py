@@ -1,0 +1,156 @@
+"""The Maricopa County treasurer: tax bills and payments, read from its web pages.
+
+The site keeps the parcel in the session: only the first address names it. So every page is
+checked to be about the parcel that was asked for, and each item has its own cookies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal
+
+from selectolax.lexbor import LexborHTMLParser
+
+from propkit.errors import InvalidAnswerError, SessionLostError, SourceUnavailableError
+from propkit.pages import Page, check_page
+from propkit.records import Record
+from propkit.sources._base import Ask, Parsed, Payload
+from propkit.sources._readers import dash_apn, find_apns, node_text, read_apn
+from propkit.sources._treasurer_tables import (
+    NO_RECORDS,
+    PAYMENTS_TABLE,
+    PREFIX,
+    find_due_cells,
+    read_bills,
+    read_payments,
+)
+
+_HEADERS: Final = (f"#{PREFIX}headerSummary", ".parcel-num", ".panel-header h3")
+_SEARCH_FORM: Final = "#txtParcelNumBook"
+
+
+class MaricopaTreasurer:
+    """Tax bills of all years and their payments, by APN."""
+
+    name: str = "maricopa_treasurer"
+    county: str = "maricopa"
+    provides: tuple[str, ...] = ("tax_bills", "tax_payments")
+    needs: str | None = None
+    base_url: str = "https://treasurer.maricopa.gov"
+    # Three pages every two seconds.
+    requests_per_second: float = 1.5
+    max_in_flight: int = 2
+    max_age: timedelta = timedelta(hours=24)
+    transport: Literal["http", "browser"] = "http"
+    # The first page redirects to the second.
+    requests_per_item: int = 4
+    token_header: str | None = None
+    headers: Mapping[str, str] = {}
+    is_session_bound: bool = True
+    parser_version: int = 1
+
+    async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
+        """Ask for the summary, the list of all years and the payments, in this order."""
+        asked = read_apn(key) or key
+        first = await ask.get(
+            "/Parcel/",
+            name="parcel",
+            params={"Parcel": asked},
+            expect="html",
+            accept=_may_be_missing,
+        )
+        pages = [first]
+        missing: dict[str, str] = {}
+        if not _is_missing(first):
+            if not _is_summary(first, asked):
+                pages.append(await ask.get("/Parcel/Summary.aspx", name="summary", expect="html"))
+                _check_parcel(pages[-1], asked)
+            for name, path, params in (
+                ("years", "/Parcel/Summary.aspx", {"List": "All"}),
+                ("activities", "/Parcel/Activities.aspx", None),
+            ):
+                try:
+                    page = await ask.get(path, name=name, params=params, expect="html")
+                    _check_parcel(page, asked)
+                except SessionLostError:
+                    raise
+                except (SourceUnavailableError, InvalidAnswerError) as error:
+                    missing[name] = str(error)
+                else:
+                    pages.append(page)
+        return Payload(source=self.name, key=key, apn=apn, pages=tuple(pages), missing=missing)
+
+    def parse(self, payload: Payload) -> Parsed:
+        """Read the bills and the payments."""
+        apn = read_apn(payload.key) or payload.key
+        summary = payload.page("summary") or payload.page("parcel")
+        if summary is None:
+            raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no summary")
+        if _is_missing(summary):
+            return Parsed(is_found=False)
+        _check_parcel(summary, apn)
+        years, activities = payload.page("years"), payload.page("activities")
+        for page in (years, activities):
+            if page is not None:
+                _check_parcel(page, apn)
+        records: list[Record] = list(read_bills(apn, summary, years))
+        if activities is not None:
+            records += read_payments(apn, activities)
+        missing = (("tax_bills",) if years is None else ()) + (
+            ("tax_payments",) if activities is None else ()
+        )
+        return Parsed(records=tuple(records), missing=missing)
+
+
+# --- which parcel a page is about -------------------------------------------------------------
+
+
+def _header_apns(html: LexborHTMLParser) -> tuple[str, ...]:
+    for selector in _HEADERS:
+        apns = tuple(apn for node in html.css(selector) for apn in find_apns(node_text(node)))
+        if apns:
+            return apns
+    return ()
+
+
+def _may_be_missing(page: Page) -> bool:
+    return page.status == 404 and b"no record" in page.body.lower()
+
+
+def _is_missing(page: Page) -> bool:
+    """Whether the page says that there is no such parcel."""
+    check_page(page, "html")
+    html = page.html()
+    return not _header_apns(html) and bool(NO_RECORDS.search(node_text(html.body)))
+
+
+def _is_summary(page: Page, apn: str) -> bool:
+    """Whether the first page is the summary already; one of another parcel is an error."""
+    html = page.html()
+    if _header_apns(html) or html.css_first(_SEARCH_FORM) is not None:
+        _check_parcel(page, apn)
+    return find_due_cells(html) is not None
+
+
+def _check_parcel(page: Page, apn: str) -> None:
+    """Raise ``SessionLostError`` unless the page is about the parcel.
+
+    A page without a header may name the parcel anywhere; payments may come without any name,
+    but not with the search form in their place.
+    """
+    check_page(page, "html")
+    html = page.html()
+    shown = _header_apns(html)
+    if not shown:
+        text = node_text(html.body)
+        named = find_apns(text)
+        # Eight digits alone may be a receipt's number.
+        shown = (apn,) if apn in named else tuple(one for one in named if dash_apn(one) in text)
+    if apn in shown:
+        return
+    is_grid = page.name == "activities" and html.css_first(PAYMENTS_TABLE) is not None
+    if not shown and is_grid:
+        return
+    about = f"about {', '.join(dict.fromkeys(shown))}" if shown else "about no parcel"
+    raise SessionLostError(f"{page.name}: the page is {about}, not {apn}", url=page.url)
