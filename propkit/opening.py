@@ -1,0 +1,79 @@
+"""How a kit is made: over the real sources, or over a demo county of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from propkit.demo import County, start_county
+from propkit.kit import Kit
+from propkit.settings import Settings
+from propkit.sources import configure_sources
+from propkit.store import Store
+
+DEMO_LIMITS = {
+    "assessor": {"requests_per_second": 50, "burst": 10, "max_in_flight": 8},
+    "treasurer": {"requests_per_second": 60, "burst": 10, "max_in_flight": 8},
+    "recorder": {"requests_per_second": 30, "burst": 10, "max_in_flight": 8},
+}
+"""What the demo county allows when nobody should wait (requests/s by system)."""
+
+
+def open(  # noqa: A001 -- reads as pk.open
+    path: str | os.PathLike[str] = "propkit.duckdb", *, settings: Settings | None = None
+) -> Kit:
+    """Open a store over the real sources, made when the file does not exist.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file.
+    settings
+        None reads ``propkit.toml`` and the ``PROPKIT_…`` variables.
+
+    Raises
+    ------
+    StoreError
+        The file is no DuckDB database, is held by another process, or cannot be written.
+    SettingsError
+        A setting is wrong.
+    """
+    chosen = Settings.load() if settings is None else settings
+    sources = configure_sources(chosen)
+    return Kit(Store.open(path), chosen, sources)
+
+
+def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, seed: int = 7) -> Kit:
+    """Start the demo county (synthetic people, on loopback) and open a store over it.
+
+    The county's limits are raised so that nobody waits. It ends with the kit.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file; None is a new one in a temporary folder.
+    parcels, seed
+        The county's size and the seed of everything in it.
+    """
+    place = Path(tempfile.mkdtemp(prefix="propkit-demo-")) / "demo.duckdb" if path is None else path
+    given = Settings.load()
+    store = Store.open(place)
+    county: County | None = None
+    try:
+        county = start_county(parcels=parcels, seed=seed, limits=DEMO_LIMITS)
+        sources = {
+            f"maricopa_{system}": {
+                **county.settings()[f"maricopa_{system}"],
+                "requests_per_second": limit["requests_per_second"],
+                "max_in_flight": limit["max_in_flight"],
+            }
+            for system, limit in DEMO_LIMITS.items()
+        }
+        settings = Settings.load(sources=sources, collect=given.collect)
+        return Kit(store, settings, configure_sources(settings), county)
+    except BaseException:
+        store.close()
+        if county is not None:
+            county.stop()
+        raise

@@ -1,0 +1,72 @@
+"""What a running batch tells: one frozen event, for any listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from propkit.items import ENDED, Item, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceProgress:
+    """How far one source is: items, requests, refusals (429, 503) and the kept rate."""
+
+    source: str
+    total: int
+    ended: int
+    failed: int
+    requests: int
+    refused: int
+    requests_per_second: float
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One event of a batch. Times are seconds; ``changed`` are the items since the last event."""
+
+    batch_id: str
+    state: str
+    total: int
+    counts: Mapping[State, int]
+    partial: int
+    sources: tuple[SourceProgress, ...]
+    elapsed_seconds: float
+    eta_seconds: float | None
+    current: str | None
+    changed: tuple[Item, ...] = ()
+
+    @property
+    def ended(self) -> int:
+        """How many items are at an end, whatever it is."""
+        return sum(count for state, count in self.counts.items() if state in ENDED)
+
+
+Listener = Callable[[Progress], object]
+"""Called from the collector's thread."""
+
+
+def describe(progress: Progress) -> str:
+    """Return an event as one line."""
+    share = 100 * progress.ended / progress.total if progress.total else 100
+    counts = progress.counts
+    parts = [f"{counts.get(State.DONE, 0) - progress.partial} done"]
+    for name, count in [
+        ("partial", progress.partial),
+        ("not found", counts.get(State.NOT_FOUND, 0)),
+        ("failed", counts.get(State.FAILED, 0)),
+        ("cancelled", counts.get(State.CANCELLED, 0)),
+        ("fresh", counts.get(State.SKIPPED, 0)),
+    ]:
+        if count:
+            parts.append(f"{count} {name}")
+    text = (
+        f"Collecting {progress.ended} of {progress.total} items ({share:.0f} %): "
+        f"{', '.join(parts)}, {progress.elapsed_seconds:.0f} s"
+    )
+    if progress.eta_seconds is not None:
+        text += f", about {progress.eta_seconds:.0f} s to go"
+    for source in progress.sources:
+        text += f" | {source.source} stopped" if source.stopped else ""
+    return text

@@ -1,0 +1,1 @@
+"""Where a collector runs: here, a thread beside the notebook's kernel."""

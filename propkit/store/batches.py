@@ -1,0 +1,167 @@
+"""Batches and their items in the store: made, read, moved."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from propkit.errors import RequestError
+from propkit.items import Item, State
+from propkit.store.database import Store
+from propkit.store.writer import append_rows, item_row
+
+UNFINISHED = ("running", "paused", "interrupted")
+"""Batch states in which items may still wait to be collected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchHead:
+    """What is known of a batch besides its items. Times are aware UTC.
+
+    States: ``running``, ``completed``, ``cancelled``, ``paused`` (a source was stopped, its
+    items wait), ``interrupted`` (the process died), ``failed`` (the store could not be written).
+    """
+
+    batch_id: str
+    number: int
+    kind: str
+    state: str
+    criteria: dict[str, Any]
+    created_by: str | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+def create_batch(
+    store: Store,
+    items: Sequence[Item],
+    *,
+    kind: str,
+    criteria: dict[str, Any],
+) -> str:
+    """Store a new running batch of this user, with its items, and return its id."""
+    now = datetime.now(UTC)
+    batch_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(
+            "INSERT INTO batch_heads SELECT ?, coalesce(max(number), 0) + 1, ?, 'running', ?, ?,"
+            " NULL, ?, ?, NULL FROM batch_heads",
+            [batch_id, kind, json.dumps(criteria), _user(), now, now],
+        )
+        append_rows(connection, "items", [item_row(batch_id, item) for item in items])
+
+    store.writer.submit(work).result()
+    return batch_id
+
+
+def read_head(store: Store, batch: str | int) -> BatchHead:
+    """Return a batch by id, by number, or the last one (``"last"``).
+
+    Raises
+    ------
+    RequestError
+        There is no such batch.
+    """
+    where, params = "WHERE batch_id = $1", [str(batch)]
+    if batch == "last":
+        where, params = "ORDER BY number DESC LIMIT 1", []
+    elif isinstance(batch, int) or batch.isdecimal():
+        where, params = "WHERE number = $1::INTEGER", [str(batch)]
+    rows = store.rows(f"SELECT * FROM batch_heads {where}", params)
+    if not rows:
+        raise RequestError(f"no batch {batch!r} in {store.path.name}; see kit.batches()")
+    return BatchHead(**{**rows[0], "criteria": json.loads(rows[0]["criteria"])})
+
+
+def set_state(
+    store: Store, batch_id: str, state: str, *, error: str | None = None, log: str | None = None
+) -> None:
+    """Write a batch's state and, when it ended, the time; ``log`` goes to its log."""
+    now = datetime.now(UTC)
+    ended = None if state == "running" else now
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(
+            "UPDATE batch_heads SET state = ?, error = ?, completed_at = ? WHERE batch_id = ?",
+            [state, error, ended, batch_id],
+        )
+        append_rows(connection, "batch_logs", _log_rows(batch_id, [log or f"batch {state}"], now))
+
+    store.writer.submit(work).result()
+
+
+def write_log(store: Store, batch_id: str, messages: Sequence[str], level: str) -> None:
+    """Append messages to a batch's log."""
+    rows = _log_rows(batch_id, messages, datetime.now(UTC), level)
+    store.writer.submit(lambda connection: append_rows(connection, "batch_logs", rows)).result()
+
+
+def _log_rows(
+    batch_id: str, messages: Sequence[str], now: datetime, level: str = "info"
+) -> list[dict[str, Any]]:
+    return [
+        {"batch_id": batch_id, "logged_at": now, "level": level, "message": message}
+        for message in messages
+    ]
+
+
+def read_items(store: Store, batch_id: str) -> list[Item]:
+    """Return all items of a batch in their order."""
+    names = [field.name for field in fields(Item)]
+    rows = store.rows(
+        f"SELECT {', '.join(names)} FROM items WHERE batch_id = $1 ORDER BY sequence, source, key",
+        [batch_id],
+    )
+    return [
+        Item(**{**row, "state": State(row["state"]), "missing": tuple(row["missing"])})
+        for row in rows
+    ]
+
+
+def requeue_items(store: Store, batch_id: str, failure_class: str | None) -> None:
+    """Move a batch's failed items, all or those of one failure class, back to waiting."""
+    store.writer.submit(
+        lambda connection: connection.execute(
+            "UPDATE items SET state = 'waiting', failure_class = NULL, error = NULL,"
+            " ended_at = NULL WHERE batch_id = ? AND state = 'failed'"
+            " AND coalesce(failure_class = ?, true)",
+            [batch_id, failure_class],
+        ).fetchall()
+    ).result()
+
+
+def cancel_waiting(store: Store, batch_id: str) -> None:
+    """Move a batch's waiting items to cancelled."""
+    store.writer.submit(
+        lambda connection: connection.execute(
+            "UPDATE items SET state = 'cancelled', failure_class = 'cancelled', ended_at = ?"
+            " WHERE batch_id = ? AND state = 'waiting'",
+            [datetime.now(UTC), batch_id],
+        ).fetchall()
+    ).result()
+
+
+def active_keys(store: Store) -> dict[tuple[str, str], str]:
+    """Return (source, key) → batch id of what running batches still have to collect."""
+    rows = store.rows(
+        "SELECT source, key, batch_id FROM items JOIN batch_heads b USING (batch_id)"
+        " WHERE b.state = 'running' AND items.state = 'waiting'"
+    )
+    return {(row["source"], row["key"]): row["batch_id"] for row in rows}
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user name
+        return None

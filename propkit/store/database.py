@@ -1,0 +1,210 @@
+"""Opening the DuckDB file, asking it and closing it."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from propkit.errors import RequestError, StoreError
+from propkit.plan import Freshness
+from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
+from propkit.store.writer import Writer
+
+_LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
+_READING = {"SELECT", "EXPLAIN", "RELATION"}
+_open_stores: dict[Path, Store] = {}
+_open_lock = threading.Lock()
+
+
+class Store:
+    """One DuckDB file. ``Store.open`` gives the same object while the file is open here.
+
+    Reading is possible from any thread; all writing goes through ``writer``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._uses = 0
+        self._connection = _connect(path)
+        try:
+            migrate(self._connection)
+            # Nobody else can hold the file, so what still runs there died with its process.
+            self._connection.execute(
+                "UPDATE batch_heads SET state = 'interrupted' WHERE state = 'running'"
+            )
+        except BaseException:
+            self._connection.close()
+            raise
+        self.writer = Writer(self._connection.cursor)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a store, made when it does not exist; opened twice it is the same store.
+
+        Raises
+        ------
+        StoreError
+            The folder cannot be written, the file is no DuckDB database, another process holds
+            it (named by its PID), or a newer propkit wrote it.
+        """
+        place = Path(path).expanduser().resolve()
+        with _open_lock:
+            store = _open_stores.get(place)
+            if store is None:
+                store = _open_stores[place] = cls(place)
+            store._uses += 1
+            return store  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Commit what is pending and let the file go, once everyone who opened it has closed."""
+        with _open_lock:
+            if self._uses == 0:
+                return
+            self._uses -= 1
+            if self._uses:
+                return
+            del _open_stores[self.path]
+            self.writer.close()
+            self._connection.close()
+
+    def table(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        is_read_only: bool = False,
+    ) -> pa.Table:
+        """Return a query's answer as an Arrow table; parameters are bound.
+
+        Raises
+        ------
+        RequestError
+            The SQL cannot be run; the message is DuckDB's.
+        """
+        if self._uses == 0:
+            raise StoreError(f"the store {self.path} is closed")
+        cursor = self._connection.cursor()
+        try:
+            if is_read_only:
+                cursor.execute("BEGIN TRANSACTION READ ONLY")
+            relation = cursor.sql(sql, params=params)
+            # Statements that are not queries have no relation.
+            return pa.table({}) if relation is None else relation.to_arrow_table()
+        except duckdb.Error as error:
+            raise RequestError(f"the SQL cannot be run: {error}") from error
+        finally:
+            cursor.close()
+
+    def frame(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return a query's answer as a DataFrame with Arrow dtypes (ids text, money exact)."""
+        return _to_frame(self.table(sql, params))
+
+    def query(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return the answer to one query that a person wrote; it may only read.
+
+        Raises
+        ------
+        RequestError
+            The SQL is wrong, is more than one statement, or would write.
+        """
+        try:
+            statements = duckdb.extract_statements(sql)
+        except duckdb.Error as error:
+            raise RequestError(f"the SQL cannot be read: {error}") from error
+        if len(statements) != 1 or statements[0].type.name not in _READING:
+            kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+            raise RequestError(f"one reading query is expected, this is {kinds}: {sql!r}")
+        # An EXPLAIN ANALYZE or a WITH may hold an INSERT: the transaction refuses what would write.
+        return _to_frame(self.table(sql, params, is_read_only=True))
+
+    def rows(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return a query's answer as a list of dicts."""
+        rows: list[dict[str, Any]] = self.table(sql, params).to_pylist()
+        return rows
+
+    def freshness(self, keys: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Freshness]:
+        """Return what is known of the age of many keys, by (source, key), in one query."""
+        wanted = pa.table(
+            {
+                "source": [source for source, some in keys.items() for _ in some],
+                "key": [key for some in keys.values() for key in some],
+            },
+            schema=pa.schema([("source", pa.string()), ("key", pa.string())]),
+        )
+        with self._connection.cursor() as cursor:
+            cursor.register("wanted", wanted)
+            found = cursor.sql(
+                "SELECT source, key, max(checked_at) AS checked_at,"
+                " arg_max(is_found, checked_at) AS is_found,"
+                " arg_max(missing, checked_at) AS missing"
+                " FROM freshness SEMI JOIN wanted USING (source, key) GROUP BY source, key"
+            ).to_arrow_table()
+        return {
+            (row["source"], row["key"]): Freshness(
+                checked_at=row["checked_at"],
+                is_found=row["is_found"],
+                missing=tuple(row["missing"]),
+            )
+            for row in found.to_pylist()
+        }
+
+    def parcel_column(self, column: str, apns: Sequence[str]) -> dict[str, str]:
+        """Return a text column of ``parcels`` by APN, for those that have a value."""
+        rows = self.rows(
+            f"SELECT apn, {column} AS value FROM parcels"
+            f" WHERE {column} IS NOT NULL AND apn IN (SELECT unnest($1))",
+            [list(apns)],
+        )
+        return {row["apn"]: row["value"] for row in rows}
+
+    def duplicates(self) -> dict[str, int]:
+        """Count identities that stand more than once, by table; always empty, as a proof."""
+        with self._connection.cursor() as cursor:
+            return find_duplicates(cursor)
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    config: dict[str, Any] = {
+        # Extensions cannot be had offline, and asking for them costs a time-out.
+        "autoinstall_known_extensions": False,
+        "storage_compatibility_version": STORAGE_VERSION,
+        "TimeZone": "UTC",
+    }
+    if not os.path.isdir(path.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look
+        raise StoreError(f"{path.parent} is no folder: the store {path.name} cannot be made there")
+    try:
+        return duckdb.connect(path, config=config)
+    except duckdb.Error as error:
+        raise StoreError(_explain(path, str(error))) from error
+
+
+def _explain(path: Path, message: str) -> str:
+    if holder := _LOCK_HOLDER.search(message):
+        return (
+            f"{path} is in use by another process (PID {holder[1]}): close the notebook or "
+            "program that has it open, or open another file"
+        )
+    if "not a valid DuckDB database" in message:
+        return f"{path} is no DuckDB file: name another path, the file is left as it is"
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return f"{path} cannot be written: choose a folder that is yours to write"
+    return f"{path} cannot be opened: {message}"

@@ -1,0 +1,248 @@
+"""The tables, as an ordered list of migrations; each is applied once, in its own transaction.
+
+Record tables carry no PRIMARY KEY: a keyed upsert into 1.7 M rows costs seconds. The single
+writer keeps them unique, and :func:`find_duplicates` proves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow as pa
+
+from propkit.errors import StoreError
+from propkit.records import RECORD_TYPES, Record
+
+STORAGE_VERSION = "v1.5.0"
+"""An older DuckDB (from 1.5) can still open the file."""
+
+_PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
+
+MIGRATIONS: list[tuple[str, str]] = [
+    (
+        "0001_spine",
+        f"""
+        CREATE TABLE parcels (
+            apn VARCHAR NOT NULL, county VARCHAR NOT NULL, property_type VARCHAR,
+            situs_address VARCHAR, situs_city VARCHAR, situs_zip VARCHAR,
+            owner_name VARCHAR, in_care_of VARCHAR, mailing_address VARCHAR,
+            mailing_city VARCHAR, mailing_state VARCHAR, mailing_zip VARCHAR,
+            legal_description VARCHAR, subdivision VARCHAR, lot_number VARCHAR, mcr VARCHAR,
+            section_township_range VARCHAR, lot_size_sqft BIGINT, jurisdiction VARCHAR,
+            elementary_school_district VARCHAR, high_school_district VARCHAR,
+            tax_area_code VARCHAR, use_code VARCHAR, use_description VARCHAR,
+            is_rental BOOLEAN, latitude DOUBLE, longitude DOUBLE,
+            deed_number VARCHAR, deed_date DATE, deed_type VARCHAR, {_PROVENANCE});
+        CREATE TABLE residences (
+            apn VARCHAR NOT NULL, construction_year BIGINT, original_construction_year BIGINT,
+            livable_area_sqft BIGINT, detached_livable_area_sqft BIGINT, pool_area_sqft BIGINT,
+            quality_grade VARCHAR, covered_patios BIGINT, uncovered_patios BIGINT,
+            patio_type VARCHAR, exterior_walls VARCHAR, roof_type VARCHAR, bath_fixtures BIGINT,
+            cooling VARCHAR, heating VARCHAR, garage_stalls BIGINT, carport_stalls BIGINT,
+            parking_type VARCHAR, physical_condition VARCHAR, market_area VARCHAR,
+            neighborhood VARCHAR, {_PROVENANCE});
+        CREATE TABLE valuations (
+            apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, full_cash_value DECIMAL(14, 2),
+            limited_property_value DECIMAL(14, 2), property_class VARCHAR,
+            property_class_description VARCHAR, assessment_ratio DECIMAL(6, 4),
+            assessed_full_cash_value DECIMAL(14, 2),
+            assessed_limited_property_value DECIMAL(14, 2), valuation_source VARCHAR,
+            use_code VARCHAR, use_description VARCHAR, tax_area_code VARCHAR,
+            is_pending_change BOOLEAN, {_PROVENANCE});
+        CREATE TABLE tax_bills (
+            apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, status VARCHAR,
+            assessed_tax DECIMAL(14, 2), amount_paid DECIMAL(14, 2), amount_due DECIMAL(14, 2),
+            has_tax_lien BOOLEAN, {_PROVENANCE});
+        CREATE TABLE tax_payments (
+            apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, number BIGINT NOT NULL,
+            paid_on DATE, amount DECIMAL(14, 2), {_PROVENANCE});
+        CREATE TABLE sales (
+            apn VARCHAR NOT NULL, sold_on DATE, recording_number VARCHAR,
+            sale_price DECIMAL(14, 2), {_PROVENANCE});
+        CREATE TABLE documents (
+            recording_number VARCHAR NOT NULL, suffix VARCHAR, apn VARCHAR, recorded_on DATE,
+            document_codes VARCHAR[], names VARCHAR[], page_count BIGINT, docket_book VARCHAR,
+            docket_page VARCHAR, is_restricted BOOLEAN, {_PROVENANCE});
+
+        CREATE TABLE payloads (
+            sha256 VARCHAR NOT NULL, body_text VARCHAR USING COMPRESSION zstd, body_bytes BLOB);
+        CREATE TABLE fetches (
+            source VARCHAR NOT NULL, key VARCHAR NOT NULL, apn VARCHAR, page VARCHAR NOT NULL,
+            url VARCHAR NOT NULL, status INTEGER NOT NULL, content_type VARCHAR NOT NULL,
+            fetched_at TIMESTAMPTZ NOT NULL, sha256 VARCHAR NOT NULL,
+            parser_version INTEGER NOT NULL, batch_id VARCHAR NOT NULL);
+        CREATE TABLE freshness (
+            source VARCHAR NOT NULL, key VARCHAR NOT NULL, checked_at TIMESTAMPTZ NOT NULL,
+            is_found BOOLEAN NOT NULL, missing VARCHAR[] NOT NULL);
+        CREATE TABLE items (
+            batch_id VARCHAR NOT NULL, source VARCHAR NOT NULL, key VARCHAR NOT NULL,
+            apn VARCHAR, priority INTEGER NOT NULL, sequence INTEGER NOT NULL,
+            state VARCHAR NOT NULL, attempts INTEGER NOT NULL, failure_class VARCHAR,
+            error VARCHAR, started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ,
+            missing VARCHAR[] NOT NULL);
+        CREATE TABLE batch_heads (
+            batch_id VARCHAR NOT NULL, number INTEGER NOT NULL, kind VARCHAR NOT NULL,
+            state VARCHAR NOT NULL, criteria VARCHAR NOT NULL, created_by VARCHAR,
+            error VARCHAR, created_at TIMESTAMPTZ NOT NULL, started_at TIMESTAMPTZ,
+            completed_at TIMESTAMPTZ);
+        CREATE TABLE batch_logs (
+            batch_id VARCHAR NOT NULL, logged_at TIMESTAMPTZ NOT NULL, level VARCHAR NOT NULL,
+            message VARCHAR NOT NULL);
+        CREATE VIEW batches AS
+            SELECT b.batch_id, b.number, b.kind, b.state, b.criteria, b.created_by, b.error,
+                count(i.state) AS total,
+                count(*) FILTER (WHERE i.state = 'waiting') AS waiting,
+                count(*) FILTER (WHERE i.state = 'done') AS done,
+                count(*) FILTER (WHERE i.state = 'done' AND len(i.missing) > 0) AS partial,
+                count(*) FILTER (WHERE i.state = 'not_found') AS not_found,
+                count(*) FILTER (WHERE i.state = 'failed') AS failed,
+                count(*) FILTER (WHERE i.state = 'cancelled') AS cancelled,
+                count(*) FILTER (WHERE i.state = 'skipped') AS skipped,
+                b.created_at, b.started_at, b.completed_at
+            FROM batch_heads b LEFT JOIN items i USING (batch_id)
+            GROUP BY ALL;
+        """,
+    ),
+]
+
+
+_TABLE_NAMES = (
+    "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+    " UNION ALL SELECT view_name FROM duckdb_views()"
+    " WHERE database_name = current_database() AND NOT internal"
+)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the file's schema up to date.
+
+    Raises
+    ------
+    StoreError
+        The file was written by a newer propkit, or holds tables that are not propkit's.
+    """
+    tables = {name for (name,) in connection.execute(_TABLE_NAMES).fetchall()}
+    if tables and "schema_migrations" not in tables:
+        raise StoreError(
+            f"the file is a DuckDB database, but no propkit store (it holds {min(tables)}): "
+            "name another path, the file is left as it is"
+        )
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMPTZ)"
+    )
+    rows = connection.execute("SELECT name FROM schema_migrations ORDER BY name").fetchall()
+    applied = [name for (name,) in rows]
+    known = [name for name, _ in MIGRATIONS]
+    if unknown := [name for name in applied if name not in known]:
+        raise StoreError(
+            f"the store was written by a newer propkit (it knows {', '.join(unknown)}): "
+            "update propkit to open it"
+        )
+    for name, sql in MIGRATIONS:
+        if name in applied:
+            continue
+        connection.execute("BEGIN")
+        try:
+            connection.execute(sql)
+            connection.execute(
+                "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
+            )
+        except duckdb.Error as error:
+            connection.execute("ROLLBACK")
+            raise StoreError(f"the store's tables cannot be made: {error}") from error
+        connection.execute("COMMIT")
+
+
+_ARROW = {
+    "str": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "Decimal": pa.decimal128(14, 2),
+    "tuple[str, ...]": pa.list_(pa.string()),
+}
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def record_schema(kind: type[Record]) -> pa.Schema:
+    """Return the Arrow schema of a record table, provenance columns included."""
+    columns = [
+        (field.name, _ARROW[str(field.type).removesuffix(" | None")]) for field in fields(kind)
+    ]
+    types = dict(columns)
+    if "assessment_ratio" in types:
+        types["assessment_ratio"] = pa.decimal128(6, 4)
+    return pa.schema([*types.items(), ("source", pa.string()), ("collected_at", _TIME)])
+
+
+LEDGER_SCHEMAS: dict[str, pa.Schema] = {
+    "payloads": pa.schema(
+        [("sha256", pa.string()), ("body_text", pa.string()), ("body_bytes", pa.binary())]
+    ),
+    "fetches": pa.schema(
+        [
+            ("source", pa.string()),
+            ("key", pa.string()),
+            ("apn", pa.string()),
+            ("page", pa.string()),
+            ("url", pa.string()),
+            ("status", pa.int32()),
+            ("content_type", pa.string()),
+            ("fetched_at", _TIME),
+            ("sha256", pa.string()),
+            ("parser_version", pa.int32()),
+            ("batch_id", pa.string()),
+        ]
+    ),
+    "freshness": pa.schema(
+        [
+            ("source", pa.string()),
+            ("key", pa.string()),
+            ("checked_at", _TIME),
+            ("is_found", pa.bool_()),
+            ("missing", pa.list_(pa.string())),
+        ]
+    ),
+    "items": pa.schema(
+        [
+            ("batch_id", pa.string()),
+            ("source", pa.string()),
+            ("key", pa.string()),
+            ("apn", pa.string()),
+            ("priority", pa.int32()),
+            ("sequence", pa.int32()),
+            ("state", pa.string()),
+            ("attempts", pa.int32()),
+            ("failure_class", pa.string()),
+            ("error", pa.string()),
+            ("started_at", _TIME),
+            ("ended_at", _TIME),
+            ("missing", pa.list_(pa.string())),
+        ]
+    ),
+    "batch_logs": pa.schema(
+        [
+            ("batch_id", pa.string()),
+            ("logged_at", _TIME),
+            ("level", pa.string()),
+            ("message", pa.string()),
+        ]
+    ),
+}
+"""Arrow schemas of the tables that are appended to, by table."""
+
+
+def find_duplicates(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Count the identities that stand more than once, by table; empty when all is well."""
+    found = {}
+    for table, kind in RECORD_TYPES.items():
+        columns = ", ".join(kind.identity)
+        row = connection.execute(
+            f"SELECT count(*) FROM (FROM {table} SELECT {columns} GROUP BY ALL HAVING count(*) > 1)"
+        ).fetchone()
+        if row and row[0]:
+            found[table] = int(row[0])
+    return found

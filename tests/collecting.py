@@ -1,0 +1,55 @@
+"""Shared by the tests that collect: a kit over the demo county that waits for nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import propkit as pk
+from propkit.sources import configure_sources
+from propkit.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+    from pathlib import Path
+
+    from propkit.demo import County
+
+QUICK = {"backoff_initial": 0.01, "backoff_max": 0.02, "request_timeout": 5}
+
+
+def quick_settings(county: County, **collect: Any) -> pk.Settings:
+    """Return settings for a county without limits: no pace to speak of, hardly any back-off."""
+    sources = {
+        name: {**values, "requests_per_second": 5000, "max_in_flight": 8}
+        for name, values in county.settings().items()
+    }
+    return pk.Settings.load(sources=sources, collect={**QUICK, **collect})
+
+
+@contextmanager
+def quick_kit(county: County, path: Path, **collect: Any) -> Iterator[pk.Kit]:
+    """Open a kit with :func:`quick_settings`."""
+    settings = quick_settings(county, **collect)
+    with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
+        yield kit
+
+
+def as_truth(value: Decimal | date | object) -> object:
+    """Return a stored value as the county's truth writes it."""
+    if isinstance(value, Decimal):
+        return str(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def table_as_truth(kit: pk.Kit, table: str) -> list[dict[str, object]]:
+    """Return a record table as the county's truth writes it, provenance left out."""
+    rows = kit.store.rows(f"SELECT * EXCLUDE (source, collected_at) FROM {table}")
+    return in_order([{name: as_truth(value) for name, value in row.items()} for row in rows])
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort rows by all that they hold."""
+    return sorted(rows, key=lambda row: [str(row[name]) for name in sorted(row)])

@@ -1,0 +1,464 @@
+"""What collecting leaves in the store, against the county's own truth and its ledger."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.collecting import in_order, quick_kit, table_as_truth
+
+import propkit as pk
+from propkit.records import RECORD_TYPES
+
+if TYPE_CHECKING:
+    from propkit.demo import County
+
+SYSTEMS = {
+    "maricopa_assessor": "assessor",
+    "maricopa_treasurer": "treasurer",
+    "maricopa_recorder": "recorder",
+}
+
+
+def outcomes(kit: pk.Kit) -> Counter[tuple[str, str]]:
+    """Count the last batch's items by source and state."""
+    rows = kit.batch("last").items()
+    return Counter(zip(rows["source"], rows["state"], strict=True))
+
+
+def failures(kit: pk.Kit, source: str) -> Counter[str | None]:
+    """Count the last batch's failure classes at one source, None for items without failure."""
+    rows = kit.batch("last").items()
+    return Counter(
+        None if value is None else str(value)
+        for value in rows[rows["source"] == source]["failure_class"].tolist()
+    )
+
+
+def expected_outcomes(county: County, apns: list[str]) -> Counter[tuple[str, str]]:
+    """Tell from the county's truth what each source will say of the parcels."""
+    truth = county.truth(apns)
+    billed = {row["apn"] for row in truth["tax_bills"]}
+    deeds = {row["deed_number"] for row in truth["parcels"] if row["deed_number"]}
+    recorded = {row["recording_number"] for row in truth["documents"]}
+    counted = Counter(
+        {
+            ("maricopa_assessor", "done"): len(truth["parcels"]),
+            ("maricopa_assessor", "not_found"): len(apns) - len(truth["parcels"]),
+            ("maricopa_treasurer", "done"): len(billed),
+            ("maricopa_treasurer", "not_found"): len(apns) - len(billed),
+            ("maricopa_recorder", "done"): len(deeds & recorded),
+            ("maricopa_recorder", "not_found"): len(deeds - recorded),
+        }
+    )
+    return +counted
+
+
+def test_every_stored_field_of_500_parcels_is_the_countys_own_truth(
+    county: County, tmp_path: Path
+) -> None:
+    """Record for record and field for field; items by outcome; requests by the ledger."""
+    apns = county.apns(500, seed=11)
+    with quick_kit(county, tmp_path / "a.duckdb", workers=6) as kit:
+        kit.collect(apns, progress=False)
+
+        stored = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+        counted = outcomes(kit)
+        duplicates = kit.store.duplicates()
+
+    truth = {table: in_order(rows) for table, rows in county.truth(apns).items()}
+    for table in RECORD_TYPES:
+        assert stored[table] == truth[table], table
+    expected = expected_outcomes(county, apns)
+    assert counted == expected
+    assert duplicates == {}
+    assert expected[("maricopa_assessor", "not_found")] > 0
+    asked = Counter(entry["system"] for entry in county.ledger())
+    del asked["root"]  # robots.txt, once
+    assert asked == {
+        # A missing parcel is confirmed by one search before it is called missing.
+        "assessor": 500 + expected[("maricopa_assessor", "not_found")],
+        "treasurer": 4 * expected[("maricopa_treasurer", "done")]
+        + 2 * expected[("maricopa_treasurer", "not_found")],
+        "recorder": sum(n for (name, _), n in expected.items() if name == "maricopa_recorder"),
+    }
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"one_call": False, "envelope": "real_property"},
+        {"unknown_parcel": "500", "layout": "list", "year_table": "divBackTaxes"},
+        {"layout": "table", "year_table": "gvTaxYears"},
+    ],
+    ids=["sections", "list-back-taxes", "table-tax-years"],
+)
+def test_every_shape_of_the_county_gives_the_same_tables(
+    county: County, tmp_path: Path, switches: dict[str, Any]
+) -> None:
+    """The sections in place of the one call, both envelopes, both layouts and year tables."""
+    apns = county.apns(60, seed=5)
+    county.switch(**switches)
+
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        kit.collect(apns, progress=False)
+        stored = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+        counted = outcomes(kit)
+
+    assert stored == {table: in_order(rows) for table, rows in county.truth(apns).items()}
+    assert counted == expected_outcomes(county, apns)
+
+
+def test_what_is_fresh_costs_no_request(county: County, tmp_path: Path) -> None:
+    """A second run asks nothing; max_age=0 asks everything again and changes nothing."""
+    apns = county.apns(20, seed=2)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        kit.collect(apns, progress=False)
+        before = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+        county.clear_ledger()
+
+        report = kit.collect(apns, progress=False)
+        asked_again = len(county.ledger())
+        kit.collect(apns, max_age=0, progress=False)
+
+        assert asked_again == 0
+        assert set(report.totals) == {"skipped"}
+        assert {table: table_as_truth(kit, table) for table in RECORD_TYPES} == before
+        assert len(county.ledger()) >= 20 * 5
+
+
+HEALED = {
+    "503": {"kind": "status", "status": 503},
+    "429": {"kind": "status", "status": 429},
+    "drop": {"kind": "drop"},
+    "cut": {"kind": "cut"},
+    "html": {"kind": "html200", "system": "assessor"},
+    "empty": {"kind": "empty200"},
+    "charset": {"kind": "wrong_charset"},
+    "session": {"kind": "session_loss", "system": "treasurer", "path": "List=All"},
+}
+
+
+@pytest.mark.parametrize("name", list(HEALED))
+def test_a_fault_that_passes_loses_and_doubles_nothing(
+    county: County, tmp_path: Path, name: str
+) -> None:
+    """Each address fails once; the tables are those of an undisturbed run."""
+    apns = county.apns(15, seed=9)
+    county.switch(faults=[{**HEALED[name], "first": 1, "per": "url"}])
+
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        report = kit.collect(apns, progress=False)
+        stored = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+
+    assert report.state == "completed"
+    assert stored == {table: in_order(rows) for table, rows in county.truth(apns).items()}
+    assert any(entry["fault"] for entry in county.ledger())
+
+
+LASTING = {
+    "503": ({"kind": "status", "status": 503}, "unavailable"),
+    "429": ({"kind": "status", "status": 429}, "unavailable"),
+    "drop": ({"kind": "drop"}, "unavailable"),
+    "hang": ({"kind": "hang", "seconds": 30}, "timeout"),
+    "cut": ({"kind": "cut"}, "invalid_answer"),
+    "empty": ({"kind": "empty200"}, "invalid_answer"),
+    "charset": ({"kind": "wrong_charset"}, "invalid_answer"),
+}
+
+
+@pytest.mark.parametrize("source", list(SYSTEMS))
+@pytest.mark.parametrize("name", list(LASTING))
+def test_a_fault_that_lasts_is_named_and_the_other_sources_go_on(
+    county: County, tmp_path: Path, source: str, name: str
+) -> None:
+    """The right failure class for every item of the source, and nothing of it is stored."""
+    rule, failure_class = LASTING[name]
+    apns = apns_known_everywhere(county, 4)
+    county.switch(faults=[{**rule, "system": SYSTEMS[source]}])
+
+    with quick_kit(
+        county, tmp_path / "a.duckdb", retry_attempts=2, request_timeout=0.5, workers=4
+    ) as kit:
+        report = kit.collect(apns, progress=False)
+        stored = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+        classes = failures(kit, source)
+
+    assert classes == {failure_class: 4}
+    assert report.counts[source] == {"failed": 4}
+    truth = {table: in_order(rows) for table, rows in county.truth(apns).items()}
+    lost = {table for table in RECORD_TYPES if stored[table] != truth[table]}
+    gone = {
+        "maricopa_assessor": {"parcels", "residences", "valuations", "sales", "documents"},
+        "maricopa_treasurer": {"tax_bills", "tax_payments"},
+        "maricopa_recorder": {"documents"},
+    }[source]
+    assert lost <= gone
+    assert all(stored[table] == [] for table in gone)
+
+
+def apns_known_everywhere(county: County, count: int) -> list[str]:
+    """Return parcels that every system knows."""
+    truth = county.truth(county.apns(200, seed=4))
+    recorded = {row["apn"] for row in truth["documents"]}
+    billed = {row["apn"] for row in truth["tax_bills"]}
+    known = [r["apn"] for r in truth["parcels"] if r["apn"] in recorded and r["apn"] in billed]
+    return known[:count]
+
+
+@pytest.mark.parametrize(
+    ("rule", "failure_class"),
+    [
+        ({"kind": "captcha", "system": "treasurer"}, "blocked"),
+        ({"kind": "captcha", "system": "treasurer", "status": 403}, "blocked"),
+    ],
+)
+def test_a_wall_stops_that_source_and_the_rest_waits(
+    county: County, tmp_path: Path, rule: dict[str, Any], failure_class: str
+) -> None:
+    """No further request goes to a source that shows a captcha; the person is told."""
+    apns = apns_known_everywhere(county, 12)
+    county.switch(faults=[rule])
+    with quick_kit(county, tmp_path / "a.duckdb", workers=1) as kit:
+        report = kit.collect(apns, progress=False)
+
+        assert report.state == "paused"
+        assert report.counts["maricopa_treasurer"] == {"failed": 1, "waiting": 11}
+        assert report.counts["maricopa_assessor"] == {"done": 12}
+        assert [item.failure_class for item in report.failures] == [failure_class]
+        assert report.error is not None
+        assert "maricopa_treasurer is stopped (blocked)" in report.error
+        assert len(county.ledger("treasurer")) == 1
+
+        county.switch(faults=[])
+        batch = kit.batch("last")
+        batch.retry().wait()
+        after = batch.report
+
+    assert after.state == "completed"
+    assert after.counts["maricopa_treasurer"] == {"done": 12}
+
+
+def test_a_token_that_expires_stops_the_assessor_and_a_new_one_finishes(
+    county: County, tmp_path: Path
+) -> None:
+    """Items after the expiry are rejected or wait, never "not found"."""
+    apns = apns_known_everywhere(county, 20)
+    county.switch(faults=[{"kind": "token_expiry", "system": "assessor", "after": 5}])
+    with quick_kit(county, tmp_path / "a.duckdb", workers=1) as kit:
+        report = kit.collect(apns, progress=False)
+        counts = report.counts["maricopa_assessor"]
+
+    assert counts == {"done": 5, "failed": 1, "waiting": 14}
+    assert [item.failure_class for item in report.failures] == ["rejected"]
+    assert "PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN" in str(report)
+
+    county.switch(faults=[])
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        batch = kit.batch("last")
+        batch.retry().wait()
+
+        assert batch.report.is_complete
+        assert table_as_truth(kit, "parcels") == in_order(county.truth(apns)["parcels"])
+
+
+def test_a_changed_layout_is_named_and_nothing_of_it_is_stored(
+    county: County, tmp_path: Path
+) -> None:
+    """Renamed ids are layout_changed at once, without a retry; the page is kept."""
+    apns = apns_known_everywhere(county, 3)
+    county.switch(faults=[{"kind": "layout_v2", "system": "treasurer"}])
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        report = kit.collect(apns, datasets=["tax_bills", "tax_payments"], progress=False)
+
+        assert report.counts == {"maricopa_treasurer": {"failed": 3}}
+        assert {item.failure_class for item in report.failures} == {"layout_changed"}
+        assert kit.store.rows("SELECT * FROM tax_bills") == []
+        assert kit.store.rows("SELECT count(DISTINCT key) AS n FROM fetches") == [{"n": 3}]
+
+
+def test_a_missing_section_makes_a_partial_item_that_is_asked_again(
+    county: County, tmp_path: Path
+) -> None:
+    """Bills are stored, payments are named as missing, and the next plan is incomplete."""
+    apns = apns_known_everywhere(county, 3)
+    county.switch(
+        faults=[{"kind": "status", "status": 500, "system": "treasurer", "path": "Activities"}]
+    )
+    with quick_kit(county, tmp_path / "a.duckdb", retry_attempts=2) as kit:
+        report = kit.collect(apns, datasets=["tax_bills", "tax_payments"], progress=False)
+        partial = [(item.key, item.missing) for item in report.partial]
+        county.switch(faults=[])
+        plan = kit.plan(apns, datasets=["tax_bills", "tax_payments"])
+        kit.collect(plan, progress=False)
+        stored = {table: table_as_truth(kit, table) for table in ("tax_bills", "tax_payments")}
+
+    assert not report.is_complete
+    assert report.counts == {"maricopa_treasurer": {"partial": 3}}
+    assert sorted(partial) == sorted((apn, ("tax_payments",)) for apn in apns)
+    assert plan.counts == {"incomplete": 3}
+    truth = county.truth(apns)
+    assert stored == {table: in_order(truth[table]) for table in stored}
+
+
+def test_concurrent_parcels_at_the_treasurer_never_share_a_session(
+    county: County, tmp_path: Path
+) -> None:
+    """One cookie jar an item: every session in the ledger asked for one parcel."""
+    apns = apns_known_everywhere(county, 30)
+    with quick_kit(county, tmp_path / "a.duckdb", workers=8) as kit:
+        kit.collect(apns, datasets=["tax_bills", "tax_payments"], progress=False)
+
+    asked: dict[str, set[str]] = {}
+    for entry in county.ledger("treasurer"):
+        if entry["session"] and "Parcel=" in entry["query"]:
+            asked.setdefault(entry["session"], set()).add(entry["query"])
+    sessions = [entry["session"] for entry in county.ledger("treasurer") if entry["session"]]
+    assert len(set(sessions)) == 30
+    assert all(len(queries) == 1 for queries in asked.values())
+
+
+def test_known_limits_are_kept_and_nothing_is_refused(county: County, tmp_path: Path) -> None:
+    """At the county's enforced limit every request is answered."""
+    apns = county.apns(20, seed=8)
+    limit = {"requests_per_second": 40, "burst": 2, "max_in_flight": 2}
+    county.switch(limits=dict.fromkeys(SYSTEMS.values(), limit))
+    sources = {
+        name: {**values, "requests_per_second": 40, "max_in_flight": 2}
+        for name, values in county.settings().items()
+    }
+    with pk.open(tmp_path / "a.duckdb", settings=pk.Settings.load(sources=sources)) as kit:
+        report = kit.collect(apns, progress=False)
+
+    assert report.state == "completed"
+    ledger = county.ledger()
+    assert [entry for entry in ledger if entry["status"] == 429] == []
+    for system in SYSTEMS.values():
+        assert max(entry["in_flight"] for entry in ledger if entry["system"] == system) <= 2
+
+
+def test_cancel_keeps_what_was_fetched_and_leaves_the_rest_cancelled(
+    county: County, tmp_path: Path
+) -> None:
+    """No request starts after the cancel; what is done is stored; a new run finishes."""
+    apns = county.apns(200, seed=6)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        seen: list[pk.Progress] = []
+        batch = kit.start(apns, listener=seen.append)
+        while not any(event.ended > 20 for event in seen):
+            assert batch.is_running
+            batch._future.exception(0.01) if batch._future.done() else None
+        report = batch.cancel()
+        asked = len(county.ledger())
+        stored = len(kit.frame("parcels"))
+
+        totals = report.totals
+        assert report.state == "cancelled"
+        assert totals["cancelled"] > 0
+        assert stored == report.counts["maricopa_assessor"]["done"]
+        assert len(county.ledger()) == asked
+
+        again = kit.collect(apns, progress=False)
+        assert again.state == "completed"
+        assert table_as_truth(kit, "parcels") == in_order(county.truth(apns)["parcels"])
+
+
+KILLED = """
+import sys
+from tests.collecting import quick_settings
+import propkit as pk
+from propkit.sources import configure_sources
+from propkit.store import Store
+
+class Given:
+    def settings(self):
+        return {settings}
+
+settings = quick_settings(Given())
+kit = pk.Kit(Store.open({path!r}), settings, configure_sources(settings))
+batch = kit.start({apns!r}, listener=lambda event: print(event.ended, flush=True))
+batch.wait()
+"""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_killed_run_is_resumed_and_ends_as_an_undisturbed_one(
+    county: County, tmp_path: Path, seed: int
+) -> None:
+    """SIGKILL at a seeded moment: every item once, tables equal to the truth."""
+    apns = county.apns(150, seed=seed)
+    path = tmp_path / "a.duckdb"
+    script = KILLED.format(settings=county.settings(), path=str(path), apns=apns)
+    moment = random.Random(seed).randrange(1, 400)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= moment:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+    with quick_kit(county, path) as kit:
+        batch = kit.batch("last")
+        state = batch.state
+        report = batch.resume().wait()
+
+        assert state in {"interrupted", "completed"}
+        assert report.state == "completed"
+        assert outcomes(kit) == expected_outcomes(county, apns)
+        assert kit.store.duplicates() == {}
+        stored = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+        assert stored == {table: in_order(rows) for table, rows in county.truth(apns).items()}
+
+
+def test_progress_tells_every_item_once_and_ends_with_the_state(
+    county: County, tmp_path: Path
+) -> None:
+    """The changed items of all events bring a listener from nothing to the final counts."""
+    apns = county.apns(40, seed=3)
+    events: list[pk.Progress] = []
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        kit.collect(apns, progress=events.append)
+        expected = outcomes(kit)
+
+    last = {item.identity: item for event in events for item in event.changed}
+    assert Counter((item.source, item.state.value) for item in last.values()) == expected
+    assert events[-1].state == "completed"
+    assert events[-1].ended == events[-1].total == sum(expected.values())
+    assert all(event.state == "running" for event in events[:-1])
+
+
+def test_a_parser_that_stumbles_fails_its_item_only(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in reading one answer is layout_changed for that item, and the batch goes on."""
+    from propkit.sources.maricopa_recorder import MaricopaRecorder
+
+    apns = apns_known_everywhere(county, 5)
+    real = MaricopaRecorder.parse
+    broken = county.truth(apns)["documents"][0]["recording_number"]
+
+    def parse(self: MaricopaRecorder, payload: Any) -> Any:
+        return {}[payload.key] if payload.key == broken else real(self, payload)
+
+    monkeypatch.setattr(MaricopaRecorder, "parse", parse)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        report = kit.collect(apns, progress=False)
+
+    assert report.counts["maricopa_recorder"] == {"done": 4, "failed": 1}
+    assert [(item.key, item.failure_class) for item in report.failures] == [
+        (broken, "layout_changed")
+    ]
