@@ -18,6 +18,7 @@ The flow, and the rooms that hold it::
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ __all__ = [
     "demo",
     "open",
 ]
+
+# A log line from the collector's thread would land in whatever cell runs.
+logging.getLogger("propkit").addHandler(logging.NullHandler())
 
 # pandas, duckdb and aiohttp cost seconds to import; each room is loaded when first used.
 _ROOMS = {

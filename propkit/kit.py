@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from propkit.batch_run import Run
 from propkit.collector import Collector
-from propkit.demo import County
 from propkit.errors import RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames, hits_frame, table_frame
@@ -23,6 +21,7 @@ from propkit.items import parse_priority
 from propkit.plan import Freshness, Known, Plan, Terms, choose_sources, make_plan, parse_datasets
 from propkit.progress import Listener
 from propkit.runtime.batch import Batch, BatchReport
+from propkit.runtime.parts import OpenParts
 from propkit.runtime.progress_line import ProgressLine
 from propkit.runtime.thread import CollectorThread
 from propkit.settings import Settings, parse_duration
@@ -32,6 +31,8 @@ from propkit.store.batches import UNFINISHED, active_keys, create_batch, read_he
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from propkit.demo_county import County
 
 SEARCHES = ("apn", "owner", "address", "subdivision")
 
@@ -56,7 +57,7 @@ class Kit:
         self.settings = settings
         self.sources = sources
         self.county = county
-        self._parts = _Parts(store, county)
+        self._parts = OpenParts(store, _notebook_bars)
         self._finalizer = weakref.finalize(self, self._parts.close)
 
     def __enter__(self) -> Self:
@@ -74,7 +75,7 @@ class Kit:
         parcels = self.store.rows("SELECT count(*) AS n FROM parcels")[0]["n"]
         where = "demo county" if self.county else ", ".join(self.sources)
         text = f"<Kit {self.store.path.name}: {parcels} parcels; {where}"
-        if unfinished := self._unfinished():
+        if unfinished := self.unfinished:
             text += f"; unfinished: {', '.join(unfinished)}, go on with kit.batch(…).resume()"
         return text + ">"
 
@@ -186,8 +187,8 @@ class Kit:
         listener
             Called with every :class:`propkit.Progress`, from the collector's thread.
         """
-        if workers is not None and workers < 1:
-            raise RequestError(f"workers must be 1 or more, not {workers!r}")
+        if workers is not None and not (isinstance(workers, int) and workers >= 1):
+            raise RequestError(f"workers must be a whole number from 1 up, not {workers!r}")
         if isinstance(parcels, Plan) and plan_options:
             raise RequestError(f"a plan is made already; {', '.join(plan_options)} belong to it")
         plan = parcels if isinstance(parcels, Plan) else self.plan(parcels, **plan_options)
@@ -207,8 +208,7 @@ class Kit:
                 "not_usable": {entry.identifier: entry.reason for entry in plan.invalid},
             },
         )
-        batch = Batch(self.store, thread, batch_id)
-        self._parts.batches[batch_id] = batch
+        batch = self._parts.batch(batch_id, thread)
         batch.start(
             Run(
                 batch_id=batch_id,
@@ -252,7 +252,7 @@ class Kit:
 
     def watch(self, batch: Batch, *, show: bool = True) -> BatchReport:
         """Show a batch's progress until it ends; Interrupt cancels it and returns the report."""
-        display = _progress_display() if show else None
+        display = (_notebook_bars() or ProgressLine(sys.stderr)) if show else None
         try:
             while batch.is_running:
                 try:
@@ -260,12 +260,12 @@ class Kit:
                 except TimeoutError:
                     if display and batch.progress:
                         display.show(batch.progress)
-            report = batch.wait()
+            return batch.wait()
         except KeyboardInterrupt:
-            report = batch.cancel()
-        if display:
-            display.end(batch.progress)
-        return report
+            return batch.cancel()
+        finally:
+            if display:
+                display.end(batch.progress)
 
     def frame(self, name: str, *, float_money: bool = False) -> pd.DataFrame:
         """Return a table as a DataFrame; see :mod:`propkit.frames` for columns and dtypes.
@@ -301,10 +301,7 @@ class Kit:
         RequestError
             There is no such batch.
         """
-        head = read_head(self.store, batch)
-        thread = self._running_thread()
-        new = Batch(self.store, thread, head.batch_id)
-        return self._parts.batches.setdefault(head.batch_id, new)
+        return self._parts.batch(read_head(self.store, batch).batch_id, self._running_thread())
 
     def to_excel(
         self, path: str | os.PathLike[str], frames: Iterable[str] | Mapping[str, Any] | None = None
@@ -326,11 +323,17 @@ class Kit:
         chosen = frames if isinstance(frames, Mapping) else choose_frames(self.store, frames)
         return write_workbook(path, chosen)
 
+    def at_close(self, end: Callable[[], object]) -> None:
+        """Call ``end`` when the kit is closed, after the store."""
+        self._parts.ends.append(end)
+
     def close(self) -> None:
         """Stop running batches (they can be resumed), commit, let the file go."""
         self._finalizer()
 
-    def _unfinished(self) -> list[str]:
+    @property
+    def unfinished(self) -> list[str]:
+        """The ids of batches with items that still wait, and that do not run here."""
         rows = self.store.rows("SELECT batch_id, state FROM batch_heads ORDER BY number")
         batches = self._parts.batches
         return [
@@ -355,39 +358,16 @@ class Kit:
     def _running_thread(self) -> CollectorThread:
         if not self._finalizer.alive:
             raise RequestError(f"the kit of {self.store.path} is closed; open it again")
-        parts = self._parts
-        if parts.thread is None:
-            store, sources, settings = self.store, self.sources, self.settings.collect
-            parts.thread = CollectorThread(lambda: Collector(store, sources, settings))
-        return parts.thread
+        store, sources, settings = self.store, self.sources, self.settings.collect
+        return self._parts.running_thread(lambda: Collector(store, sources, settings))
 
 
-class _Parts:
-    """What a kit holds open, apart from the kit so that a forgotten kit can be let go."""
-
-    def __init__(self, store: Store, county: County | None) -> None:
-        self.store = store
-        self.county = county
-        self.thread: CollectorThread | None = None
-        self.batches: dict[str, Batch] = {}
-
-    def close(self) -> None:
-        with ExitStack() as ends:  # all of them, last first, also when one of them fails
-            if self.county is not None:
-                ends.callback(self.county.stop)
-            ends.callback(self.store.close)
-            if self.thread is not None:
-                ends.callback(self.thread.close)
-            for batch in self.batches.values():
-                ends.callback(batch.leave)
-
-
-def _progress_display() -> Any:
-    """Return what shows progress here: bars in a notebook, else a line of text."""
+def _notebook_bars() -> Any:
+    """Return progress bars where a notebook's kernel runs, else None."""
     shell = sys.modules.get("IPython")
     running = shell.get_ipython() if shell else None
-    if running is not None and hasattr(running, "kernel"):
-        from propkit.widgets import ProgressBars
+    if running is None or not hasattr(running, "kernel"):
+        return None
+    from propkit.widgets import ProgressBars
 
-        return ProgressBars()
-    return ProgressLine(sys.stderr)
+    return ProgressBars()

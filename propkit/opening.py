@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from propkit.demo import County, start_county
+from propkit.demo_county import start_county
 from propkit.kit import Kit
 from propkit.settings import Settings
 from propkit.sources import configure_sources
@@ -56,12 +57,17 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
     parcels, seed
         The county's size and the seed of everything in it.
     """
-    place = Path(tempfile.mkdtemp(prefix="propkit-demo-")) / "demo.duckdb" if path is None else path
     given = Settings.load()
-    store = Store.open(place)
-    county: County | None = None
-    try:
+    with ExitStack() as ends:
+        if path is None:
+            path = (
+                Path(ends.enter_context(TemporaryDirectory(prefix="propkit-demo-"))) / "demo.duckdb"
+            )
+        store = Store.open(path)
+        abandon = ends.enter_context(ExitStack())
+        abandon.callback(store.close)
         county = start_county(parcels=parcels, seed=seed, limits=DEMO_LIMITS)
+        ends.callback(county.stop)
         sources = {
             f"maricopa_{system}": {
                 **county.settings()[f"maricopa_{system}"],
@@ -71,9 +77,7 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             for system, limit in DEMO_LIMITS.items()
         }
         settings = Settings.load(sources=sources, collect=given.collect)
-        return Kit(store, settings, configure_sources(settings), county)
-    except BaseException:
-        store.close()
-        if county is not None:
-            county.stop()
-        raise
+        kit = Kit(store, settings, configure_sources(settings), county)
+        abandon.pop_all()  # the kit closes the store now, and then ends the rest
+        kit.at_close(ends.pop_all().close)
+        return kit

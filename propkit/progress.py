@@ -47,6 +47,15 @@ Listener = Callable[[Progress], object]
 """Called from the collector's thread."""
 
 
+_VERBS = {
+    "running": "Collecting",
+    "completed": "Collected",
+    "cancelled": "Cancelled after",
+    "paused": "Paused after",
+    "interrupted": "Interrupted after",
+}
+
+
 def describe(progress: Progress) -> str:
     """Return an event as one line."""
     share = 100 * progress.ended / progress.total if progress.total else 100
@@ -61,8 +70,9 @@ def describe(progress: Progress) -> str:
     ]:
         if count:
             parts.append(f"{count} {name}")
+    verb = _VERBS.get(progress.state, progress.state.capitalize())
     text = (
-        f"Collecting {progress.ended} of {progress.total} items ({share:.0f} %): "
+        f"{verb} {progress.ended} of {progress.total} items ({share:.0f} %): "
         f"{', '.join(parts)}, {progress.elapsed_seconds:.0f} s"
     )
     if progress.eta_seconds is not None:

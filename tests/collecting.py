@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from propkit.demo import County
+    from propkit.demo_county import County
 
 QUICK = {"backoff_initial": 0.01, "backoff_max": 0.02, "request_timeout": 5}
 

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from propkit.demo.county import County
+    from propkit.demo_county.county import County
 
 _OUTER_BROWSER = os.environ.get("PROPKIT_BROWSER")
 _BLOCKED: list[str] = []
@@ -124,7 +124,7 @@ def _playwright_browsers() -> Path:
 
 @pytest.fixture(scope="session")
 def _county_process(_clean_environment: None, _loopback_only: None) -> Iterator[County]:
-    from propkit.demo.county import start_county
+    from propkit.demo_county.county import start_county
 
     county = start_county(parcels=2000, seed=20261122)
     yield county
@@ -134,8 +134,8 @@ def _county_process(_clean_environment: None, _loopback_only: None) -> Iterator[
 @pytest.fixture
 def county(_county_process: County) -> County:
     """Return the demo county of the test session: no faults, no limits, an empty ledger."""
-    from propkit.demo.faults import SYSTEMS
-    from propkit.demo.switches import ALLOW_ALL, Switches
+    from propkit.demo_county.faults import SYSTEMS
+    from propkit.demo_county.switches import ALLOW_ALL, Switches
 
     as_started = Switches().as_json()
     # These two change only the systems named: every one is named.

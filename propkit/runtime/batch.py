@@ -6,11 +6,11 @@ import asyncio
 import html
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from propkit.batch_run import Run, run_batch
 from propkit.errors import RequestError, StoreError
@@ -26,6 +26,7 @@ from propkit.store.batches import (
     read_items,
     requeue_items,
     set_state,
+    skip_collected,
     write_log,
 )
 
@@ -110,12 +111,28 @@ class BatchReport:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return f"<pre style='white-space: pre-wrap'>{html.escape(str(self))}</pre>"
 
     def _duration(self) -> str:
         if self.started_at is None or self.completed_at is None:
             return ""
         return f" in {(self.completed_at - self.started_at).total_seconds():.1f} s"
+
+
+class Display(Protocol):
+    """What shows a batch's progress where it is waited for."""
+
+    def show(self, progress: Progress) -> None:
+        """Show an event."""
+        ...
+
+    def end(self, progress: Progress | None) -> None:
+        """Show the last event."""
+        ...
+
+
+MakeDisplay = Callable[[], Display | None]
+"""Gives a display for a cell that awaits, or None where there is no notebook."""
 
 
 class Batch:
@@ -125,8 +142,15 @@ class Batch:
     blocks.
     """
 
-    def __init__(self, store: Store, thread: CollectorThread, batch_id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        thread: CollectorThread,
+        batch_id: str,
+        make_display: MakeDisplay = lambda: None,
+    ) -> None:
         self.id = batch_id
+        self._make_display = make_display
         self._store = store
         self._thread = thread
         self._run: Run | None = None
@@ -223,11 +247,15 @@ class Batch:
             The batch is running.
         """
         self._refuse_running()
-        requeue_items(self._store, self.id, only)
-        return self.resume()
+        requeue_items(self._store, self.id, State.FAILED, only)
+        if any(item.state is State.WAITING for item in read_items(self._store, self.id)):
+            self._start_again(self.head)
+        return self
 
     def resume(self) -> Batch:
-        """Go on with the items that wait; without any, nothing happens.
+        """Go on with the items that wait or were cancelled; without any, nothing happens.
+
+        What another batch has collected since this one was made is skipped.
 
         Raises
         ------
@@ -235,19 +263,26 @@ class Batch:
             The batch is running.
         """
         self._refuse_running()
-        items = read_items(self._store, self.id)
-        if any(item.state is State.WAITING for item in items):
-            set_state(self._store, self.id, "running", log="batch resumed")
-            criteria = self.head.criteria
-            self.start(
-                Run(
-                    batch_id=self.id,
-                    items=items,
-                    sources=frozenset(criteria["sources"]) | {item.source for item in items},
-                    workers=criteria["workers"],
-                )
-            )
+        head = self.head
+        requeue_items(self._store, self.id, State.CANCELLED)
+        skip_collected(self._store, self.id, since=head.created_at)
+        if any(item.state is State.WAITING for item in read_items(self._store, self.id)):
+            self._start_again(head)
+        elif head.state in UNFINISHED:
+            set_state(self._store, self.id, "completed")
         return self
+
+    def _start_again(self, head: BatchHead) -> None:
+        set_state(self._store, self.id, "running", log="batch resumed")
+        items = read_items(self._store, self.id)
+        self.start(
+            Run(
+                batch_id=self.id,
+                items=items,
+                sources=frozenset(head.criteria["sources"]) | {item.source for item in items},
+                workers=head.criteria["workers"],
+            )
+        )
 
     def wait(self, timeout: float | None = None) -> BatchReport:
         """Wait until the batch ends, at most ``timeout`` seconds, and return the report.
@@ -272,9 +307,14 @@ class Batch:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> BatchReport:
+        display = self._make_display() if self.is_running else None
         # Interrupt is only noticed when the kernel's loop wakes: look up now and then.
-        while self.is_running:  # noqa: ASYNC110
+        while self.is_running:
             await asyncio.sleep(POLL_SECONDS)
+            if display and self.progress:
+                display.show(self.progress)
+        if display:
+            display.end(self.progress)
         return self._outcome()
 
     def _outcome(self) -> BatchReport:

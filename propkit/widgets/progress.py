@@ -7,22 +7,24 @@ sent to the browser, and the rows are made once, so that nothing flickers.
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import ipywidgets as widgets
 from IPython.display import display
 
 from propkit.progress import Progress, SourceProgress, describe
+from propkit.runtime.progress_line import ProgressLine
 
 log = logging.getLogger(__name__)
 
-_ONE_LINE = {"white_space": "nowrap", "overflow": "hidden"}
+_FIXED = {"flex": "0 0 auto", "overflow": "hidden"}
 
 
 class ProgressBars:
     """Shows a batch in the cell that collects; call :meth:`show` from the cell's thread.
 
-    What goes wrong in here is shown in its place and logged; it never ends the collection.
+    When a bar fails, the cell says so and a line of text takes over; the collection goes on.
     """
 
     def __init__(self) -> None:
@@ -30,27 +32,31 @@ class ProgressBars:
         self.text.style.font_weight = "bold"
         self.rows = widgets.VBox([])
         self.notes = widgets.VBox([])
-        self.box = _Box([self.text, self.rows, self.notes], layout={"max_width": "860px"})
+        self.box = _Box([self.text, self.rows, self.notes], layout={"max_width": "900px"})
         self.box.add_class("propkit-progress")
         self._sources: dict[str, _SourceRow] = {}
         self._is_shown = False
-        self._has_failed = False
+        self._instead: ProgressLine | None = None
 
     def show(self, progress: Progress) -> None:
         """Show an event."""
-        if self._has_failed:
+        if self._instead is not None:
+            self._instead.show(progress)
             return
         try:
             self._show(progress)
         except Exception as error:
-            self._has_failed = True
-            log.exception("the progress bars failed; the collection goes on without them")
-            self.text.value = f"Progress cannot be shown ({error!r}); the collection goes on."
+            log.exception("the progress bars failed")
+            sys.stderr.write(f"propkit: the progress bars failed ({error!r}); in words:\n")
+            self._instead = ProgressLine(sys.stderr)
+            self._instead.show(progress)
 
     def end(self, progress: Progress | None) -> None:
         """Show the last event; None when there was none."""
         if progress is not None:
             self.show(progress)
+        if self._instead is not None:
+            self._instead.end(progress)
 
     def _show(self, progress: Progress) -> None:
         if not self._is_shown:
@@ -71,12 +77,11 @@ class _SourceRow:
     """One source: its name, a bar, a word for how it is, and the numbers."""
 
     def __init__(self, name: str) -> None:
-        self.name = widgets.Label(
-            name.replace("_", " "), layout={"width": "10.5rem", "flex": "0 0 auto", **_ONE_LINE}
-        )
+        self.name = widgets.Label(name.replace("_", " "), layout={"width": "9rem", **_FIXED})
         self.bar = widgets.IntProgress(layout={"flex": "1 1 10rem", "min_width": "6rem"})
-        self.word = widgets.Label(layout={"width": "6rem", "flex": "0 0 auto", **_ONE_LINE})
-        self.numbers = widgets.Label(layout={"width": "21rem", "flex": "0 0 auto", **_ONE_LINE})
+        self.word = widgets.Label(layout={"width": "5rem", "margin": "2px 2px 2px 12px", **_FIXED})
+        # A width of its own keeps the bar from moving when a number grows.
+        self.numbers = widgets.Label(layout={"width": "14rem", "flex": "0 0 auto"})
         self.box = widgets.HBox([self.name, self.bar, self.word, self.numbers])
         self.box.add_class("propkit-progress-source")
 

@@ -1,0 +1,105 @@
+"""The treasurer's pages: the parcel lives in the session, not in the address of the page."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import OrderedDict
+
+from aiohttp import web
+
+from propkit.demo_county import treasurer_pages as pages
+from propkit.demo_county.answers import as_page
+from propkit.demo_county.switches import Switches
+from propkit.demo_county.truth import CountyTruth
+
+COOKIE = "ASP.NET_SessionId"
+SUMMARY = "/treasurer/Parcel/Summary.aspx"
+
+_MAX_SESSIONS = 50_000
+_ENTRY = ("/parcel", "/propertytaxinformation")
+_NO_FILE = "<html><title>404</title><h1>404 - File or directory not found.</h1></html>"
+_FORMS = ("", "/parcel/summary.aspx")
+
+
+class Treasurer:
+    """Answer one request to the treasurer from the truth, the switches and the session."""
+
+    def __init__(self, truth: CountyTruth) -> None:
+        self._truth = truth
+        # Session -> the parcel as it was typed; empty while none was chosen.
+        self._sessions: OrderedDict[str, str] = OrderedDict()
+
+    def forget(self, session: str | None) -> None:
+        """Lose a session's parcel, as an application pool that restarts does."""
+        if session is not None and session in self._sessions:
+            self._sessions[session] = ""
+
+    async def answer(self, request: web.Request, path: str, switches: Switches) -> web.Response:
+        """Return a page, with a session cookie for whoever has none."""
+        session = request.cookies.get(COOKIE)
+        is_new = session is None or session not in self._sessions
+        if session is None or is_new:
+            session = secrets.token_hex(12)
+            self._sessions[session] = ""
+            if len(self._sessions) > _MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+        response = await self._page(request, path.rstrip("/").lower(), session, switches)
+        if is_new:
+            response.set_cookie(COOKIE, session, path="/", httponly=True, samesite="Lax")
+        return response
+
+    async def _page(
+        self, request: web.Request, path: str, session: str, switches: Switches
+    ) -> web.Response:
+        typed = next((v for k, v in request.query.items() if k.lower() == "parcel"), None)
+        if path in _ENTRY and typed is not None:
+            return self._choose(session, typed)
+        if path in _FORMS and request.method == "POST":
+            return self._choose(session, _typed_parcel(dict(await request.post())))
+        if path not in ("", *_ENTRY, *_PAGES):
+            return as_page(_NO_FILE, status=404)
+        chosen = self._sessions[session] if path in _PAGES else ""
+        if not chosen:
+            return as_page(pages.search_page(action=SUMMARY))
+        parcel = self._truth.find(chosen)
+        if parcel is None or not parcel.head.is_in_treasurer:
+            return as_page(pages.not_found_page(chosen, action=SUMMARY))
+        if path == "/parcel/activities.aspx":
+            return as_page(pages.activities_page(parcel, action=SUMMARY))
+        if path == "/parcel/valuations.aspx":
+            return as_page(pages.valuations_page(parcel, action=SUMMARY))
+        if path == "/parcel/detailedtaxstatement.aspx":
+            return as_page(pages.statement_page(parcel, action=SUMMARY))
+        layout = pages.choose_layout(
+            parcel.head, layout=switches.layout, year_table=switches.year_table
+        )
+        all_years = request.query.get("List", "").lower() == "all"
+        page = pages.summary_page(parcel, layout, all_years=all_years, action=SUMMARY)
+        return as_page(page)
+
+    def _choose(self, session: str, typed: str) -> web.Response:
+        self._sessions[session] = typed.strip() or "?"
+        moved = '<html><head><title>Object moved</title></head><body><h2>Object moved to <a href="'
+        return web.Response(
+            status=302,
+            headers={"Location": SUMMARY},
+            text=f'{moved}{SUMMARY}">here</a>.</h2></body></html>',
+            content_type="text/html",
+        )
+
+
+_PAGES = (
+    "/parcel/summary.aspx",
+    "/parcel/activities.aspx",
+    "/parcel/valuations.aspx",
+    "/parcel/detailedtaxstatement.aspx",
+)
+
+
+def _typed_parcel(form: dict[str, object]) -> str:
+    parts = []
+    for box in ("Book", "Map", "Item", "Split"):
+        value = next((v for k, v in form.items() if re.search(rf"txtParcelNum{box}$", k)), "")
+        parts.append(str(value).strip())
+    return "".join(parts)
