@@ -31,6 +31,9 @@ CANCEL_SECONDS = 4.0
 
 _MOST_PENDING = 4000
 
+_STOPPING = {SourceBlockedError.failure_class, SourceRejectedError.failure_class}
+"""Failures after which a person has to look before the source is asked again."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -212,10 +215,9 @@ class _Work:
         counts[after.state] += 1
         self._partial += after.is_partial
         self._changed.append(after)
-        if after.failure_class in {
-            SourceBlockedError.failure_class,
-            SourceRejectedError.failure_class,
-        }:
+        if after.failure_class in _STOPPING or (
+            after.state is State.FAILED and self._collector.is_left_alone(after.source)
+        ):
             self._stop_source(after)
 
     def _stop_source(self, item: Item) -> None:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from propkit import __version__
-from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError
+from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.ERROR,
+        level=logging.INFO if options.verbose else logging.CRITICAL,
         format="%(levelname)s %(name)s: %(message)s",
     )
     command: Callable[[argparse.Namespace], int] = options.command
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (IdentifierError, RequestError, SettingsError) as error:
         print(f"propkit: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # who reads along (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (PropkitError, OSError) as error:
         print(f"propkit: {error}", file=sys.stderr)
         return FAILED
@@ -131,22 +134,23 @@ def _parcels(options: argparse.Namespace) -> Any:
 def _plan(options: argparse.Namespace) -> int:
     import tempfile
 
-    import propkit as pk
-
     with tempfile.TemporaryDirectory() as folder:
         # A plan leaves nothing behind, not even an empty store.
         path = options.db if options.db.exists() else Path(folder) / "plan.duckdb"
-        with pk.open(path) as kit:
+        with _open(path) as kit:
             plan = kit.plan(_parcels(options), **_plan_options(options))
     print(plan)
     return BAD_INPUT if not plan.items and plan.invalid else FAILED if plan.invalid else DONE
 
 
 def _collect(options: argparse.Namespace) -> int:
-    import propkit as pk
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    with pk.open(options.db) as kit:
+    if options.export is not None:
+        _check_workbook(options.export)
+    _end_politely()
+    with _open(options.db) as kit:
+        if kit.unfinished:
+            print(f"unfinished: {', '.join(kit.unfinished)} (propkit batches --resume ID)")
         return _collect_into(kit, _parcels(options), options.workers, options)
 
 
@@ -175,10 +179,15 @@ def _exit_code(report: BatchReport) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     import propkit as pk
+    from propkit.plan import DATASETS
 
     if options.parcels < 1:
         raise RequestError(f"--parcels must be 1 or more, not {options.parcels}")
-    options.out.mkdir(parents=True, exist_ok=True)
+    _end_politely()
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"--out {options.out} cannot be made: {error.strerror}") from error
     store = options.out / "demo.duckdb"
     print("Starting the demo county (synthetic people, on this machine only) …", flush=True)
     with pk.demo(store, parcels=max(2000, options.parcels)) as kit:
@@ -188,17 +197,25 @@ def _demo(options: argparse.Namespace) -> int:
         report = kit.watch(kit.start(plan))
         print(report)
         workbook = kit.to_excel(options.out / "demo.xlsx")
-        for name in ("parcels", "valuations", "tax_bills", "sales", "documents"):
+        for name in DATASETS:
             print(f"  {len(kit.frame(name)):>6} {name}")
     print(f"store:    {store.resolve()}")
     print(f"workbook: {workbook.resolve()}")
     return _exit_code(report)
 
 
-def _export(options: argparse.Namespace) -> int:
-    import propkit as pk
+def _check_workbook(path: Path) -> None:
+    """Refuse a bad name before any work is done for it."""
+    if path.suffix.lower() != ".xlsx":
+        raise RequestError(f"{path.name!r} is no workbook's name; expected one ending in .xlsx")
+    if not path.expanduser().absolute().parent.is_dir():
+        raise RequestError(f"{path.parent} is no folder: the workbook cannot be written there")
 
-    with pk.open(_existing(options.db)) as kit:
+
+def _export(options: argparse.Namespace) -> int:
+
+    _check_workbook(options.workbook)
+    with _open(_existing(options.db)) as kit:
         named = options.frames
         frames = None if named is None else [name.strip() for name in named.split(",")]
         print(kit.to_excel(options.workbook, frames=frames))
@@ -206,10 +223,9 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _batches(options: argparse.Namespace) -> int:
-    import propkit as pk
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    with pk.open(_existing(options.db)) as kit:
+    _end_politely()
+    with _open(_existing(options.db)) as kit:
         if options.resume is None:
             columns = ["number", "batch_id", "state", "total", "done", "failed", "waiting"]
             print(kit.batches()[[*columns, "created_at"]].to_string(index=False))
@@ -226,7 +242,7 @@ def _existing(path: Path) -> Path:
 
 
 def _county(options: argparse.Namespace) -> int:
-    from propkit.demo.server import run_county
+    from propkit.demo_county.server import run_county
 
     try:
         run_county(
@@ -252,9 +268,27 @@ def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001
     return FAILED if wrong else DONE
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _end_politely() -> None:
     """Treat a polite end (SIGTERM) like Ctrl+C: what was fetched is kept."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    # The end takes a few seconds at most; cut short, it could leave the store half closed.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _open(path: Path) -> Kit:
+    """Open a store; a file that cannot be one is bad input."""
+    import propkit as pk
+
+    try:
+        return pk.open(path)
+    except StoreError as error:
+        raise RequestError(str(error)) from error
 
 
 if __name__ == "__main__":

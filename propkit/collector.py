@@ -55,20 +55,32 @@ class Collector:
         paces: dict[str, Pace] = {}
         self.hosts: dict[str, Host] = {}
         for name, config in configs.items():
-            pace = paces.setdefault(
-                config.host, Pace(config.requests_per_second, config.max_in_flight)
-            )
+            if config.host not in paces:
+                # Sources that share a host share its slowest pace.
+                sharing = [one for one in configs.values() if one.host == config.host]
+                paces[config.host] = Pace(
+                    min(one.requests_per_second for one in sharing),
+                    min(one.max_in_flight for one in sharing),
+                )
+            pace = paces[config.host]
             self.hosts[name] = Host(
                 base_url=config.base_url,
                 pace=pace,
                 headers=config.headers,
                 is_session_bound=config.source.is_session_bound,
                 obey_robots=config.obey_robots,
+                item_pace=Pace(1 / config.seconds_per_item, len(configs) * 100)
+                if config.seconds_per_item
+                else None,
             )
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.__aexit__()
+
+    def is_left_alone(self, source: str) -> bool:
+        """Whether the source's host asks for a pause that is longer than a batch waits."""
+        return self.hosts[source].pace.pause_seconds > self._retry.retry_after_max
 
     async def search(self, source: str, query: str, by: str, limit: int) -> Any:
         """Ask a source that can search; return its hits."""

@@ -39,8 +39,10 @@ log = logging.getLogger(__name__)
 
 ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
+_REFUSALS_PER_ATTEMPT = 2
 _MAX_BODY_BYTES = 64 * 2**20
-_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# 520 to 524 are Cloudflare's words for a site behind it that does not answer.
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,11 @@ class Host:
 
     base_url: str
     pace: Pace
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_session_bound: bool = False
     obey_robots: bool = True
+    item_pace: Pace | None = None
+    """The pace at which items start; None: only requests are spaced."""
 
 
 class HttpClient:
@@ -91,6 +95,9 @@ class HttpClient:
 
         Once ``should_stop`` says so, no further request is sent.
         """
+        if host.item_pace is not None:
+            async with host.item_pace.place(self.retry.retry_after_max):
+                pass  # a place on the time line is all that is wanted
         if not host.is_session_bound:
             yield HttpAsk(self, host, self._shared, should_stop)
             return
@@ -99,13 +106,16 @@ class HttpClient:
             yield HttpAsk(self, host, session, should_stop)
 
     def _session(self, jar: aiohttp.abc.AbstractCookieJar) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
             cookie_jar=jar,
             timeout=self._timeout,
             skip_auto_headers=("User-Agent",),
         )
+        # aiohttp would send a dropped request again by itself, without a place of the pace.
+        session._retry_connection = False  # noqa: SLF001
+        return session
 
     async def check_robots(self, url: URL, host: Host) -> None:
         """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
@@ -135,6 +145,15 @@ class HttpClient:
             return Protego.parse("")
         is_rules = page.status == 200 and "html" not in page.content_type
         return Protego.parse(page.body.decode("utf-8", "replace") if is_rules else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A try that failed: why, with which status, and the seconds that the host asks to wait."""
+
+    error: SourceError
+    status: int | None = None
+    retry_after: float | None = None
 
 
 class HttpAsk:
@@ -185,33 +204,57 @@ class HttpAsk:
     ) -> Page:
         """Ask until an answer is good, means something to ``accept``, or cannot heal."""
         retry = self._client.retry
-        for attempt in range(1, retry.attempts + 1):
+        attempt, refusals = 0, 0
+        while True:
+            attempt += 1
             self.attempts = max(self.attempts, attempt)
             is_last = attempt == retry.attempts
             pause = retry.pause_seconds(attempt, random.random())
-            page: Page | None = None
-            try:
-                page, headers = await self._follow(url, name)
-                error = _judge(page, expect, accept, is_last=is_last)
-                if error is None:
-                    return page
-                if page.status in {429, 503}:
-                    pause = self._pause_host(headers.get("Retry-After"), pause)
-            except SourceError as refusal:
-                error = refusal
-            except TimeoutError:
-                error = SourceTimeoutError(f"{name}: no answer in time", url=str(url))
-            except aiohttp.ClientPayloadError:
-                error = InvalidAnswerError(f"{name}: the answer was cut short", url=str(url))
-            except aiohttp.ClientError as cause:
-                error = SourceUnavailableError(
-                    f"{name}: {type(cause).__name__}: {cause}", url=str(url)
-                )
-            if is_last or not _can_heal(error, page):
+            tried = await self._try(url, name, expect, accept, is_last=is_last)
+            if isinstance(tried, Page):
+                return tried
+            error, asked = tried.error, tried.retry_after
+            if tried.status in {429, 503}:
+                self._host.pace.pause(pause if asked is None else asked)
+                pause = 0.0
+                if asked is not None and refusals < _REFUSALS_PER_ATTEMPT * retry.attempts:
+                    # Waiting as long as the host asks is no failed attempt.
+                    refusals, attempt = refusals + 1, attempt - 1
+                    continue
+            if is_last or not _can_heal(error, tried.status):
                 raise error
             log.info("attempt %d of %s failed (%s); again in %.1f s", attempt, url, error, pause)
             await asyncio.sleep(pause)
-        raise AssertionError("unreachable")  # pragma: no cover
+
+    async def _try(
+        self,
+        url: URL,
+        name: str,
+        expect: Expect | None,
+        accept: Callable[[Page], bool] | None,
+        *,
+        is_last: bool,
+    ) -> Page | _Failure:
+        """Ask once; every foreign exception ends here."""
+        try:
+            page, headers = await self._follow(url, name)
+        except SourceError as refusal:
+            return _Failure(refusal)
+        except TimeoutError:
+            return _Failure(SourceTimeoutError(f"{name}: no answer in time", url=str(url)))
+        except aiohttp.ClientPayloadError:
+            return _Failure(InvalidAnswerError(f"{name}: the answer was cut short", url=str(url)))
+        except aiohttp.ClientConnectorError as cause:
+            why = f"cannot connect to {cause.host}: {cause.os_error.strerror or 'no such host'}"
+            return _Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
+        except aiohttp.ClientError as cause:
+            why = f"{type(cause).__name__}: {cause}"
+            return _Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
+        error = _judge(page, expect, accept, is_last=is_last)
+        if error is None:
+            return page
+        asked = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+        return _Failure(error, page.status, asked)
 
     async def _follow(self, url: URL, name: str) -> tuple[Page, Mapping[str, str]]:
         """Ask once, following redirects within the host; each hop takes a place of the pace."""
@@ -226,7 +269,7 @@ class HttpAsk:
                 target = answer.headers.get("Location")
                 if answer.status in {301, 302, 303, 307, 308} and target:
                     url = _join(url, target, name)
-                    if url.host != start.host:
+                    if not _is_same_site(start, url):
                         raise SourceBlockedError(f"{name}: sent to {url.host}", url=str(start))
                     continue
                 page = Page(
@@ -248,12 +291,6 @@ class HttpAsk:
         if self._should_stop():
             raise CollectionCancelledError("the batch was cancelled")
 
-    def _pause_host(self, retry_after: str | None, pause: float) -> float:
-        """Pause the whole host as it asks; return the seconds that this request waits besides."""
-        asked = read_retry_after(retry_after, datetime.now(UTC))
-        self._host.pace.pause(pause if asked is None else asked)
-        return 0.0
-
 
 async def _read_body(answer: aiohttp.ClientResponse, name: str) -> bytes:
     body = bytearray()
@@ -269,6 +306,13 @@ def _join(url: URL, target: str, name: str) -> URL:
         return url.join(URL(target))
     except ValueError as error:
         raise InvalidAnswerError(f"{name}: sent to {target!r}", url=str(url)) from error
+
+
+def _is_same_site(start: URL, url: URL) -> bool:
+    """Whether a redirect stays where the token may go: the same origin, or its move to https."""
+    if url.host != start.host:
+        return False
+    return url.origin() == start.origin() or (start.scheme, url.scheme) == ("http", "https")
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:
@@ -317,8 +361,8 @@ def _judge(
     return None
 
 
-def _can_heal(error: SourceError, page: Page | None) -> bool:
+def _can_heal(error: SourceError, status: int | None) -> bool:
     """Whether the same request may go better next time."""
     if isinstance(error, (SourceBlockedError, SourceRejectedError, CollectionCancelledError)):
         return False
-    return page is None or page.status in _RETRIED_STATUSES or page.status < 300
+    return status is None or status in _RETRIED_STATUSES or status < 300

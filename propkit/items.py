@@ -6,8 +6,8 @@
        ▲          │                           │
        └──────────┴── (process died) ─────────┘ retry (of failed and cancelled)
 
-A waiting item may also be ``cancelled`` before it ran.
-``skipped`` is decided by the plan; such an item never waits.
+A waiting item may also be ``cancelled`` before it ran, or ``skipped`` because another batch
+has collected it meanwhile. What the plan skips never waits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ENDED: Final = frozenset(
 """States in which nothing more happens by itself."""
 
 _MOVES: Final[dict[State, frozenset[State]]] = {
-    State.WAITING: frozenset({State.RUNNING, State.CANCELLED}),
+    State.WAITING: frozenset({State.RUNNING, State.CANCELLED, State.SKIPPED}),
     State.RUNNING: frozenset(
         {State.DONE, State.NOT_FOUND, State.FAILED, State.CANCELLED, State.WAITING}
     ),

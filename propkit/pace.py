@@ -55,7 +55,12 @@ class Pace:
     @property
     def wait_seconds(self) -> float:
         """Seconds until the next request may start."""
-        return max(0.0, max(self._next_at, self._paused_until) - self._clock())
+        return max(0.0, self._next_at - self._clock(), self.pause_seconds)
+
+    @property
+    def pause_seconds(self) -> float:
+        """Seconds for which the host still asks to be left alone."""
+        return max(0.0, self._paused_until - self._clock())
 
     def slow_to(self, spacing_seconds: float) -> None:
         """Keep at least this spacing from now on (a crawl delay)."""
@@ -89,8 +94,7 @@ class Pace:
 
     async def _wait(self, max_wait: float, url: str | None) -> None:
         while (wait := self.wait_seconds) > 0:
-            pause = self._paused_until - self._clock()
-            if pause > max_wait:
+            if (pause := self.pause_seconds) > max_wait:
                 raise SourceUnavailableError(
                     f"the host asks to be left alone for {pause:.0f} s", url=url
                 )

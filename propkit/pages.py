@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ from selectolax.lexbor import LexborHTMLParser
 from propkit.errors import InvalidAnswerError
 
 Expect = Literal["json", "html"]
+
+
+_CHARSET = re.compile(r"charset=[\"']?([\w-]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +28,13 @@ class Page:
     status: int
     content_type: str
     body: bytes
+    _decoded: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
         """The body by its declared charset, else UTF-8; undecodable bytes are an error."""
-        match = re.search(r"charset=[\"']?([\w-]+)", self.content_type, re.IGNORECASE)
+        head = self.body[:1024].decode("ascii", "replace") if is_html(self) else ""
+        match = _CHARSET.search(self.content_type) or _CHARSET.search(head)
         charset = match[1] if match else "utf-8"
         try:
             return self.body.decode(charset).removeprefix("\ufeff")
@@ -39,15 +44,18 @@ class Page:
             ) from error
 
     def json(self) -> Any:
-        """Decode the body as JSON; anything else is an :class:`InvalidAnswerError`."""
+        """Decode the body as JSON, once; anything else is an :class:`InvalidAnswerError`."""
+        if self._decoded:
+            return self._decoded[0]
         text = self.text
         try:
-            return json.loads(text)
+            self._decoded.append(json.loads(text))
         except (ValueError, RecursionError) as error:  # also numbers and nestings beyond measure
             what = "HTML" if is_html(self) else "an empty body" if not text.strip() else "bad JSON"
             raise InvalidAnswerError(
                 f"{self.name}: expected JSON, got {what}", url=self.url
             ) from error
+        return self._decoded[0]
 
     def html(self) -> LexborHTMLParser:
         """Parse the body as an HTML page."""
@@ -96,6 +104,8 @@ _CHALLENGE_MARKS = (
     b"unusual traffic",
 )
 _PASSWORD_BOX = re.compile(rb"\btype\s*=\s*[\"']?password\b")
+_LOGIN_TITLE = re.compile(r"\b(log|sign)[ -]?(in|on)\b", re.IGNORECASE)
+_SHORT_TEXT = 400
 _TITLE = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 
 
@@ -107,8 +117,14 @@ def find_block(page: Page) -> str | None:
     titles = [match[2] for match in _TITLE.finditer(page.body.decode("utf-8", "replace"))]
     if any(mark in low for mark in _CHALLENGE_MARKS) or any(map(_WALL_TITLE.search, titles)):
         return "a captcha or challenge page"
-    if _PASSWORD_BOX.search(low):
+    if _PASSWORD_BOX.search(low) and (any(map(_LOGIN_TITLE.search, titles)) or _is_short(page)):
         return "a login page"
     if page.status == 403:
         return "a page that refuses access"
     return None
+
+
+def _is_short(page: Page) -> bool:
+    """Whether a page says little: a content page may hold a box for a password in its header."""
+    body = LexborHTMLParser(page.body.decode("utf-8", "replace")).body
+    return body is None or len(body.text()) < _SHORT_TEXT

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from propkit.errors import RequestError
@@ -128,9 +129,9 @@ class Plan:
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items()) or "nothing"
         lines = [f"Plan: {len(self.entries)} identifiers from {self.origin}: {counts}"]
         for host in {**self.requests, **self.follow_ups}:
-            extra = self.follow_ups.get(host, 0)
-            more = f" and up to {extra} follow-ups" if extra else ""
-            lines.append(f"  {host}: {self.requests.get(host, 0)} requests{more}")
+            asked, extra = self.requests.get(host, 0), self.follow_ups.get(host, 0)
+            more = f", up to {extra} more by what they answer" if extra else ""
+            lines.append(f"  {host}: {asked} request{'' if asked == 1 else 's'}{more}")
         lines.append(f"  about {_minutes(self.minutes)} at the pace of the slowest host")
         shown = self.invalid[:5]
         lines += [f"  not usable: {entry.identifier!r}: {entry.reason}" for entry in shown]
@@ -141,7 +142,7 @@ class Plan:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return f"<pre style='white-space: pre-wrap'>{html.escape(str(self))}</pre>"
 
 
 def parse_datasets(datasets: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -207,10 +208,12 @@ def make_plan(
             entries.append(Entry(identifier=raw, apn=apn, status="duplicate", reason=reason))
         else:
             entries.append(decide.entry(raw, entry.apn, entry.repair))
+    rates: dict[str, float] = {}
+    for term in terms:  # sources that share a host share its slowest pace
+        rates[term.host] = min(term.requests_per_second, rates.get(term.host, inf))
     seconds = {
-        term.host: (decide.requests[term.host] + decide.follow_ups[term.host])
-        / term.requests_per_second
-        for term in terms
+        host: (decide.requests[host] + decide.follow_ups[host]) / rate
+        for host, rate in rates.items()
     }
     return Plan(
         entries=tuple(entries),

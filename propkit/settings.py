@@ -60,7 +60,7 @@ def parse_duration(value: object) -> timedelta:
     RequestError
         The value is none of these, or it is negative.
     """
-    if value is None or value == "never" or value == NEVER:
+    if value is None or value in ("never", NEVER):
         return NEVER
     if isinstance(value, timedelta):
         seconds: float = value.total_seconds()
@@ -95,6 +95,14 @@ class SourceSettings(BaseModel):
     max_age: Duration | None = None
     user_agent: str | None = None
     obey_robots: bool = True
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_credentials(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password):
+            # They would stand in every log line, error and stored address.
+            raise ValueError("an address must not hold a user name or password; use token")
+        return url
 
     @field_validator("token", "user_agent", mode="before")
     @classmethod
@@ -187,8 +195,12 @@ _WRONG_PLACE = {"extra_forbidden", "model_type", "dict_type"}
 
 
 def _is_unknown(variable: str) -> bool:
-    prefix, _, name = variable.upper().partition("_")
-    return prefix == "PROPKIT" and name.partition("__")[0].lower() not in Settings.model_fields
+    """Whether a variable looks like a setting with a typing error: PROPKIT_COLLECT_WORKERS."""
+    name = variable.upper().removeprefix("PROPKIT_").partition("__")[0].lower()
+    known = Settings.model_fields
+    return variable.upper().startswith("PROPKIT_") and (
+        name not in known and ("__" in variable or name.startswith(tuple(known)))
+    )
 
 
 def _describe(fault: Any) -> str:
@@ -196,6 +208,7 @@ def _describe(fault: Any) -> str:
     variable = "PROPKIT_" + "__".join(str(part).upper() for part in fault["loc"])
     # A token may also stand under a name with a typing error, or in the place of a table.
     is_secret = "token" in fault["loc"] or fault["type"] in _WRONG_PLACE
+    is_secret = is_secret or "@" in str(fault["input"])
     shown = "" if is_secret or isinstance(fault["input"], dict) else f" {fault['input']!r}"
     name = variable if variable in os.environ else path
     return f"{name}{shown}: {fault['msg']}"

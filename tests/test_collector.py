@@ -7,18 +7,23 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.collecting import in_order, quick_kit, table_as_truth
 
 import propkit as pk
 from propkit.records import RECORD_TYPES
+from propkit.sources import configure_sources
+from propkit.store import Store
+from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
 
 if TYPE_CHECKING:
-    from propkit.demo import County
+    from propkit.demo_county import County
 
 SYSTEMS = {
     "maricopa_assessor": "assessor",
@@ -350,11 +355,9 @@ def test_cancel_keeps_what_was_fetched_and_leaves_the_rest_cancelled(
     """No request starts after the cancel; what is done is stored; a new run finishes."""
     apns = county.apns(200, seed=6)
     with quick_kit(county, tmp_path / "a.duckdb") as kit:
-        seen: list[pk.Progress] = []
-        batch = kit.start(apns, listener=seen.append)
-        while not any(event.ended > 20 for event in seen):
-            assert batch.is_running
-            batch._future.exception(0.01) if batch._future.done() else None
+        going = threading.Event()
+        batch = kit.start(apns, listener=lambda event: event.ended > 20 and going.set())
+        assert going.wait(30)
         report = batch.cancel()
         asked = len(county.ledger())
         stored = len(kit.frame("parcels"))
@@ -462,3 +465,118 @@ def test_a_parser_that_stumbles_fails_its_item_only(
     assert [(item.key, item.failure_class) for item in report.failures] == [
         (broken, "layout_changed")
     ]
+
+
+def test_a_host_that_asks_for_a_long_pause_is_left_alone_and_its_items_wait(
+    county: County, tmp_path: Path
+) -> None:
+    """Retry-After beyond what a batch waits: one request, the rest waits, the others go on."""
+    apns = apns_known_everywhere(county, 8)
+    rule = {"kind": "status", "status": 503, "retry_after": 3600, "system": "treasurer"}
+    county.switch(faults=[rule])
+    with quick_kit(county, tmp_path / "a.duckdb", workers=1) as kit:
+        report = kit.collect(apns, progress=False)
+
+    assert report.state == "paused"
+    assert report.counts["maricopa_treasurer"] == {"failed": 1, "waiting": 7}
+    assert report.counts["maricopa_assessor"] == {"done": 8}
+    assert "asks to be left alone" in str(report.error)
+    assert len(county.ledger("treasurer")) == 1
+
+
+def test_sources_that_share_a_host_share_its_slowest_pace(county: County, tmp_path: Path) -> None:
+    """One address for all three systems: nobody may ask it faster than the slowest allows."""
+    base = county.url
+    rates = {"maricopa_assessor": 50, "maricopa_treasurer": 15, "maricopa_recorder": 20}
+    sources = {
+        name: {"base_url": base, "requests_per_second": rate} for name, rate in rates.items()
+    }
+    with pk.open(tmp_path / "a.duckdb", settings=pk.Settings.load(sources=sources)) as kit:
+        plan = kit.plan(["132-38-011"])
+
+        paces = {host.pace for host in kit._running_thread().collector.hosts.values()}
+
+    assert len(paces) == 1
+    assert round(paces.pop().requests_per_second, 1) == round(15 / 1.015, 1)
+    assert plan.minutes * 60 == (1 + 4 + 1) / 15
+
+
+def test_the_treasurer_starts_one_parcel_every_so_often_whatever_the_workers(
+    county: County, tmp_path: Path
+) -> None:
+    """Items keep a spacing of their own: three workers do not start three parcels at once."""
+    apns = apns_known_everywhere(county, 5)
+    settings = quick_settings(county)
+    configs = configure_sources(settings)
+    treasurer = replace(configs["maricopa_treasurer"], seconds_per_item=0.25)
+    configs = {**configs, "maricopa_treasurer": treasurer}
+    with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configs) as kit:
+        kit.collect(apns, datasets=["tax_bills"], workers=3, progress=False)
+
+    starts = [
+        entry["started_monotonic"]
+        for entry in county.ledger("treasurer")
+        if "Parcel=" in entry["query"]
+    ]
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert len(gaps) == 4
+    assert min(gaps) > 0.2
+
+
+def test_the_treasurers_own_pace_is_two_seconds_a_parcel_unless_a_rate_is_set() -> None:
+    """The default of the house, and what a rate of one's own makes of it."""
+    own = configure_sources(pk.Settings.load())["maricopa_treasurer"]
+    set_ = configure_sources(
+        pk.Settings.load(sources={"maricopa_treasurer": {"requests_per_second": 9}})
+    )["maricopa_treasurer"]
+
+    assert (own.requests_per_second, own.seconds_per_item) == (2.0, 2.0)
+    assert (set_.requests_per_second, set_.seconds_per_item) == (9.0, 0.0)
+
+
+def test_a_pause_that_the_host_asked_for_is_no_failed_attempt(
+    county: County, tmp_path: Path
+) -> None:
+    """Twice as many obeyed refusals as attempts are borne; then they count."""
+    apns = apns_known_everywhere(county, 2)
+    rule = {"kind": "status", "status": 429, "retry_after": 0, "system": "assessor", "per": "url"}
+    options = {"datasets": ["parcels"], "progress": False}
+    with quick_kit(county, tmp_path / "a.duckdb", retry_attempts=2) as kit:
+        county.switch(faults=[{**rule, "first": 5}])
+        healed = kit.collect(apns[:1], **options)
+        county.switch(faults=[{**rule, "first": 9}])
+        county.clear_ledger()
+        given_up = kit.collect(apns[1:], **options)
+
+    assert healed.totals == {"done": 1}
+    assert [item.failure_class for item in given_up.failures] == ["unavailable"]
+    assert len(county.ledger("assessor")) == 2 * 2 + 2
+
+
+def test_resuming_asks_for_nothing_that_was_collected_meanwhile(
+    county: County, tmp_path: Path
+) -> None:
+    """A cancelled batch goes on where it was; what another batch has done by then is skipped."""
+    apns = apns_known_everywhere(county, 60)
+    started = threading.Event()
+    with quick_kit(county, tmp_path / "a.duckdb", workers=1) as kit:
+        batch = kit.start(apns, listener=lambda event: event.ended > 5 and started.set())
+        assert started.wait(30)
+        assert batch.cancel().totals["cancelled"] > 20
+        left = [
+            item["apn"] for item in batch.items().to_dict("records") if item["state"] == "cancelled"
+        ]
+        kit.collect(left[:10], progress=False)
+        county.clear_ledger()
+
+        report = batch.resume().wait()
+        asked_again = {entry["path"] for entry in county.ledger("assessor")}
+        county.clear_ledger()
+        batch.resume()
+
+        assert county.ledger() == []
+        assert report.state == "completed"
+        assert set(report.totals) == {"done", "skipped"}
+        assert not asked_again & {f"/parcel/{apn}" for apn in left[:10]}
+        for table in ("parcels", "tax_bills"):
+            assert table_as_truth(kit, table) == in_order(county.truth(apns)[table])

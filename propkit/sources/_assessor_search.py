@@ -19,7 +19,19 @@ _PAGE_SIZE: Final = 25
 _MOST_NEAR_MATCHES: Final = 1000
 
 Hit = dict[str, str | None]
-"""A row to show, by column."""
+"""A row to show, by column; one that the county's row does not carry is left out."""
+
+_COLUMNS: Final = {
+    "owner_name": ("Ownership", "Owner"),
+    "situs_address": ("SitusAddress", "Address"),
+    "situs_city": ("SitusCity", "City"),
+    "situs_zip": ("SitusZip", "Zip"),
+    "property_type": ("PropertyType",),
+    "subdivision": ("SubdivisonName", "SubdivisionName"),
+    "mcr": ("MCR",),
+    "section_township_range": ("SectionTownshipRange",),
+    "rental_id": ("RentalID",),
+}
 
 _FIELDS_OF: Final = {
     "owner": ("owner_name",),
@@ -42,7 +54,8 @@ class Found:
 async def search_roll(query: str, by: str, ask: Ask, limit: int | None) -> SearchHits:
     """Give the rows whose own field contains every word of the query, or is the APN.
 
-    The county's search looks into every field and answers near matches too.
+    The county's search looks into every field and answers near matches too. A row that carries
+    nothing but its APN cannot be told from one that fits, so it is given.
     """
     fits = _filter_of(query, by)
     rows: dict[str, Hit] = {}
@@ -57,7 +70,7 @@ async def search_roll(query: str, by: str, ask: Ask, limit: int | None) -> Searc
             has_ended = found.is_last
             for hit in found.hits:
                 if fits(hit):
-                    rows.setdefault(str(hit["apn"]), hit)
+                    rows.setdefault(str(hit["apn"]), dict.fromkeys(("apn", *_COLUMNS)) | hit)
             if limit is not None and len(rows) >= limit:
                 break
     kept = tuple(rows.values())[:limit]
@@ -117,8 +130,9 @@ def _filter_of(query: str, by: str) -> Callable[[Hit], bool]:
         raise RequestError("the query is empty; expected words to search for")
 
     def fits(hit: Hit) -> bool:
-        text = " ".join(hit[name] or "" for name in names).upper()
-        return all(word in text for word in words)
+        carried = [hit[name] or "" for name in names if name in hit]
+        text = " ".join(carried).upper()
+        return not carried or all(word in text for word in words)
 
     return fits
 
@@ -158,17 +172,8 @@ def _read_hit(row: object) -> Hit | None:
         if {"accountno", "parcelcount"} & fields.keys():
             return None
         raise LayoutChangedError(f"search: a row without an APN: {row!r:.120}")
-    columns = {
-        "owner_name": ("Ownership", "Owner"),
-        "situs_address": ("SitusAddress", "Address"),
-        "situs_city": ("SitusCity", "City"),
-        "situs_zip": ("SitusZip", "Zip"),
-        "property_type": ("PropertyType",),
-        "subdivision": ("SubdivisonName", "SubdivisionName"),
-        "mcr": ("MCR",),
-        "section_township_range": ("SectionTownshipRange",),
-        "rental_id": ("RentalID",),
-    }
     return {"apn": apn} | {
-        column: read_text(pick(fields, *names)) for column, names in columns.items()
+        column: read_text(pick(fields, *names))
+        for column, names in _COLUMNS.items()
+        if any(name.lower() in fields for name in names)
     }

@@ -52,13 +52,16 @@ class Parsed:
     """What was read from a payload.
 
     ``is_found`` False means that the office says it has no such key. ``missing`` names the
-    tables which the answer leaves out though the source provides them.
+    tables which the answer leaves out though the source provides them. ``fills`` names tables
+    whose records are poorer than a good answer would be: a value that is absent from them is not
+    known to be absent, so what is already stored stays.
     """
 
     records: tuple[Record, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()
     is_found: bool = True
     missing: tuple[str, ...] = ()
+    fills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,8 @@ class Source(Protocol):
     """The column of ``parcels`` that gives this source's keys; None: keys are APNs."""
     base_url: str
     requests_per_second: float
+    seconds_per_item: float
+    """Items start at least so far apart, at the default pace."""
     max_in_flight: int
     max_age: timedelta
     transport: Literal["http", "browser"]
@@ -151,6 +156,7 @@ def now() -> datetime:
 # --- readers: raw value in, typed value or None out; what is not understood raises -----------
 
 _ABSENT = frozenset({"", "na", "n/a", "null", "none"})
+_LONGEST_ABSENT = max(map(len, _ABSENT))
 _MONEY = re.compile(
     r"(?P<open>\()?(?P<minus>-)?\s*\$?\s*(?P<minus2>-)?"
     r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?(open)\))",
@@ -160,12 +166,14 @@ _MONEY = re.compile(
 
 def read_text(value: object) -> str | None:
     """Strip a text and fold inner blanks; "na", "n/a", "", [] and None are absent, a bool too."""
-    if value is None or isinstance(value, bool) or value in ([], {}):
-        return None
-    if isinstance(value, (list, dict)):
-        raise LayoutChangedError(f"expected one value, got {value!r:.80}")
-    text = " ".join(str(value).split())
-    return None if text.lower() in _ABSENT else text
+    if not isinstance(value, str):
+        if value is None or isinstance(value, bool) or value in ([], {}):
+            return None
+        if isinstance(value, (list, dict)):
+            raise LayoutChangedError(f"expected one value, got {value!r:.80}")
+        value = str(value)
+    text = " ".join(value.split())
+    return None if len(text) <= _LONGEST_ABSENT and text.lower() in _ABSENT else text
 
 
 def read_decimal(value: object, where: str) -> Decimal | None:
@@ -184,6 +192,8 @@ def read_int(value: object, where: str) -> int | None:
     """Read a whole number: ``7``, ``"7247"``, ``"   2,874"``; a fraction is an error."""
     if isinstance(value, bool):
         return None
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
     amount = read_decimal(value, where)
     if amount is None:
         return None

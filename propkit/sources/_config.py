@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points, version
 
@@ -28,9 +28,10 @@ class SourceConfig:
     base_url: str
     host: str
     requests_per_second: float
+    seconds_per_item: float
     max_in_flight: int
     max_age: timedelta
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     obey_robots: bool
     has_token: bool
 
@@ -132,11 +133,19 @@ def _configure(source: Source, given: SourceSettings, contact: str | None) -> So
     return SourceConfig(
         source=source,
         base_url=base_url,
-        host=f"{url.authority}{url.path.rstrip('/')}",
+        host=_host_of(url),
         requests_per_second=given.requests_per_second or source.requests_per_second,
+        # Who sets a rate of their own sets it for everything.
+        seconds_per_item=0.0 if given.requests_per_second else source.seconds_per_item,
         max_in_flight=given.max_in_flight or source.max_in_flight,
         max_age=source.max_age if given.max_age is None else given.max_age,
         headers=headers,
         obey_robots=given.obey_robots,
         has_token=given.token is not None,
     )
+
+
+def _host_of(url: URL) -> str:
+    """Name what shares one pace: the host, its port unless usual, and the path of the base."""
+    port = "" if url.is_default_port() else f":{url.port}"
+    return f"{url.host}{port}{url.path.rstrip('/')}"

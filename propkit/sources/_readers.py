@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from propkit.errors import LayoutChangedError
+from propkit.errors import LayoutChangedError, SourceError
 from propkit.pages import Page, is_html
 from propkit.sources._base import read_int, read_text
 
@@ -39,12 +39,19 @@ def is_empty(answer: object) -> bool:
     return answer is None or answer in ("", [], {})
 
 
+def why_missing(name: str, error: SourceError) -> str:
+    """Return why a page is missing, for ``Payload.missing``, which names the page itself."""
+    return str(error).removeprefix(f"{name}: ")
+
+
 # --- APNs -------------------------------------------------------------------------------------
 
 _APN: Final = re.compile(r"\d{8}[A-Z]{0,2}")
-# A letter set off by a blank is a split letter only when it stands alone.
+# Blanks stand where tags were. A letter set off by one is a split letter only when it stands
+# alone, two letters only at the end.
 _APN_IN_TEXT: Final = re.compile(
-    r"(?<![\w-])(\d{3})[-. ]?(\d{2})[-. ]?(\d{3})(?:-?([A-Z]{1,2})|[ .]([A-Z]))?(?![\w])"
+    r"(?<![\w-])(\d{3})(?: ?- ?|[. ])?(\d{2})(?: ?- ?|[. ])?(\d{3})"
+    r"(?:-?([A-Z]{1,2})|(?: ?- ?|[ .])([A-Z]{1,2}$|[A-Z]))?(?!\w)"
 )
 
 

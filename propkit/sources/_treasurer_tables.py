@@ -1,7 +1,8 @@
 """Reading the treasurer's pages: the tax-due block, the table of years, the payments.
 
-The site has had two forms of the block and of the table of years; each is read by what its labels
-and headers say, and anything else is a ``LayoutChangedError``.
+The site has had two forms of the block and of the table of years. An id and the places of the
+values below it are documented, so they decide; labels and headers only refine. What fits neither
+is a ``LayoutChangedError``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,16 @@ from propkit.pages import Page
 from propkit.records import TaxBill, TaxPayment
 from propkit.sources._base import read_date, read_decimal, read_text
 from propkit.sources._readers import node_text, table_rows
+from propkit.sources._treasurer_columns import (
+    ASSESSED_WORDS,
+    DUE_WORDS,
+    MONEY,
+    PAID_WORDS,
+    PART_WORDS,
+    PAYMENTS,
+    YEAR,
+    YEARS,
+)
 
 PREFIX: Final = "cphMainContent_cphRightColumn_"
 """What every id of the site starts with."""
@@ -34,31 +45,44 @@ PAYMENTS_TABLE: Final = f"#{PREFIX}Activities1_gvActs"
 _DUE_COLUMNS: Final = ("assessed_tax", "amount_paid", "amount_due")
 
 NO_RECORDS: Final = re.compile(r"\bno records? (?:were |was )?found", re.IGNORECASE)
+NO_BILLS: Final = re.compile(
+    r"\bno (?:records?\b|(?:property |back |prior )?tax(?:es)?"
+    r" (?:years?|bills?|records?|information|history|statements?|levied|assessed|billed|due)\b)",
+    re.IGNORECASE,
+)
 _NO_PAYMENTS: Final = re.compile(
     r"\bno (?:records? (?:were |was )?found|(?:payment )?activit(?:y|ies)\b"
     r"|(?:tax )?payments? (?:were |was |have been )?(?:found|made|received|recorded|on record)"
     r"|(?:tax )?payments?\s*(?:[.!]|$))",
     re.IGNORECASE,
 )
-_YEAR: Final = re.compile(r"(?<![\d/.,$-])((?:19|20)\d\d)(?![\d/,-])")
-_AMOUNT: Final = r"(?:-?\$ ?-?\d[\d,]*(?:\.\d+)?|-?\d[\d,]*\.\d\d(?!\d))"
-_MONEY: Final = re.compile(rf"\({_AMOUNT}\)|{_AMOUNT}")
 _LIEN: Final = re.compile(r"(?<!no )\btax lien", re.IGNORECASE)
 _NOTE: Final = re.compile(r"tax lien|certified funds", re.IGNORECASE)
 
 
 def read_bills(apn: str, summary: Page, years: Page | None) -> list[TaxBill]:
     """Read a bill for each tax year; what was paid is stated for the current one only."""
-    current, labelled_year = _read_due_block(summary)
+    cells = find_due_cells(summary.html())
+    if cells is None:
+        if _shows_amount(summary) or not _says_no_bills(apn, years or summary):
+            raise LayoutChangedError("summary: no tax-due block", url=summary.url)
+        return []
+    current, labelled_year = _read_due_block(cells, summary.url)
     if years is None:
         # Without the list of all years only the current bill is known, if its year is.
-        shown = _read_years(apn, summary, is_required=False)
-        year = labelled_year or max(shown, default=None)
-        return [] if year is None else [_merge(shown.get(year), apn, year, current)]
-    bills = _read_years(apn, years, is_required=True)
+        shown = _read_years(apn, summary)
+        year = labelled_year or max(shown or {}, default=None)
+        return [] if year is None else [_merge((shown or {}).get(year), apn, year, current)]
+    bills = _read_years(apn, years)
+    if bills is None:
+        raise LayoutChangedError("years: no table of tax years", url=years.url)
+    if not bills and _read_years(apn, summary):
+        raise LayoutChangedError("years: none, but the summary shows some", url=years.url)
     year = labelled_year or max(bills, default=None)
     if year is None:
-        raise LayoutChangedError("summary: no tax year is shown anywhere", url=summary.url)
+        if any(current.values()):
+            raise LayoutChangedError("summary: no tax year is shown anywhere", url=summary.url)
+        return []
     in_table = bills[year].assessed_tax if year in bills else None
     if labelled_year is None and in_table not in {None, current["assessed_tax"]}:
         raise LayoutChangedError(
@@ -67,6 +91,19 @@ def read_bills(apn: str, summary: Page, years: Page | None) -> list[TaxBill]:
         )
     bills[year] = _merge(bills.get(year), apn, year, current)
     return [bills[year] for year in sorted(bills, reverse=True)]
+
+
+def _says_no_bills(apn: str, page: Page) -> bool:
+    """Whether the page has an empty table of years, or says in words that there is no tax."""
+    if _shows_amount(page):
+        return False
+    bills = _read_years(apn, page)
+    return NO_BILLS.search(node_text(page.html().body)) is not None if bills is None else not bills
+
+
+def _shows_amount(page: Page) -> bool:
+    amounts = MONEY.findall(node_text(page.html().body))
+    return any(re.search(r"[1-9]", amount) for amount in amounts)
 
 
 def _merge(
@@ -86,51 +123,69 @@ def find_due_cells(html: LexborHTMLParser) -> list[str] | None:
     for block, cell in _DUE_BLOCKS:
         for node in html.css(block):
             texts = [node_text(one) for one in node.css(cell)]
-            if any(_MONEY.search(text) for text in texts):
+            if any(MONEY.search(text) for text in texts):
                 return texts
     return None
 
 
-def _read_due_block(page: Page) -> tuple[dict[str, Decimal | None], int | None]:
+def _read_due_block(cells: list[str], url: str) -> tuple[dict[str, Decimal | None], int | None]:
     """Read assessed tax, paid and due of the current year, and the year if a label tells it."""
-    cells = find_due_cells(page.html())
-    if cells is None:
-        raise LayoutChangedError("summary: no tax-due block", url=page.url)
-    amounts: list[Decimal | None] = []
-    labels: list[str] = []
+    amounts: list[tuple[str, Decimal | None]] = []
     label = ""
     for text in cells:
-        match = _MONEY.search(text)
+        match = MONEY.search(text)
         if match is None:
             label = f"{label} {text}".strip()
             continue
-        labels.append(f"{label} {text[: match.start()]}".strip())
-        amounts.append(read_decimal(match[0].replace(" ", ""), "tax-due block"))
+        label = f"{label} {text[: match.start()]}".strip() or text[match.end() :].strip()
+        amounts.append((label, read_decimal(match[0].replace(" ", ""), "tax-due block")))
         label = ""
-    found: dict[str, Decimal | None] = {}
-    for text, amount in zip(labels, amounts, strict=True):
-        column = _due_column(text)
-        if column in found:
-            raise LayoutChangedError(f"summary: two amounts for {column!r}", url=page.url)
-        if column is not None:
-            found[column] = amount
-    if not any(labels) and len(amounts) == len(_DUE_COLUMNS):
-        found = dict(zip(_DUE_COLUMNS, amounts, strict=True))
-    if found.keys() != set(_DUE_COLUMNS):
-        raise LayoutChangedError(f"summary: unknown tax-due block {cells!r}", url=page.url)
-    years = {int(year) for text in (*labels, label) for year in _YEAR.findall(text)}
+    texts = [*(text for text, _ in amounts), label]
+    years = {int(year) for text in texts for year in YEAR.findall(text)}
+    whole = [(text, amount) for text, amount in amounts if not _is_part(text)]
+    columns = _due_columns([text for text, _ in whole])
+    if columns is None:
+        raise LayoutChangedError(f"summary: unknown tax-due block {cells!r}", url=url)
+    found = {
+        column: amount
+        for column, (_, amount) in zip(columns, whole, strict=True)
+        if column is not None
+    }
     return found, years.pop() if len(years) == 1 else None
 
 
-def _due_column(label: str) -> str | None:
-    words = label.lower()
-    if "total" not in words and re.search(r"\binterest\b|\bfees?\b|\bhalf\b", words):
+def _due_columns(labels: list[str]) -> list[str | None] | None:
+    """Name the amounts by their labels; those that have no clear one, by their places."""
+    named = [_due_column(label) for label in labels]
+    known = [column for column in named if column is not None]
+    if len(set(known)) < len(known):
         return None
-    if re.search(r"\bpaid\b|\bpayments?\b", words):
-        return "amount_paid"
-    if re.search(r"\bassessed\b", words):
-        return "assessed_tax"
-    return "amount_due" if re.search(r"\bdue\b|\bowed\b", words) else None
+    if len(known) == len(_DUE_COLUMNS):
+        return named
+    if len(labels) != len(_DUE_COLUMNS):
+        return None
+    left = [column for column in _DUE_COLUMNS if column not in known]
+    if len(left) > 1 and any(
+        column not in {None, place} for column, place in zip(named, _DUE_COLUMNS, strict=True)
+    ):
+        return None
+    return [column or left.pop(0) for column in named]
+
+
+def _is_part(label: str) -> bool:
+    is_whole = re.search(r"\b(?:total|balance|incl)", label, re.IGNORECASE)
+    return PART_WORDS.search(label) is not None and is_whole is None
+
+
+def _due_column(label: str) -> str | None:
+    for words, column in (
+        (PAID_WORDS, "amount_paid"),
+        (ASSESSED_WORDS, "assessed_tax"),
+        (DUE_WORDS, "amount_due"),
+    ):
+        if words.search(label):
+            return column
+    return None
 
 
 def _find_table(html: LexborHTMLParser, selector: str) -> LexborNode | None:
@@ -138,46 +193,60 @@ def _find_table(html: LexborHTMLParser, selector: str) -> LexborNode | None:
     return node if node is None or node.tag == "table" else node.css_first("table")
 
 
-def _read_years(apn: str, page: Page, *, is_required: bool) -> dict[int, TaxBill]:
-    """Read the table of tax years, in one of its layouts."""
-    html = page.html()
-    table = next((one for name in _YEAR_TABLES if (one := _find_table(html, name))), None)
+def find_years(html: LexborHTMLParser) -> LexborNode | None:
+    """Return the table of tax years, in one of its layouts."""
+    return next((one for name in _YEAR_TABLES if (one := _find_table(html, name))), None)
+
+
+def _read_years(apn: str, page: Page) -> dict[int, TaxBill] | None:
+    """Read the table of tax years; None where the page has none."""
+    table = find_years(page.html())
     if table is None:
-        if is_required:
-            raise LayoutChangedError("years: no table of tax years", url=page.url)
-        return {}
-    places = {"year": 0, "status": 1, "assessed": 2, "due": 3}
+        return None
+    places: Mapping[str, int] | None = None
     bills: dict[int, TaxBill] = {}
+    strange = ""
     above: int | None = None
     for row, nodes in table_rows(table):
         cells = [node_text(node) for node in nodes]
-        if _is_header(nodes, cells):
-            places = _places(cells, tuple(places))
+        text = " ".join(cells)
+        if YEARS.is_header(nodes, cells):
+            places = YEARS.places(nodes, cells) or places
             continue
         bill = _read_year(apn, cells, places)
-        if bill is None:
-            _read_note(row, " ".join(cells), bills, above)
-            continue
-        above = bill.tax_year
-        if bills.setdefault(above, bill) != bill:
-            raise LayoutChangedError(f"years: {above} stands twice in the table", url=page.url)
-    if is_required and not bills and not NO_RECORDS.search(node_text(table)):
-        raise LayoutChangedError("years: the table has no tax year", url=page.url)
+        if bill is not None:
+            above = bill.tax_year
+            if bills.setdefault(above, bill) != bill:
+                raise LayoutChangedError(f"years: {above} stands twice in the table", url=page.url)
+        elif not bills and _is_heading(text):
+            strange = strange or text
+        else:
+            _read_note(row, text, bills, above)
+    if strange and not bills:
+        raise LayoutChangedError(f"years: unknown row {strange!r}", url=page.url)
     return bills
 
 
-def _read_year(apn: str, cells: list[str], places: Mapping[str, int]) -> TaxBill | None:
+def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> TaxBill | None:
     """Read a row of the table of years; None for a row that does not start with a year."""
-    match = _YEAR.match(_cell(cells, places["year"]))
+    places = headed or {name: at for name, at in YEARS.documented.items() if at < len(cells)}
+    match = YEAR.match(_cell(cells, places["year"])) if "year" in places else None
     if match is None or len(cells) == 1:
         return None
     year = int(match[1])
-    if len(places) < 4 and any(_MONEY.fullmatch(cell) for cell in _others(cells, places)):
+    status = _cell(cells, places.get("status"))
+    # A note may stand over several cells.
+    is_short = max(places.values()) >= len(cells) or (headed is None and len(cells) == 3)
+    if is_short and not any(_NOTE.search(cell) for cell in cells):
+        raise LayoutChangedError(f"years: too few cells in {cells!r}")
+    if MONEY.fullmatch(status):
+        raise LayoutChangedError(f"years: an amount for a status in {cells!r}")
+    if len(places) < 4 and any(MONEY.fullmatch(cell) for cell in _others(cells, places)):
         raise LayoutChangedError(f"years: an amount without a name in {cells!r}")
     return TaxBill(
         apn=apn,
         tax_year=year,
-        status=read_text(_cell(cells, places.get("status"))),
+        status=read_text(status),
         assessed_tax=_read_amount(_cell(cells, places.get("assessed")), f"years {year}"),
         amount_due=_read_amount(_cell(cells, places.get("due")), f"years {year}"),
         has_tax_lien=any(_LIEN.search(cell) for cell in cells),
@@ -187,7 +256,7 @@ def _read_year(apn: str, cells: list[str], places: Mapping[str, int]) -> TaxBill
 def _read_note(row: LexborNode, text: str, bills: dict[int, TaxBill], above: int | None) -> None:
     """Read a row without a year of its own: a lien's note, the total, or nothing."""
     if _LIEN.search(text):
-        named = _YEAR.search(text)
+        named = YEAR.search(text)
         year = int(named[1]) if named and int(named[1]) in bills else above
         if year is not None:
             bills[year] = replace(bills[year], has_tax_lien=True)
@@ -197,26 +266,10 @@ def _read_note(row: LexborNode, text: str, bills: dict[int, TaxBill], above: int
     raise LayoutChangedError(f"years: unknown row {text!r}")
 
 
-def _is_header(nodes: list[LexborNode], cells: list[str]) -> bool:
-    if not nodes or any(_YEAR.search(text) or _MONEY.search(text) for text in cells):
-        return False
-    return all(node.tag == "th" for node in nodes) or "year" in cells[0].lower()
-
-
-def _places(cells: list[str], words: tuple[str, ...]) -> dict[str, int]:
-    """Return where the columns of a header are, by a word each."""
-    found: dict[str, int] = {}
-    for word in words:
-        at = [place for place, text in enumerate(cells) if word in text.lower()]
-        if word == "due":
-            at = [place for place in at if "date" not in cells[place].lower()]
-        if len(at) > 1:
-            raise LayoutChangedError(f"more than one column for {word!r} in {cells!r}")
-        if at:
-            found[word] = at[0]
-    if "year" not in found:
-        raise LayoutChangedError(f"no column for the year in {cells!r}")
-    return found
+def _is_heading(text: str) -> bool:
+    """Whether a row above all others may be a heading in plain cells."""
+    says = (YEAR, MONEY, _NOTE, NO_BILLS, _NO_PAYMENTS)
+    return bool(text) and not any(words.search(text) for words in says)
 
 
 def _cell(cells: list[str], place: int | None) -> str:
@@ -230,7 +283,7 @@ def _others(cells: list[str], places: Mapping[str, int]) -> list[str]:
 def _read_amount(text: str, where: str) -> Decimal | None:
     """Read a money cell; a note may stand in it, before, behind or instead of the amount."""
     if _NOTE.search(text):
-        match = _MONEY.search(text)
+        match = MONEY.search(text)
         return read_decimal(match[0].replace(" ", ""), where) if match else None
     return read_decimal(text, where)
 
@@ -241,12 +294,18 @@ def _is_idle(row: LexborNode, text: str) -> bool:
         not text
         or "total" in text.lower()
         or row.css_first("span.text-bold.text-black") is not None
-        or bool(NO_RECORDS.search(text))
+        or bool(NO_BILLS.search(text))
         or (_NOTE.search(text) is not None and _LIEN.search(text) is None)
     )
 
 
 # --- payments ---------------------------------------------------------------------------------
+
+
+def says_no_payments(html: LexborHTMLParser) -> bool:
+    """Whether the page says that there are no payments, and not merely no records."""
+    text = node_text(html.body)
+    return bool(_NO_PAYMENTS.search(text)) and not NO_RECORDS.search(text)
 
 
 def read_payments(apn: str, page: Page) -> list[TaxPayment]:
@@ -257,29 +316,33 @@ def read_payments(apn: str, page: Page) -> list[TaxPayment]:
         if _NO_PAYMENTS.search(node_text(html.body)):
             return []
         raise LayoutChangedError("activities: no table of payments", url=page.url)
-    places = {"year": 0, "amount": 2, "date": 4}
+    places: Mapping[str, int] = PAYMENTS.documented
     numbers: Counter[int] = Counter()
     payments: list[TaxPayment] = []
+    strange = ""
     for row, nodes in table_rows(table):
         cells = [node_text(node) for node in nodes]
         text = " ".join(cells)
-        if _is_header(nodes, cells):
-            places = _places(cells, tuple(places))
-            if len(places) < 3:
-                raise LayoutChangedError(f"activities: unknown header {cells!r}", url=page.url)
-            continue
-        match = _YEAR.match(cells[places["year"]]) if len(cells) > places["year"] else None
-        if match is None:
-            if _is_idle(row, text) or _NO_PAYMENTS.search(text):
-                continue
+        if PAYMENTS.is_header(nodes, cells):
+            places = PAYMENTS.places(nodes, cells) or places
+        elif match := YEAR.match(_cell(cells, places.get("year"))):
+            year = int(match[1])
+            numbers[year] += 1
+            payments.append(_read_payment(apn, year, numbers[year], cells, places))
+        elif not payments and _is_heading(text):
+            strange = strange or text
+        elif not _is_idle(row, text) and not _NO_PAYMENTS.search(text):
             raise LayoutChangedError(f"activities: unknown row {text!r}", url=page.url)
-        year = int(match[1])
-        amount = read_decimal(_cell(cells, places["amount"]), f"activities {year}")
-        paid_on = read_date(_cell(cells, places["date"]), f"activities {year}")
-        if amount is None or paid_on is None:
-            raise LayoutChangedError(f"activities: no amount or date in {text!r}", url=page.url)
-        numbers[year] += 1
-        payments.append(
-            TaxPayment(apn=apn, tax_year=year, number=numbers[year], paid_on=paid_on, amount=amount)
-        )
+    if strange and not payments:
+        raise LayoutChangedError(f"activities: unknown row {strange!r}", url=page.url)
     return payments
+
+
+def _read_payment(
+    apn: str, year: int, number: int, cells: list[str], places: Mapping[str, int]
+) -> TaxPayment:
+    amount = read_decimal(_cell(cells, places.get("amount")), f"activities {year}")
+    paid_on = read_date(_cell(cells, places.get("date")), f"activities {year}")
+    if amount is None or paid_on is None:
+        raise LayoutChangedError(f"activities: no amount or date in {cells!r}")
+    return TaxPayment(apn=apn, tax_year=year, number=number, paid_on=paid_on, amount=amount)

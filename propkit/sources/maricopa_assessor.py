@@ -18,18 +18,20 @@ from propkit.records import Record
 from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, Answers
 from propkit.sources._assessor_search import FIRST_PAGE, is_known, read_found, search_roll
 from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits
-from propkit.sources._readers import fold_keys, is_empty, page_title, read_apn
+from propkit.sources._readers import fold_keys, is_empty, page_title, read_apn, why_missing
 
 _SECTIONS: Final = ("propertyinfo", "owner-details", "valuations", "residential-details")
 _TABLES_OF: Final = {
+    "parcel": ("parcels",),
     "propertyinfo": ("parcels",),
     "address": ("parcels",),
     "owner-details": ("parcels", "sales"),
     "valuations": ("valuations",),
     "residential-details": ("residences",),
 }
-# One such frame may be a hiccup; after three parcels in a row the host has no one-call endpoint.
-_FRAMES_ENOUGH: Final = 3
+# One may be a hiccup; after three parcels in a row the one call is asked for no more.
+_REFUSALS_ENOUGH: Final = 3
+_Kind = Literal["data", "empty", "failure", "frame"]
 
 
 class MaricopaAssessor:
@@ -41,6 +43,7 @@ class MaricopaAssessor:
     needs: str | None = None
     base_url: str = "https://mcassessor.maricopa.gov"
     requests_per_second: float = 5.0
+    seconds_per_item: float = 0.0
     max_in_flight: int = 4
     max_age: timedelta = timedelta(hours=24)
     transport: Literal["http", "browser"] = "http"
@@ -52,32 +55,35 @@ class MaricopaAssessor:
     parser_version: int = 1
 
     def __init__(self) -> None:
-        self._frames = 0
+        # What the one call has answered in place of known parcels, and how often in a row.
+        self._refusals: tuple[_Kind, int] = ("data", 0)
 
     async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask for everything about one parcel, in one call where the host has it."""
         asked = read_apn(key) or key
         pages: list[Page] = []
         missing: dict[str, str] = {}
-        has_frame = self._frames >= _FRAMES_ENOUGH
+        kind, times = self._refusals
         is_settled = False
-        if not has_frame:
+        if times < _REFUSALS_ENOUGH:
             page = await ask.get(f"/parcel/{asked}", name="parcel", accept=_Meaningful())
             kind = _kind_of(page)
             if kind == "data":
-                self._frames = 0
-                needed = _left_out(page)
+                self._refusals = (kind, 0)
                 pages.append(page)
-                await _ask_sections(asked, needed, ask, pages, missing)
+                await _ask_sections(asked, _left_out(page), ask, pages, missing)
                 return self._payload(key, apn, pages, missing)
-            if kind == "empty":
+            if kind != "frame":
                 if not await is_known(asked, ask, pages):
                     return self._payload(key, apn, pages, missing)
                 is_settled = True
-            has_frame = kind == "frame"
         if not await _ask_all_sections(asked, ask, pages, missing, is_settled=is_settled):
             return self._payload(key, apn, pages, {})
-        self._frames += has_frame
+        if kind in {"failure", "frame"}:
+            before, times = self._refusals
+            self._refusals = (kind, times + 1 if kind == before else 1)
+        if kind == "failure" and not _has_place(pages):
+            missing["parcel"] = "HTTP 500, and the sections do not tell where it lies"
         return self._payload(key, apn, pages, missing)
 
     def _payload(
@@ -101,8 +107,12 @@ class MaricopaAssessor:
             raise InvalidAnswerError(f"{self.name}: the payload of {apn} has no section")
         answers = Answers.of(payload, apn)
         missing = {table for name in payload.missing for table in _TABLES_OF.get(name, ())}
-        # Without one of its sections a parcel would have gaps that look like the county's.
-        parcel = None if "parcels" in missing else answers.parcel(self.county)
+        # Without one of its sections a parcel would have gaps that look like the county's. What
+        # the one call alone carries is absent too when it failed, but known to be so.
+        has_gaps = any(
+            "parcels" in _TABLES_OF.get(name, ()) for name in payload.missing.keys() - {"parcel"}
+        )
+        parcel = None if has_gaps else answers.parcel(self.county)
         found: list[Record | None] = [
             parcel,
             answers.residence(),
@@ -119,6 +129,7 @@ class MaricopaAssessor:
             records=tuple(record for record in found if record is not None),
             follow_ups=follow_ups,
             missing=tuple(table for table in self.provides if table in missing),
+            fills=("parcels",) if "parcels" in missing and parcel is not None else (),
         )
 
 
@@ -148,10 +159,12 @@ def _is_frame(page: Page) -> bool:
     return "page not found" in page_title(page).lower()
 
 
-def _kind_of(page: Page) -> Literal["data", "empty", "frame"]:
+def _kind_of(page: Page) -> _Kind:
     if _is_frame(page) or page.status == 405 or (page.status == 404 and is_html(page)):
         return "frame"
-    if page.status in {204, 404, 500}:
+    if page.status == 500:
+        return "failure"
+    if page.status in {204, 404}:
         return "empty"
     return "empty" if is_empty(page.json()) else "data"
 
@@ -185,7 +198,7 @@ async def _ask_sections(
             pages.append(page)
         else:
             errors.append(error)
-            missing[name] = str(error)
+            missing[name] = why_missing(name, error)
     return errors
 
 
@@ -219,6 +232,12 @@ async def _ask_all_sections(
     if not keys & ADDRESS_KEYS:
         await _ask_sections(apn, ["address"], ask, pages, missing)
     return True
+
+
+def _has_place(pages: list[Page]) -> bool:
+    """Whether a section carries what else only the one call does."""
+    info = next((page for page in pages if page.name == "propertyinfo"), None)
+    return info is not None and "geo" in fold_keys(info.json(), info.name)
 
 
 def _has_data(page: Page) -> bool:

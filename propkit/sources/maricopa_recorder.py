@@ -36,6 +36,7 @@ class MaricopaRecorder:
     needs: str | None = "deed_number"
     base_url: str = "https://publicapi.recorder.maricopa.gov"
     requests_per_second: float = 2.0
+    seconds_per_item: float = 0.0
     max_in_flight: int = 2
     max_age: timedelta = timedelta(hours=24)
     transport: Literal["http", "browser"] = "http"

@@ -1,11 +1,13 @@
 """The Maricopa County treasurer: tax bills and payments, read from its web pages.
 
-The site keeps the parcel in the session: only the first address names it. So every page is
-checked to be about the parcel that was asked for, and each item has its own cookies.
+The site keeps the parcel in the session: only the first address names it. So each item has its
+own cookies, the summary must name the parcel that was asked for, and no later page may be about
+another one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, Literal
@@ -16,14 +18,16 @@ from propkit.errors import InvalidAnswerError, SessionLostError, SourceUnavailab
 from propkit.pages import Page, check_page
 from propkit.records import Record
 from propkit.sources._base import Ask, Parsed, Payload
-from propkit.sources._readers import dash_apn, find_apns, node_text, read_apn
+from propkit.sources._readers import dash_apn, find_apns, node_text, read_apn, why_missing
 from propkit.sources._treasurer_tables import (
     NO_RECORDS,
     PAYMENTS_TABLE,
     PREFIX,
     find_due_cells,
+    find_years,
     read_bills,
     read_payments,
+    says_no_payments,
 )
 
 _HEADERS: Final = (f"#{PREFIX}headerSummary", ".parcel-num", ".panel-header h3")
@@ -38,8 +42,9 @@ class MaricopaTreasurer:
     provides: tuple[str, ...] = ("tax_bills", "tax_payments")
     needs: str | None = None
     base_url: str = "https://treasurer.maricopa.gov"
-    # Three pages every two seconds.
-    requests_per_second: float = 1.5
+    # One parcel every two seconds, its four requests evenly.
+    requests_per_second: float = 2.0
+    seconds_per_item: float = 2.0
     max_in_flight: int = 2
     max_age: timedelta = timedelta(hours=24)
     transport: Literal["http", "browser"] = "http"
@@ -76,7 +81,7 @@ class MaricopaTreasurer:
                 except SessionLostError:
                     raise
                 except (SourceUnavailableError, InvalidAnswerError) as error:
-                    missing[name] = str(error)
+                    missing[name] = why_missing(name, error)
                 else:
                     pages.append(page)
         return Payload(source=self.name, key=key, apn=apn, pages=tuple(pages), missing=missing)
@@ -122,7 +127,9 @@ def _is_missing(page: Page) -> bool:
     """Whether the page says that there is no such parcel."""
     check_page(page, "html")
     html = page.html()
-    return not _header_apns(html) and bool(NO_RECORDS.search(node_text(html.body)))
+    if _header_apns(html) or _has_taxes(html):
+        return False
+    return NO_RECORDS.search(node_text(html.body)) is not None
 
 
 def _is_summary(page: Page, apn: str) -> bool:
@@ -130,27 +137,39 @@ def _is_summary(page: Page, apn: str) -> bool:
     html = page.html()
     if _header_apns(html) or html.css_first(_SEARCH_FORM) is not None:
         _check_parcel(page, apn)
-    return find_due_cells(html) is not None
+    return _has_taxes(html)
+
+
+def _has_taxes(html: LexborHTMLParser) -> bool:
+    return find_due_cells(html) is not None or find_years(html) is not None
 
 
 def _check_parcel(page: Page, apn: str) -> None:
     """Raise ``SessionLostError`` unless the page is about the parcel.
 
-    A page without a header may name the parcel anywhere; payments may come without any name,
-    but not with the search form in their place.
+    A page without a header may name the parcel anywhere. Behind the summary it may name none, if
+    it has what was asked for: in its own session that is about no other parcel.
     """
     check_page(page, "html")
     html = page.html()
     shown = _header_apns(html)
     if not shown:
-        text = node_text(html.body)
+        text = re.sub(r" ?- ?", "-", node_text(html.body))
         named = find_apns(text)
         # Eight digits alone may be a receipt's number.
-        shown = (apn,) if apn in named else tuple(one for one in named if dash_apn(one) in text)
+        others = tuple(one for one in named if dash_apn(one[:8]) in text)
+        shown = (apn,) if apn in named else others
     if apn in shown:
         return
-    is_grid = page.name == "activities" and html.css_first(PAYMENTS_TABLE) is not None
-    if not shown and is_grid:
+    if not shown and _is_what_was_asked(page.name, html):
         return
     about = f"about {', '.join(dict.fromkeys(shown))}" if shown else "about no parcel"
     raise SessionLostError(f"{page.name}: the page is {about}, not {apn}", url=page.url)
+
+
+def _is_what_was_asked(name: str, html: LexborHTMLParser) -> bool:
+    if name == "years":
+        return find_years(html) is not None
+    if name == "activities":
+        return html.css_first(PAYMENTS_TABLE) is not None or says_no_payments(html)
+    return False

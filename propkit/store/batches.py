@@ -128,14 +128,32 @@ def read_items(store: Store, batch_id: str) -> list[Item]:
     ]
 
 
-def requeue_items(store: Store, batch_id: str, failure_class: str | None) -> None:
-    """Move a batch's failed items, all or those of one failure class, back to waiting."""
+def requeue_items(
+    store: Store, batch_id: str, state: State, failure_class: str | None = None
+) -> None:
+    """Move a batch's failed or cancelled items, or those of one failure class, to waiting."""
     store.writer.submit(
         lambda connection: connection.execute(
             "UPDATE items SET state = 'waiting', failure_class = NULL, error = NULL,"
-            " ended_at = NULL WHERE batch_id = ? AND state = 'failed'"
+            " started_at = NULL, ended_at = NULL WHERE batch_id = ? AND state = ?"
             " AND coalesce(failure_class = ?, true)",
-            [batch_id, failure_class],
+            [batch_id, state.value, failure_class],
+        ).fetchall()
+    ).result()
+
+
+def skip_collected(store: Store, batch_id: str, *, since: datetime) -> None:
+    """Skip a batch's waiting items that have been collected whole since then."""
+    store.writer.submit(
+        lambda connection: connection.execute(
+            "UPDATE items SET state = 'skipped', ended_at = now(),"
+            " error = 'fresh: collected by another batch meanwhile'"
+            " FROM (FROM freshness SELECT source, key, max(checked_at) AS checked_at,"
+            " arg_max(missing, checked_at) AS missing GROUP BY ALL) AS newest"
+            " WHERE items.batch_id = ? AND items.state = 'waiting'"
+            " AND newest.source = items.source AND newest.key = items.key"
+            " AND newest.checked_at > ? AND len(newest.missing) = 0",
+            [batch_id, since],
         ).fetchall()
     ).result()
 

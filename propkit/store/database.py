@@ -147,12 +147,15 @@ class Store:
         )
         with self._connection.cursor() as cursor:
             cursor.register("wanted", wanted)
-            found = cursor.sql(
-                "SELECT source, key, max(checked_at) AS checked_at,"
-                " arg_max(is_found, checked_at) AS is_found,"
-                " arg_max(missing, checked_at) AS missing"
-                " FROM freshness SEMI JOIN wanted USING (source, key) GROUP BY source, key"
-            ).to_arrow_table()
+            try:
+                found = cursor.sql(
+                    "SELECT source, key, max(checked_at) AS checked_at,"
+                    " arg_max(is_found, checked_at) AS is_found,"
+                    " arg_max(missing, checked_at) AS missing"
+                    " FROM freshness SEMI JOIN wanted USING (source, key) GROUP BY source, key"
+                ).to_arrow_table()
+            except duckdb.Error as error:
+                raise StoreError(f"{self.path} cannot be read: {error}") from error
         return {
             (row["source"], row["key"]): Freshness(
                 checked_at=row["checked_at"],
@@ -197,13 +200,23 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         raise StoreError(_explain(path, str(error))) from error
 
 
+def _is_duckdb(path: Path) -> bool:
+    """Whether a file that is there begins as DuckDB's do; true for none and for what is no file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return True
+    return not head or head[8:] == b"DUCK"
+
+
 def _explain(path: Path, message: str) -> str:
     if holder := _LOCK_HOLDER.search(message):
         return (
             f"{path} is in use by another process (PID {holder[1]}): close the notebook or "
             "program that has it open, or open another file"
         )
-    if "not a valid DuckDB database" in message:
+    if not _is_duckdb(path):
         return f"{path} is no DuckDB file: name another path, the file is left as it is"
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         return f"{path} cannot be written: choose a folder that is yours to write"

@@ -12,14 +12,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from propkit.errors import StoreError
+from propkit.errors import InvalidAnswerError, StoreError
 from propkit.items import ENDED, Item, State
 from propkit.pages import Page
 from propkit.records import RECORD_TYPES, Record
@@ -27,6 +27,21 @@ from propkit.store.schema import LEDGER_SCHEMAS, record_schema
 
 GROUP_ITEMS = 400
 GROUP_SECONDS = 1.0
+
+_ITEM_COLUMNS = tuple(field.name for field in fields(Item))
+_RECORD_COLUMNS = {
+    table: tuple(field.name for field in fields(kind)) for table, kind in RECORD_TYPES.items()
+}
+
+_BAD_VALUES = (
+    pa.ArrowException,
+    duckdb.ConstraintException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    OverflowError,
+    UnicodeError,
+)
+"""What a value that no column can hold raises; anything else is the store's own trouble."""
 
 Row = dict[str, Any]
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
@@ -97,9 +112,14 @@ class Writer:
         return future
 
     def close(self) -> None:
-        """Commit what is pending and end the thread."""
+        """Commit what is pending and end the thread; what comes later is refused."""
         self._inbox.put(None)
         self._thread.join()
+        self._failure = self._failure or StoreError("the store is closed")
+        while not self._inbox.empty():  # put while the thread ended: nobody would answer
+            message = self._inbox.get()
+            if isinstance(message, tuple):
+                message[1].set_exception(self._failure)
         self._connection.close()
 
     def _check(self) -> None:
@@ -160,13 +180,28 @@ class Writer:
             self._connection = self._connect()
             stored = _ended_items(self._connection, group)
             rest = [r for r in group if (r.batch_id, *r.item.identity) not in stored]
-            if rest:
-                self._transact(lambda connection: write_results(connection, rest))
+            for result in rest:
+                self._store_one(result)
         except Exception as again:  # noqa: BLE001 -- as above
             self._failure = StoreError(
                 f"the store could not be written: {error}; after opening it again: {again}. "
                 "Nothing is half stored; what was not stored will be collected again."
             )
+
+    def _store_one(self, result: Result) -> None:
+        """Store one result; records that no table can hold are the item's failure, no more."""
+        try:
+            self._transact(lambda connection: write_results(connection, [result]))
+        except _BAD_VALUES as error:
+            failed = replace(
+                result.item,
+                state=State.FAILED,
+                failure_class=InvalidAnswerError.failure_class,
+                error=f"the records cannot be stored: {error}",
+                missing=(),
+            )
+            bare = replace(result, item=failed, records=(), checked_at=None)
+            self._transact(lambda connection: write_results(connection, [bare]))
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection
@@ -242,7 +277,7 @@ def update_items(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> None
 
 def item_row(batch_id: str, item: Item) -> Row:
     """Return an item as a row of the table ``items``."""
-    row: Row = {field.name: getattr(item, field.name) for field in fields(item)}
+    row: Row = {column: getattr(item, column) for column in _ITEM_COLUMNS}
     row.update(batch_id=batch_id, state=item.state.value, missing=list(item.missing))
     return row
 
@@ -255,7 +290,7 @@ def _add_records(records: dict[str, dict[tuple[Any, ...], list[Row]]], result: R
         if scope not in seen:  # a newer answer takes the whole scope
             seen.add(scope)
             rows[scope[1]] = []
-        row = {field.name: getattr(record, field.name) for field in fields(record)}
+        row = {column: getattr(record, column) for column in _RECORD_COLUMNS[record.table]}
         row.update(source=result.item.source, collected_at=result.checked_at)
         rows[scope[1]].append(row)
 
@@ -338,5 +373,6 @@ class _registered:  # noqa: N801 -- reads as a verb phrase where it is used
         self._connection.register("propkit_rows", self._data)
         return "propkit_rows"
 
-    def __exit__(self, *_: object) -> None:
-        self._connection.unregister("propkit_rows")
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:  # else the rollback takes it away, and the failure itself is to be told
+            self._connection.unregister("propkit_rows")

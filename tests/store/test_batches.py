@@ -1,0 +1,218 @@
+"""Batches in the store: made, found, requeued, cancelled, and marked when their process died."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from propkit.errors import RequestError
+from propkit.items import Item, State
+from propkit.store import Store
+from propkit.store.batches import (
+    active_keys,
+    cancel_waiting,
+    create_batch,
+    read_head,
+    read_items,
+    requeue_items,
+    set_state,
+    write_log,
+)
+from tests.store.made import ASSESSOR, RECORDER, batch_of, noon, result, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def states(store: Store, batch: str) -> dict[str, str]:
+    return {item.key: item.state.value for item in read_items(store, batch)}
+
+
+def ended_batch(store: Store) -> str:
+    """Store a batch with one item of each end and one that waits."""
+    batch = batch_of(store, "done", "late", "wall", "none", "waiting")
+    write(
+        store,
+        result("done", batch_id=batch),
+        result("late", batch_id=batch, at=None, state=State.FAILED, failure_class="timeout"),
+        result("wall", batch_id=batch, at=None, state=State.FAILED, failure_class="blocked"),
+        result("none", batch_id=batch, state=State.NOT_FOUND),
+    )
+    return batch
+
+
+def test_a_batch_is_read_as_it_was_made(store: Store):
+    """Head and items come back whole, in the order of the plan."""
+    items = [
+        Item(source=RECORDER, key="b", sequence=1, priority=2),
+        Item(source=ASSESSOR, key="a", apn="a", state=State.SKIPPED, error="fresh: 1 h ago"),
+    ]
+    before = datetime.now(UTC)
+    batch = create_batch(store, items, kind="collect", criteria={"sources": [ASSESSOR]})
+
+    head = read_head(store, batch)
+
+    assert (head.batch_id, head.number, head.kind, head.state, head.criteria) == (
+        batch,
+        1,
+        "collect",
+        "running",
+        {"sources": [ASSESSOR]},
+    )
+    assert before <= head.created_at <= datetime.now(UTC)
+    assert (head.started_at, head.completed_at, head.error) == (head.created_at, None, None)
+    assert read_items(store, batch) == [items[1], items[0]]
+
+
+def test_a_batch_is_found_by_id_by_number_and_as_the_last(store: Store):
+    """Numbers count from 1; they are understood as a number and as the command line gives them."""
+    first, second = batch_of(store, "1"), batch_of(store, "1")
+
+    found = [read_head(store, name).batch_id for name in (first, 1, "1", second, 2, "last")]
+
+    assert found == [first, first, first, second, second, second]
+
+
+@pytest.mark.parametrize("name", ["nonsense", "20260101-000000-abcd", 7, "8", 0, -1, ""])
+def test_an_unknown_batch_is_named(store: Store, name: str | int):
+    """A batch that is not there is an error that repeats the name."""
+    batch_of(store, "1")
+
+    with pytest.raises(RequestError, match=f"no batch {name!r} in test.duckdb"):
+        read_head(store, name)
+
+
+def test_there_is_no_last_batch_in_a_new_store(store: Store):
+    """Without any batch the last one is unknown too."""
+    with pytest.raises(RequestError, match="no batch 'last'"):
+        read_head(store, "last")
+
+
+def test_a_batch_without_items_is_a_batch(store: Store):
+    """A plan with nothing due leaves a trace."""
+    batch = create_batch(store, [], kind="collect", criteria={})
+
+    assert read_items(store, batch) == []
+    assert store.rows("SELECT total, done, waiting FROM batches") == [
+        {"total": 0, "done": 0, "waiting": 0}
+    ]
+
+
+def test_batches_count_their_items_by_state(store: Store):
+    """The view counts what the items say; partial is a part of done."""
+    batch = ended_batch(store)
+    write(store, result("done", batch_id=batch, missing=("residences",)))
+
+    assert store.rows(
+        "SELECT total, waiting, done, partial, not_found, failed, cancelled, skipped FROM batches"
+    ) == [
+        {
+            "total": 5,
+            "waiting": 1,
+            "done": 1,
+            "partial": 1,
+            "not_found": 1,
+            "failed": 2,
+            "cancelled": 0,
+            "skipped": 0,
+        }
+    ]
+
+
+def test_a_state_is_written_with_its_time_and_log(store: Store):
+    """An end has a time and a reason; going on again takes the time away."""
+    batch = batch_of(store, "1")
+    set_state(store, batch, "paused", error="a captcha")
+    paused = read_head(store, batch)
+    write_log(store, batch, ["look at it"], "warning")
+    set_state(store, batch, "running", log="batch resumed")
+
+    running = read_head(store, batch)
+
+    assert (paused.state, paused.error) == ("paused", "a captcha")
+    assert paused.completed_at is not None
+    assert (running.state, running.error, running.completed_at) == ("running", None, None)
+    assert store.rows(
+        "SELECT batch_id, level, message FROM batch_logs ORDER BY logged_at, rowid"
+    ) == [
+        {"batch_id": batch, "level": level, "message": message}
+        for level, message in [
+            ("info", "batch paused"),
+            ("warning", "look at it"),
+            ("info", "batch resumed"),
+        ]
+    ]
+
+
+def test_what_ran_when_its_process_died_is_interrupted(path: Path):
+    """Reopening marks running batches, and only those; their items still wait."""
+    store = Store.open(path)
+    ended, running = batch_of(store, "1"), batch_of(store, "1", "2")
+    write(store, result("1", batch_id=ended), result("1", batch_id=running))
+    set_state(store, ended, "completed")
+    store.close()
+
+    again = Store.open(path)
+    found = {name: (read_head(again, name).state, states(again, name)) for name in (ended, running)}
+    again.close()
+
+    assert found == {
+        ended: ("completed", {"1": "done"}),
+        running: ("interrupted", {"1": "done", "2": "waiting"}),
+    }
+
+
+def test_a_second_opener_interrupts_nothing(store: Store, path: Path):
+    """A batch that runs in this process goes on when the file is opened again here."""
+    batch = batch_of(store, "1")
+
+    second = Store.open(path)
+    state = read_head(second, batch).state
+    second.close()
+
+    assert state == "running"
+
+
+@pytest.mark.parametrize(
+    ("only", "waiting"),
+    [(None, {"late", "wall", "waiting"}), ("timeout", {"late", "waiting"}), ("other", {"waiting"})],
+)
+def test_failed_items_are_requeued(store: Store, only: str | None, waiting: set[str]):
+    """A retry takes up failures, all or those of one class, and forgets what was wrong."""
+    batch, other = ended_batch(store), ended_batch(store)
+
+    requeue_items(store, batch, State.FAILED, only)
+
+    items = {item.key: item for item in read_items(store, batch)}
+    assert {key for key, item in items.items() if item.state is State.WAITING} == waiting
+    assert {(items[key].failure_class, items[key].ended_at) for key in waiting} == {(None, None)}
+    assert items["done"].state is State.DONE
+    assert states(store, other)["late"] == "failed"
+
+
+def test_cancelling_takes_what_waits(store: Store):
+    """Only waiting items of this batch are cancelled; what ended keeps its end."""
+    batch, other = ended_batch(store), ended_batch(store)
+
+    cancel_waiting(store, batch)
+
+    assert states(store, batch) == {
+        "done": "done",
+        "late": "failed",
+        "wall": "failed",
+        "none": "not_found",
+        "waiting": "cancelled",
+    }
+    assert read_items(store, batch)[4].failure_class == "cancelled"
+    assert states(store, other)["waiting"] == "waiting"
+
+
+def test_active_is_what_running_batches_still_have_to_collect(store: Store):
+    """Ended items and batches that do not run leave their keys to others."""
+    running, paused = batch_of(store, "1", "2"), batch_of(store, "3")
+    write(store, result("1", batch_id=running, at=noon()))
+    set_state(store, paused, "paused")
+
+    assert active_keys(store) == {(ASSESSOR, "2"): running}

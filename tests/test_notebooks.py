@@ -1,0 +1,114 @@
+"""The notebooks run from top to bottom in a real kernel, and are kept without outputs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+
+# What a reader could count in each notebook: an expression of its last state, and its value.
+FACTS: dict[str, dict[str, object]] = {
+    "01_collect.ipynb": {
+        "plan.counts": {"due": 47, "duplicate": 1, "invalid": 2},
+        "report.state": "completed",
+        "report.counts": {
+            "maricopa_assessor": {"done": 45, "not_found": 2},
+            "maricopa_treasurer": {"done": 47},
+            "maricopa_recorder": {"done": 45},
+        },
+        "sorted(report.not_usable)": ["2123565O", "Parcel #"],
+        "report.is_complete": False,
+        "[item.failure_class for item in bad_day.failures]": ["unavailable"],
+        "mended.totals": {"done": 4},
+        "len(unpaid)": 7,
+        "len(by_city)": 7,
+        "workbook.is_file()": True,
+        "sorted(path.name for path in folder.iterdir())": ["demo.duckdb", "parcels.xlsx"],
+    },
+}
+
+
+@pytest.fixture
+def kernel_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make a kernel of this very interpreter, whatever kernels the machine has."""
+    spec = tmp_path / "jupyter/kernels/propkit-test"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    text = {"argv": argv, "display_name": "propkit", "language": "python"}
+    (spec / "kernel.json").write_text(json.dumps(text), "utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    return spec.name
+
+
+@pytest.fixture
+def run(kernel_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that runs a notebook in a folder of its own, and evaluates facts."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    place = tmp_path / "place"
+    place.mkdir()
+
+    def run(notebook: NotebookNode, facts: dict[str, object]) -> tuple[dict[str, object], Path]:
+        asked = ", ".join(f"{expression!r}: {expression}" for expression in facts)
+        last = nbformat.v4.new_code_cell(f"import json\nprint(json.dumps({{{asked}}}))")
+        notebook.cells.append(last)
+        client = NotebookClient(
+            notebook,
+            timeout=100,
+            kernel_name=kernel_name,
+            resources={"metadata": {"path": str(place)}},
+        )
+        client.execute()
+        return json.loads(last.outputs[0]["text"]), place
+
+    return run
+
+
+def _read(name: str) -> NotebookNode:
+    notebook = nbformat.read(FOLDER / name, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_every_notebook_has_facts() -> None:
+    assert sorted(FACTS) == NOTEBOOKS
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_kept_without_outputs(name: str) -> None:
+    notebook = _read(name)
+
+    kept = [cell.id for cell in _code(notebook) if cell.outputs or cell.execution_count is not None]
+
+    assert kept == []
+    assert "widgets" not in notebook.metadata
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_from_top_to_bottom(name: str, run: Any) -> None:
+    notebook = _read(name)
+    cells = _code(notebook)
+
+    found, place = run(notebook, FACTS[name])
+
+    assert found == FACTS[name]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    said = [out for cell in cells for out in cell.outputs if out.get("name") == "stderr"]
+    assert said == []
+    assert list(place.iterdir()) == []

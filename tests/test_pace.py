@@ -1,0 +1,348 @@
+"""Pace: a host is never asked too often, whoever asks. Time is virtual: nothing waits."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from propkit.errors import SourceUnavailableError
+from propkit.pace import Pace
+
+EPSILON = 1e-6
+
+
+class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+    """Instead of waiting until the next timer, move the clock there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        events = super().select(0)
+        if not events:
+            if timeout is None:
+                raise RuntimeError("every task waits for ever")
+            # A timer may fire a nanosecond early; without this step the clock would then stand.
+            self.now += max(timeout, 1e-8) if timeout > 0 else 0
+        return events
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only when all tasks wait."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(work)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def make_pace(requests_per_second: float = 1.0, max_in_flight: int = 1) -> Pace:
+    return Pace(requests_per_second, max_in_flight, clock=now)
+
+
+async def ask(pace: Pace, log: list[Any], name: Any, hold: float = 0.0, max_wait: float = 1e9):
+    async with pace.place(max_wait, url="http://h/x"):
+        log.append((name, now()))
+        await asyncio.sleep(hold)
+
+
+async def settle() -> None:
+    """Let every task go on until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+# ---------------------------------------------------------------- properties
+
+rates = st.floats(min_value=0.05, max_value=200)
+delays = st.floats(min_value=0, max_value=5)
+requests = st.lists(st.tuples(delays, delays), min_size=1, max_size=25)
+pauses = st.lists(st.tuples(delays, delays), max_size=3)
+
+
+@settings(max_examples=150)
+@given(rates, st.integers(1, 5), requests, pauses)
+def test_no_window_holds_more_than_the_rate_allows(rate, max_in_flight, asked, paused):
+    """In any window of T seconds at most rate * T + 1 starts; places in flight and order hold."""
+    starts: list[tuple[int, float]] = []
+    arrivals: list[int] = []
+    in_flight: list[int] = []
+    quiet: list[tuple[float, float]] = []
+
+    async def one(number: int, arrives: float, hold: float, pace: Pace) -> None:
+        await asyncio.sleep(arrives)
+        arrivals.append(number)
+        async with pace.place(1e9):
+            starts.append((number, now()))
+            in_flight.append(1)
+            assert len(in_flight) <= max_in_flight
+            await asyncio.sleep(hold)
+            in_flight.pop()
+
+    async def pause(at: float, seconds: float, pace: Pace) -> None:
+        await asyncio.sleep(at)
+        pace.pause(seconds)
+        quiet.append((now(), now() + seconds))
+
+    async def work() -> Pace:
+        pace = make_pace(rate, max_in_flight)
+        async with asyncio.TaskGroup() as group:
+            for number, (arrives, hold) in enumerate(asked):
+                group.create_task(one(number, arrives, hold, pace))
+            for at, seconds in paused:
+                group.create_task(pause(at, seconds, pace))
+        return pace
+
+    pace = run(work())
+
+    times = [at for _, at in starts]
+    assert [number for number, _ in starts] == arrivals
+    for first in range(len(times)):
+        for last in range(first, len(times)):
+            assert last - first + 1 <= rate * (times[last] - times[first]) + 1 + EPSILON
+    for begin, end in quiet:
+        assert [at for at in times if begin + EPSILON < at < end - EPSILON] == []
+    assert (pace.requests, pace.refused) == (len(asked), len(paused))
+
+
+@settings(max_examples=100)
+@given(
+    st.integers(1, 3),
+    st.lists(st.tuples(delays, delays, st.none() | delays), min_size=1, max_size=15),
+)
+def test_cancelled_waiters_leave_no_place_behind(max_in_flight, asked):
+    """After any cancels, as many requests as before may be in flight, and at the pace."""
+
+    async def work() -> tuple[list[Any], float]:
+        pace, log = make_pace(2.0, max_in_flight), []
+        tasks = []
+        for arrives, hold, cancelled_after in asked:
+            task = asyncio.create_task(_later(arrives, ask(pace, log, "early", hold)))
+            tasks.append(task)
+            if cancelled_after is not None:
+                asyncio.get_running_loop().call_later(arrives + cancelled_after, task.cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        after: list[Any] = []
+        late = [asyncio.create_task(ask(pace, after, n, 100)) for n in range(max_in_flight + 1)]
+        begin = now()
+        await asyncio.gather(*late)
+        return after, begin
+
+    starts, begin = run(work())
+
+    # All places are taken within the pace; one more has to wait for a place.
+    assert starts[max_in_flight - 1][1] - begin <= 0.51 * max_in_flight + EPSILON
+    assert starts[max_in_flight][1] == pytest.approx(starts[0][1] + 100, abs=1e-3)
+
+
+async def _later(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    except BaseException:
+        work.close()
+        raise
+    await work
+
+
+# ---------------------------------------------------------------- examples
+
+
+def starts_of(work: Callable[[Pace, list[Any]], Coroutine[Any, Any, None]], pace: Pace) -> Any:
+    """Run ``work`` and return who started when, in seconds since the beginning."""
+    log: list[Any] = []
+
+    async def timed() -> float:
+        begin = now()
+        await work(pace, log)
+        return begin
+
+    begin = run(timed())
+    return [(name, pytest.approx(at - begin, abs=EPSILON)) for name, at in log]
+
+
+def test_the_first_starts_at_once_and_the_others_a_little_below_the_rate():
+    """Two a second is kept as one every 0.5075 s: exactly at a limit, clocks decide."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        await asyncio.gather(*(ask(pace, log, n) for n in "abc"))
+
+    pace = make_pace(2.0, 3)
+
+    assert starts_of(work, pace) == [("a", 0.0), ("b", 0.5075), ("c", 1.015)]
+    assert pace.requests_per_second == pytest.approx(2 / 1.015)
+
+
+def test_a_rest_saves_up_no_burst():
+    """Who did not ask for ten seconds may not ask ten times at once."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        await asyncio.sleep(10)
+        await asyncio.gather(*(ask(pace, log, n) for n in "ab"))
+
+    assert starts_of(work, make_pace(1.0, 2)) == [("a", 10.0), ("b", 11.015)]
+
+
+def test_a_slow_answer_holds_its_place():
+    """With one place, the next starts when the answer is there, not when the rate allows."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        await asyncio.gather(ask(pace, log, "a", 7), ask(pace, log, "b"))
+
+    assert starts_of(work, make_pace(1.0, 1)) == [("a", 0.0), ("b", 7.0)]
+
+
+def test_a_pause_delays_everyone_also_who_waits_already():
+    """The whole host is left alone, and then asked at its pace again."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        tasks = [asyncio.create_task(ask(pace, log, n)) for n in "abc"]
+        await settle()
+        pace.pause(20)
+        await asyncio.gather(*tasks)
+
+    pace = make_pace(1.0, 3)
+
+    assert starts_of(work, pace) == [("a", 0.0), ("b", 20.0), ("c", 21.015)]
+    assert pace.refused == 1
+
+
+def test_a_shorter_pause_does_not_shorten_a_longer_one():
+    """Of two pauses the later end counts."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        pace.pause(20)
+        pace.pause(5)
+        assert pace.wait_seconds == 20
+        await ask(pace, log, "a")
+
+    assert starts_of(work, make_pace()) == [("a", 20.0)]
+
+
+def test_a_pause_longer_than_the_wait_allowed_is_an_error_and_leaks_no_place():
+    """The source is given up for the item; when the pause is over, all places are there."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        pace.pause(61)
+        for _ in range(5):
+            with pytest.raises(SourceUnavailableError) as caught:
+                await ask(pace, log, "never", max_wait=60)
+            assert str(caught.value) == "the host asks to be left alone for 61 s (http://h/x)"
+        await asyncio.sleep(1)
+        await asyncio.gather(*(ask(pace, log, n, 500, max_wait=60) for n in "ab"))
+
+    assert starts_of(work, make_pace(1.0, 2)) == [("a", 61.0), ("b", 62.015)]
+
+
+def test_a_slow_pace_is_no_pause():
+    """A crawl delay longer than the longest pause is waited for: the host did not refuse."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        await asyncio.gather(*(ask(pace, log, n, max_wait=60) for n in "ab"))
+
+    pace = make_pace(1.0, 2)
+    pace.slow_to(600)
+
+    assert starts_of(work, pace) == [("a", 0.0), ("b", 600.0)]
+
+
+def test_a_crawl_delay_slows_and_never_hastens():
+    """The larger spacing is kept."""
+    pace = make_pace(2.0)
+    spacings = []
+
+    for seconds in (3.0, 1.0, 5.0):
+        pace.slow_to(seconds)
+        spacings.append((pace.spacing_seconds, pace.requests_per_second))
+
+    assert spacings == [(3.0, 1 / 3), (3.0, 1 / 3), (5.0, 1 / 5)]
+
+
+def test_an_error_inside_gives_the_place_back():
+    """What went wrong with one request keeps no other from its place."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        async def fail(name: str) -> None:
+            async with pace.place(60):
+                log.append((name, now()))
+                raise ZeroDivisionError
+
+        for name in "abc":
+            with pytest.raises(ZeroDivisionError):
+                await fail(name)
+
+    starts = [("a", 0.0), ("b", 1.015), ("c", 2.03)]
+    assert starts_of(work, make_pace(1.0, 1)) == starts
+
+
+def test_a_cancelled_waiter_gives_its_turn_to_the_next():
+    """Whether it waits for the turn, for a place or for the time."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        tasks = [asyncio.create_task(ask(pace, log, n, hold=3)) for n in "abcd"]
+        await asyncio.sleep(0.1)
+        tasks[1].cancel()  # waits for the place that a holds
+        await settle()
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        paused = asyncio.create_task(ask(pace, log, "e"))
+        pace.pause(50)
+        await asyncio.sleep(1)
+        paused.cancel()  # waits for the end of the pause
+        await settle()
+        await ask(pace, log, "f")
+
+    assert starts_of(work, make_pace(1.0, 1)) == [("a", 0.0), ("d", 3.0), ("f", 56.0)]
+
+
+def test_the_wait_is_told_before_asking():
+    """Seconds until the next start; 0 when it may be now."""
+    waits = []
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        waits.append(pace.wait_seconds)
+        await ask(pace, log, "a")
+        waits.append(pace.wait_seconds)
+        await asyncio.sleep(5)
+        waits.append(pace.wait_seconds)
+
+    starts_of(work, make_pace(1.0))
+
+    assert waits == [0.0, pytest.approx(1.015), 0.0]
+
+
+def test_virtual_time_is_what_waits_here():
+    """The clock of these tests jumps: a day passes at once, in the right order."""
+    order: list[Any] = []
+
+    async def work() -> None:
+        await asyncio.gather(
+            *(_later(seconds, _note(order, seconds)) for seconds in (86400, 1, 3600))
+        )
+
+    run(work())
+
+    assert [seconds for seconds, _ in order] == [1, 3600, 86400]
+    assert [b - a for (_, a), (_, b) in pairwise(order)] == pytest.approx([3599, 82800])
+
+
+async def _note(order: list[Any], value: float) -> None:
+    order.append((value, now()))

@@ -1,0 +1,252 @@
+"""What the README says is true: its commands, snippets, tables and names are tried here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+import propkit as pk
+from propkit import cli, doctor, errors
+from propkit.demo_county import server
+from propkit.excel import MAX_ROWS
+from propkit.records import RECORD_TYPES
+from propkit.runtime.batch import OUTCOMES
+from propkit.settings import Settings
+from propkit.sources import configure_sources
+
+if TYPE_CHECKING:
+    from propkit.demo_county.county import County
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def _rows(first_head: str) -> list[list[str]]:
+    """Return the cells of the table whose first column has this head, without backquotes."""
+    lines = README.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first_head} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    return rows
+
+
+def _commands() -> list[str]:
+    lines = [
+        line.partition("#")[0].strip() for block in _blocks("sh") for line in block.split("\n")
+    ]
+    return [line for line in lines if line]
+
+
+@pytest.fixture
+def as_real_county(county: County, monkeypatch: pytest.MonkeyPatch) -> County:
+    """Point the settings' sources at the demo county, as fast as it answers."""
+    for source, given in county.settings().items():
+        for name, value in {**given, "requests_per_second": "500"}.items():
+            monkeypatch.setenv(f"PROPKIT_SOURCES__{source}__{name}".upper(), str(value))
+    pd.DataFrame({"APN": county.apns(4, seed=3)}).to_excel("parcels.xlsx", index=False)
+    return county
+
+
+def _run(code: str) -> str:
+    """Run Python code in a process of its own, as a reader does; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_ten_lines_run() -> None:
+    block = _blocks("python")[0]
+    facts = "plan.counts, report.state, list(parcels['apn']), list(unpaid)"
+
+    said = _run(f"{block}\nimport json\nprint(json.dumps([{facts}]))")
+
+    assert json.loads(said.splitlines()[-1]) == [
+        {"due": 3, "duplicate": 1, "invalid": 1},
+        "completed",
+        ["34205092", "34205094", "34205095"],
+        ["apn", "tax_year", "amount_due"],
+    ]
+    assert "# 3 due, 1 duplicate, 1 invalid" in block
+    assert Path("parcels.xlsx").is_file()
+    assert len([line for line in block.splitlines() if line]) <= 10
+
+
+def test_the_lines_for_the_real_county_run(as_real_county: County) -> None:
+    _run(_blocks("python")[1])
+
+    assert Path("maricopa.duckdb").is_file()
+    assert len(pd.read_excel("collected.xlsx", sheet_name="parcels", engine="calamine")) == 4
+
+
+def test_no_other_python_is_shown() -> None:
+    assert len(_blocks("python")) == 2
+
+
+def test_the_settings_file_is_read() -> None:
+    (block,) = _blocks("toml")
+    Path("propkit.toml").write_text(block, "utf-8")
+
+    settings = Settings.load()
+
+    assert settings.contact == "you@example.com"
+    assert settings.collect.workers == 3
+    configs = configure_sources(settings)
+    assert not configs["maricopa_assessor"].lacks_token
+    assert configs["maricopa_treasurer"].max_age.days == 7
+
+
+@pytest.mark.parametrize(("name", "example"), [row[:2] for row in _rows("variable")])
+def test_a_variable_is_accepted(name: str, example: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = name.removeprefix("PROPKIT_").lower().split("__")
+    before = _value(Settings.load(), path)
+    monkeypatch.setenv(name, example)
+
+    after = _value(Settings.load(), path)
+
+    assert after is not None
+    assert after != before
+
+
+def _value(settings: Settings, path: list[str]) -> Any:
+    value: Any = settings
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+    return value
+
+
+def test_every_variable_stands_in_the_table() -> None:
+    named = set(re.findall(r"PROPKIT_[A-Z_]+", README))
+
+    assert named == {row[0] for row in _rows("variable")}
+
+
+def test_defaults_are_the_settings_own() -> None:
+    collect = Settings().collect
+    said = {
+        row[0].rpartition("__")[2]: re.search(r"\((\d+)\)", row[2]) for row in _rows("variable")
+    }
+    numbers = {name.lower(): float(found[1]) for name, found in said.items() if found}
+
+    assert numbers == {name: getattr(collect, name) for name in numbers}
+    assert set(numbers) == {"workers", "request_timeout", "retry_attempts"}
+    assert collect.retry_attempts == 4
+    assert "four times at most" in README
+
+
+def test_paces_are_the_sources_own() -> None:
+    configs = configure_sources(Settings())
+
+    paces = {name: f"{config.requests_per_second:g} requests/s" for name, config in configs.items()}
+
+    assert {row[0]: row[1] for row in _rows("source")} == paces
+
+
+def test_tables_are_the_records() -> None:
+    tables = [(name, ", ".join(kind.identity)) for name, kind in RECORD_TYPES.items()]
+
+    assert [(row[0], row[1]) for row in _rows("table")] == tables
+
+
+def test_columns_named_in_the_table_exist() -> None:
+    columns = {field.name for kind in RECORD_TYPES.values() for field in fields(kind)}
+
+    named = {word for row in _rows("table") for word in re.findall(r"`(\w+)`", row[2])}
+
+    assert named
+    assert named <= columns
+
+
+def test_outcomes_are_the_reports() -> None:
+    assert sorted(row[0] for row in _rows("outcome")) == sorted(OUTCOMES)
+
+
+def test_failure_classes_are_the_errors() -> None:
+    classes = {
+        kind.failure_class
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.SourceError)
+    }
+
+    assert {row[0] for row in _rows("failure class")} == classes
+
+
+def test_commands_are_those_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+
+    helped = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert [row[0] for row in _rows("command")] == [f"propkit {name}" for name in helped]
+    shown = {shlex.split(line)[1] for line in _commands() if line.startswith("propkit ")}
+    assert shown == set(helped)
+
+
+def test_commands_run_in_their_order(
+    as_real_county: County, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_browser", lambda: doctor.Finding("browser", "not asked for"))
+    served: list[int] = []
+    monkeypatch.setattr(server, "run_county", lambda port, **_: served.append(port))
+    codes = {}
+
+    for line in _commands():
+        words = shlex.split(line)
+        if words[0] == "propkit":
+            codes[line] = cli.main(words[1:])
+
+    assert codes == dict.fromkeys(codes, cli.DONE), capsys.readouterr()
+    assert served == [8900]
+    for name in ("demo-output/demo.xlsx", "maricopa.duckdb", "two.xlsx", "collected.xlsx"):
+        assert Path(name).is_file()
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+
+    named = set(re.findall(r"[`\n]make ([a-z]+)", README))
+
+    assert {"demo", "test", "lab", "check", "format", "bench", "help"} == named
+    assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+def test_every_other_command_is_known() -> None:
+    assert {shlex.split(line)[0] for line in _commands()} == {"make", "propkit"}
+
+
+def test_files_named_exist() -> None:
+    linked = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+    named = re.findall(r"`((?:propkit|notebooks|tests)/[^`]*|environment\.yml)`", README)
+
+    assert [name for name in [*linked, *named] if not (ROOT / name).exists()] == []
+
+
+def test_limits_are_the_codes_own() -> None:
+    assert f"{MAX_ROWS:,} rows" in README
+
+
+def test_changes_begin_with_this_version() -> None:
+    changes = README.partition("## Changes")[2]
+
+    assert re.search(r"### (\S+)", changes)[1] == pk.__version__  # type: ignore[index]
