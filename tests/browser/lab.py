@@ -1,0 +1,162 @@
+"""A real JupyterLab with a real browser: a folder, a notebook, and what a person would see."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import nbformat
+from playwright.sync_api import sync_playwright
+
+from propkit.browser import find_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+READY_SECONDS = 30.0
+# Asked from the first moment on, when there is no application yet.
+_NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
+
+# The kernel is there when its status is idle; before that a run would be lost.
+_KERNEL_IS_IDLE = f"{_NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'"
+
+# What a first-time visitor is asked would lie over the notebook.
+_LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Light"},
+}
+
+
+@contextmanager
+def open_lab(
+    folder: Path, *, width: int = 1100, height: int = 900, scale: float = 1.0
+) -> Iterator[LabPage]:
+    """Start JupyterLab in ``folder`` and a browser; end both with the block.
+
+    Everything that Jupyter writes goes below ``folder``. ``scale`` is the screen's pixels for
+    each pixel of the page.
+    """
+    home = folder / ".home"
+    home.mkdir(parents=True)
+    settings = home / "overrides"
+    settings.mkdir()
+    (settings / "overrides.json").write_text(json.dumps(_LAB_SETTINGS), "utf-8")
+    token = secrets.token_hex(16)
+    with (home / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1",
+                "--ServerApp.port=0", f"--IdentityProvider.token={token}", "--allow-root",
+                f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+                f"--LabApp.app_settings_dir={settings}", "--LabApp.news_url=None",
+            ],
+            env=_environment(home),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            url = _wait_for_server(server, home)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(**find_browser().launch_options())
+                page = browser.new_page(
+                    viewport={"width": width, "height": height}, device_scale_factor=scale
+                )
+                yield LabPage(folder, url, token, page)
+                _end_kernels(page, url, token)
+                browser.close()
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+class LabPage:
+    """One notebook in a tab of its own."""
+
+    def __init__(self, folder: Path, url: str, token: str, page: Page) -> None:
+        self.page = page
+        self._folder = folder
+        self._url = url
+        self._token = token
+
+    def open_notebook(self, name: str, cells: Sequence[str]) -> None:
+        """Write a notebook of code cells, open it and wait for its kernel."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
+        )
+        nbformat.write(notebook, self._folder / name)
+        self.page.goto(f"{self._url}doc/tree/{name}?token={self._token}")
+        self.page.wait_for_function(_KERNEL_IS_IDLE, timeout=READY_SECONDS * 1000)
+
+    def run_all(self) -> None:
+        """Run all cells; returns at once, while they run."""
+        self.page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def wait_until_run(self) -> None:
+        """Wait until every code cell has been run."""
+        self.page.wait_for_function(
+            f"{_NOTEBOOK}?.content?.widgets?.every(cell => cell.model.executionState === 'idle'"
+            " && cell.model.executionCount > 0)",
+            timeout=READY_SECONDS * 1000,
+        )
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the person who runs this is read or written."""
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("JUPYTER", "IPYTHON", "XDG_"))
+    }
+    folders = {
+        "HOME": "", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython", "TMPDIR": "tmp",
+    }  # fmt: skip
+    (home / "tmp").mkdir()
+    # Only this environment's kernels, and neither proxies nor other settings.
+    return {
+        **kept,
+        **{name: str(home / place) for name, place in folders.items()},
+        "JUPYTER_NO_CONFIG": "1",
+    }
+
+
+def _wait_for_server(server: subprocess.Popen[bytes], home: Path) -> str:
+    """Return the server's address when it answers."""
+    open_url = build_opener(ProxyHandler({})).open
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        for file in (home / "runtime").glob("jpserver-*.json"):
+            try:
+                url: str = json.loads(file.read_text("utf-8"))["url"]
+                with open_url(f"{url}api", timeout=5):
+                    return url
+            except (ValueError, KeyError, URLError):
+                continue  # it is still being written, or does not listen yet
+        time.sleep(0.1)
+    said = (home / "lab.log").read_text("utf-8")[-2000:]
+    raise RuntimeError(f"JupyterLab did not start: {said}")
+
+
+def _end_kernels(page: Page, url: str, token: str) -> None:
+    """End every kernel: a kernel outlives a killed server."""
+    headers = {"Authorization": f"token {token}"}
+    for session in page.request.get(f"{url}api/sessions", headers=headers).json():
+        page.request.delete(f"{url}api/sessions/{session['id']}", headers=headers)

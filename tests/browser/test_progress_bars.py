@@ -1,0 +1,132 @@
+"""The progress bars in a real JupyterLab, as a person sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from propkit.items import State
+from propkit.progress import Progress, SourceProgress
+from propkit.widgets import ProgressBars
+from propkit.widgets import progress as room
+from tests.browser.lab import open_lab
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The recorder shows a captcha: propkit stops there and goes on with the others.
+BLOCK = 'kit.county.switch(faults=[{"kind": "captcha", "system": "recorder"}])'
+CELLS = [
+    "import propkit as pk\nkit = pk.demo(parcels=200)\napns = kit.county.apns(12)",
+    f'{BLOCK}\nreport = kit.collect([*apns, "no parcel"])\nreport',
+    "kit.close()",
+]
+
+_BARS = """() => [...document.querySelectorAll('.propkit-progress-source')].map(row => {
+    const bar = row.querySelector('.progress-bar');
+    const words = [...row.querySelectorAll('.widget-label')].map(e => e.textContent);
+    const colour = [...bar.classList].find(name => name.startsWith('progress-bar-'));
+    return [words.filter(Boolean)[0], words.filter(Boolean)[1], bar.style.width, colour];
+})"""
+
+
+@pytest.mark.browser
+def test_the_bars_reach_the_end_and_say_it_in_words(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        lab.open_notebook("bars.ipynb", CELLS)
+        lab.run_all()
+        lab.page.wait_for_selector(".propkit-progress .progress-bar")
+        lab.wait_until_run()
+        bars: list[Any] = lab.page.evaluate(_BARS)
+        box = lab.page.inner_text(".propkit-progress")
+        report = lab.page.inner_text(".jp-OutputArea-executeResult")
+
+    assert [bar[:2] + bar[3:] for bar in bars] == [
+        ["maricopa assessor", "finished", "progress-bar-success"],
+        ["maricopa recorder", "stopped", "progress-bar-danger"],
+        ["maricopa treasurer", "finished", "progress-bar-success"],
+    ]
+    assert (bars[0][2], bars[2][2]) == ("100%", "100%")
+    assert float(bars[1][2].rstrip("%")) < 100
+    assert "! maricopa_recorder is stopped (blocked)" in box
+    assert ": paused in " in report
+    assert "'no parcel'" in report
+
+
+def _event(state: str = "running", **source: object) -> Progress:
+    counts = {"source": "maricopa_assessor", "total": 4, "ended": 2, "failed": 0}
+    numbers = {"requests": 3, "refused": 0, "requests_per_second": 5.0}
+    return Progress(
+        batch_id="b",
+        state=state,
+        total=4,
+        counts={State.DONE: 2, State.WAITING: 2},
+        partial=0,
+        sources=(SourceProgress(**{**counts, **numbers, **source}),),
+        elapsed_seconds=1.0,
+        eta_seconds=None,
+        current=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (_event(), (2, "info", "collecting", "2 of 4, 3 requests")),
+        (_event(requests=1), (2, "info", "collecting", "2 of 4, 1 request")),
+        (_event(failed=1), (2, "warning", "collecting", "2 of 4, 1 failed, 3 requests")),
+        (_event(refused=2), (2, "info", "collecting", "2 of 4, 3 requests, 2 refused")),
+        (_event(ended=4), (4, "info", "waiting", "4 of 4, 3 requests")),
+        (_event(stopped="captcha"), (2, "danger", "stopped", "2 of 4, 3 requests")),
+        (_event("cancelled"), (2, "warning", "unfinished", "2 of 4, 3 requests")),
+        (_event("completed", ended=4), (4, "success", "finished", "4 of 4, 3 requests")),
+        (
+            _event("completed", ended=4, failed=1),
+            (4, "warning", "failures", "4 of 4, 1 failed, 3 requests"),
+        ),
+        (
+            _event("completed", ended=4, failed=4),
+            (4, "danger", "failures", "4 of 4, 4 failed, 3 requests"),
+        ),
+        (
+            _event("completed", total=0, ended=0, requests=0),
+            (1, "success", "finished", "0 of 0, 0 requests"),
+        ),
+    ],
+)
+def test_each_state_has_a_colour_and_a_word(event: Progress, shown: tuple[object, ...]) -> None:
+    bars = ProgressBars()
+
+    bars.show(event)
+
+    name, bar, word, numbers = bars.rows.children[0].children
+    assert (bar.value, bar.bar_style, word.value, numbers.value) == shown
+    assert name.value == "maricopa assessor"
+
+
+def test_rows_are_made_once() -> None:
+    bars = ProgressBars()
+    bars.show(_event())
+    rows = bars.rows.children
+
+    bars.end(_event("completed", ended=4))
+
+    assert bars.rows.children == rows
+
+
+def test_a_line_takes_over_when_the_bars_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no comm")
+
+    monkeypatch.setattr(room, "display", fail)
+    bars = ProgressBars()
+
+    bars.show(_event())
+    bars.end(_event("completed"))
+
+    said = capsys.readouterr().err
+    assert "the progress bars failed (RuntimeError('no comm'))" in said
+    assert said.count("2 of 4 items") == 2
