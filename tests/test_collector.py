@@ -580,3 +580,22 @@ def test_resuming_asks_for_nothing_that_was_collected_meanwhile(
         assert not asked_again & {f"/parcel/{apn}" for apn in left[:10]}
         for table in ("parcels", "tax_bills"):
             assert table_as_truth(kit, table) == in_order(county.truth(apns)[table])
+
+
+def test_a_poorer_answer_empties_nothing_that_is_known(county: County, tmp_path: Path) -> None:
+    """The one call fails on a refresh: what only it tells stays as it was stored."""
+    apns = apns_known_everywhere(county, 3)
+    with quick_kit(county, tmp_path / "a.duckdb", retry_attempts=1) as kit:
+        kit.collect(apns, datasets=["parcels"], progress=False)
+        kit.store.writer.submit(
+            lambda connection: connection.execute("UPDATE parcels SET lot_number = '7'")
+        ).result()
+        rule = {"kind": "status", "status": 500, "system": "assessor", "path": r"/parcel/\d+\w?$"}
+        county.switch(faults=[rule])
+
+        report = kit.collect(apns, datasets=["parcels"], max_age=0, progress=False)
+        stored = table_as_truth(kit, "parcels")
+
+    assert report.is_complete
+    expected = [{**row, "lot_number": "7"} for row in county.truth(apns)["parcels"]]
+    assert stored == in_order(expected)

@@ -22,7 +22,6 @@ from propkit.sources._readers import fold_keys, is_empty, page_title, read_apn, 
 
 _SECTIONS: Final = ("propertyinfo", "owner-details", "valuations", "residential-details")
 _TABLES_OF: Final = {
-    "parcel": ("parcels",),
     "propertyinfo": ("parcels",),
     "address": ("parcels",),
     "owner-details": ("parcels", "sales"),
@@ -82,8 +81,6 @@ class MaricopaAssessor:
         if kind in {"failure", "frame"}:
             before, times = self._refusals
             self._refusals = (kind, times + 1 if kind == before else 1)
-        if kind == "failure" and not _has_place(pages):
-            missing["parcel"] = "HTTP 500, and the sections do not tell where it lies"
         return self._payload(key, apn, pages, missing)
 
     def _payload(
@@ -107,12 +104,8 @@ class MaricopaAssessor:
             raise InvalidAnswerError(f"{self.name}: the payload of {apn} has no section")
         answers = Answers.of(payload, apn)
         missing = {table for name in payload.missing for table in _TABLES_OF.get(name, ())}
-        # Without one of its sections a parcel would have gaps that look like the county's. What
-        # the one call alone carries is absent too when it failed, but known to be so.
-        has_gaps = any(
-            "parcels" in _TABLES_OF.get(name, ()) for name in payload.missing.keys() - {"parcel"}
-        )
-        parcel = None if has_gaps else answers.parcel(self.county)
+        # Without one of its sections a parcel would have gaps that look like the county's.
+        parcel = None if "parcels" in missing else answers.parcel(self.county)
         found: list[Record | None] = [
             parcel,
             answers.residence(),
@@ -129,7 +122,8 @@ class MaricopaAssessor:
             records=tuple(record for record in found if record is not None),
             follow_ups=follow_ups,
             missing=tuple(table for table in self.provides if table in missing),
-            fills=("parcels",) if "parcels" in missing and parcel is not None else (),
+            # The sections carry less than the one call: where it lies, for one.
+            fills=() if payload.page("parcel") else ("parcels",),
         )
 
 
@@ -232,12 +226,6 @@ async def _ask_all_sections(
     if not keys & ADDRESS_KEYS:
         await _ask_sections(apn, ["address"], ask, pages, missing)
     return True
-
-
-def _has_place(pages: list[Page]) -> bool:
-    """Whether a section carries what else only the one call does."""
-    info = next((page for page in pages if page.name == "propertyinfo"), None)
-    return info is not None and "geo" in fold_keys(info.json(), info.name)
 
 
 def _has_data(page: Page) -> bool:

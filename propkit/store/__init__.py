@@ -1,6 +1,6 @@
 """The DuckDB file: record tables, payloads, freshness, batches and items."""
 
 from propkit.store.database import Store
-from propkit.store.writer import Result
+from propkit.store.results import Result
 
 __all__ = ["Result", "Store"]

@@ -15,7 +15,7 @@ import duckdb
 from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store.database import Store
-from propkit.store.writer import append_rows, item_row
+from propkit.store.results import append_rows, item_row
 
 UNFINISHED = ("running", "paused", "interrupted")
 """Batch states in which items may still wait to be collected."""

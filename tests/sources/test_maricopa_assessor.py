@@ -157,6 +157,99 @@ def test_an_unknown_parcel_does_not_disprove_the_one_call(assessor: Make, page: 
     assert run.asked[-3:] == [ROOT, f"{ROOT}/propertyinfo", SEARCH]
 
 
+def _parcels(parsed: Parsed) -> list[Parcel]:
+    return [record for record in parsed.records if isinstance(record, Parcel)]
+
+
+def test_a_parcel_read_from_the_sections_only_fills_what_is_known(
+    assessor: Make, page: Make
+) -> None:
+    info = {key: value for key, value in INFO.items() if key != "Geo"}
+    failed = page('{"Message": "An error has occurred."}', status=500)
+    whole = assessor({ROOT: WHOLE}).collect(APN)
+
+    run = assessor({ROOT: failed, SEARCH: KNOWN, **SECTIONS, f"{ROOT}/propertyinfo": info})
+    parsed = run.collect(APN)
+
+    assert (parsed.missing, parsed.fills) == ((), ("parcels",))
+    assert _parcels(parsed) == [
+        dataclasses.replace(one, latitude=None, longitude=None) for one in _parcels(whole)
+    ]
+    assert (whole.missing, whole.fills) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "info"),
+    [
+        pytest.param(FRAME, {}, id="a host without the one call"),
+        pytest.param([], {}, id="an empty answer"),
+        pytest.param(500, {"Geo": {}}, id="sections that tell where it lies"),
+    ],
+)
+def test_sections_that_are_the_whole_truth_leave_nothing_out(
+    assessor: Make, page: Make, answer: object, info: dict[str, object]
+) -> None:
+    info |= {key: value for key, value in INFO.items() if key != "Geo"}
+    first = page(FRAME, status=404) if answer == FRAME else answer
+    first = page("{}", status=500) if answer == 500 else first
+    run = assessor({ROOT: first, SEARCH: KNOWN, **SECTIONS, f"{ROOT}/propertyinfo": info})
+
+    parsed = run.collect(APN)
+
+    assert (parsed.missing, parsed.fills) == ((), ("parcels",))
+
+
+def test_a_failed_section_beside_a_failed_one_call_leaves_the_parcel_out(
+    assessor: Make, page: Make
+) -> None:
+    answers = {ROOT: page("{}", status=500), SEARCH: KNOWN, **SECTIONS}
+    answers[f"{ROOT}/propertyinfo"] = SourceUnavailableError("propertyinfo: HTTP 500")
+    run = assessor(answers)
+
+    parsed = run.collect(APN)
+
+    assert (parsed.missing, parsed.fills, _parcels(parsed)) == (("parcels",), ("parcels",), [])
+    assert run.fetch(APN).missing["propertyinfo"] == "HTTP 500"
+
+
+def test_a_one_call_that_fails_for_known_parcels_is_asked_no_more(
+    assessor: Make, page: Make
+) -> None:
+    run = assessor({ROOT: page("{}", status=500), SEARCH: KNOWN, **SECTIONS})
+    first = [run.collect(APN) for _ in range(3)]
+    run.ask.asked.clear()
+
+    last = run.collect(APN)
+
+    assert run.asked == [*SECTIONS]
+    assert [last] * 3 == first
+
+
+@pytest.mark.parametrize("between", [WHOLE, FRAME], ids=["data", "a frame"])
+def test_failures_of_the_one_call_count_only_in_a_row(
+    assessor: Make, page: Make, between: object
+) -> None:
+    failed = page("{}", status=500)
+    run = assessor({SEARCH: KNOWN, **SECTIONS})
+    for answer in (failed, failed, between, failed, failed):
+        run.ask.answers[ROOT] = answer
+        run.collect(APN)
+    run.ask.asked.clear()
+
+    run.collect(APN)
+
+    assert run.asked[0] == ROOT
+
+
+def test_an_unknown_parcel_does_not_count_as_a_failed_one_call(assessor: Make, page: Make) -> None:
+    run = assessor({ROOT: page("{}", status=500), SEARCH: UNKNOWN})
+
+    for _ in range(5):
+        assert run.collect(APN) == Parsed(is_found=False)
+
+    assert run.asked[-2:] == [ROOT, SEARCH]
+
+
 def test_empty_sections_of_an_unknown_parcel_are_settled_by_the_search(
     assessor: Make, page: Make
 ) -> None:
@@ -351,6 +444,24 @@ def test_a_search_keeps_only_rows_whose_own_field_fits(assessor: Make) -> None:
             "rental_id": None,
         },
     )
+    assert hits.is_complete
+
+
+def test_rows_that_carry_only_an_apn_are_kept(assessor: Make) -> None:
+    rows: list[dict[str, object]] = [
+        {"Parcel": {"Apn": "10000001"}},
+        {"Parcel": {"Apn": "10000002"}, "Ownership": "SAGE PAT"},
+        {"Parcel": {"Apn": "10000003"}, "Ownership": None},
+        {"Parcel": {"Apn": "10000004"}, "Ownership": "OCOTILLO PAT"},
+    ]
+    body = {"RealProperty": {"results": rows, "total": 4}}
+
+    hits = assessor({"/search/property/?q=ocotillo&page=1": body}).search("ocotillo", by="owner")
+
+    assert [(row["apn"], row["owner_name"]) for row in hits.rows] == [
+        ("10000001", None),
+        ("10000004", "OCOTILLO PAT"),
+    ]
     assert hits.is_complete
 
 
