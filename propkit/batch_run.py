@@ -123,6 +123,9 @@ class _Work:
         waiting = sum(counts[State.WAITING] for counts in self._counts.values())
         if run.cancelled.is_set():
             state = "interrupted" if run.is_left else "cancelled"
+            for counts in self._counts.values():
+                if state == "cancelled":
+                    counts[State.CANCELLED] += counts.pop(State.WAITING, 0)
         else:
             state = "paused" if waiting else "completed"
         self._emit(state)

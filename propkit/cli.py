@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -208,8 +209,13 @@ def _check_workbook(path: Path) -> None:
     """Refuse a bad name before any work is done for it."""
     if path.suffix.lower() != ".xlsx":
         raise RequestError(f"{path.name!r} is no workbook's name; expected one ending in .xlsx")
-    if not path.expanduser().absolute().parent.is_dir():
+    folder = path.expanduser().absolute().parent
+    if not folder.is_dir():
         raise RequestError(f"{path.parent} is no folder: the workbook cannot be written there")
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -61,6 +61,7 @@ class Collector:
                 paces[config.host] = Pace(
                     min(one.requests_per_second for one in sharing),
                     min(one.max_in_flight for one in sharing),
+                    is_learned=all(one.is_pace_learned for one in sharing),
                 )
             pace = paces[config.host]
             self.hosts[name] = Host(

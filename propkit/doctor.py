@@ -74,6 +74,7 @@ def _sources() -> list[Finding]:
     found = []
     for name, config in configs.items():
         text = f"{config.base_url}, {config.requests_per_second:g} requests/s"
+        text += " to begin with (learned)" if config.is_pace_learned else ""
         if config.lacks_token:
             text += f"; no token: {config.token_hint}"
         found.append(Finding(name, text, is_wrong=config.lacks_token))

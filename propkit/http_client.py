@@ -95,9 +95,6 @@ class HttpClient:
 
         Once ``should_stop`` says so, no further request is sent.
         """
-        if host.item_pace is not None:
-            async with host.item_pace.place(self.retry.retry_after_max):
-                pass  # a place on the time line is all that is wanted
         if not host.is_session_bound:
             yield HttpAsk(self, host, self._shared, should_stop)
             return
@@ -176,6 +173,7 @@ class HttpAsk:
         self._host = host
         self._session = session
         self._should_stop = should_stop
+        self._is_started = False
 
     async def get(
         self,
@@ -212,6 +210,7 @@ class HttpAsk:
             pause = retry.pause_seconds(attempt, random.random())
             tried = await self._try(url, name, expect, accept, is_last=is_last)
             if isinstance(tried, Page):
+                self._host.pace.succeed()
                 return tried
             error, asked = tried.error, tried.retry_after
             if tried.status in {429, 503}:
@@ -262,7 +261,7 @@ class HttpAsk:
         for _ in range(_MAX_REDIRECTS):
             self._check_stop()
             async with (
-                self._host.pace.place(self._client.retry.retry_after_max, url=str(url)),
+                self._place(str(url)),
                 self._get(url) as answer,
             ):
                 body = await _read_body(answer, name)
@@ -286,6 +285,19 @@ class HttpAsk:
     def _get(self, url: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         self._check_stop()  # the wait for the place may have been long
         return self._session.get(url, headers=dict(self._host.headers), allow_redirects=False)
+
+    @asynccontextmanager
+    async def _place(self, url: str) -> AsyncIterator[None]:
+        """Hold a place of the host's pace; the item's first request starts the item as well."""
+        longest, item_pace = self._client.retry.retry_after_max, self._host.item_pace
+        if item_pace is None or self._is_started:
+            async with self._host.pace.place(longest, url=url):
+                yield
+            return
+        self._is_started = True
+        async with item_pace.place(longest, url=url), self._host.pace.place(longest, url=url):
+            item_pace.restart()
+            yield
 
     def _check_stop(self) -> None:
         if self._should_stop():

@@ -18,7 +18,7 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic_settings
 from platformdirs import user_config_path
@@ -28,6 +28,7 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
+    PlainValidator,
     SecretStr,
     ValidationError,
     field_validator,
@@ -83,6 +84,21 @@ def parse_duration(value: object) -> timedelta:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
+def _parse_rate(value: object) -> float | Literal["learn"] | None:
+    if value is None or value == "learn":
+        return value
+    try:
+        rate = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        rate = 0.0
+    if isinstance(value, bool) or not 0 < rate < float("inf"):
+        raise ValueError("expected requests per second as a number above 0, or 'learn'")
+    return rate
+
+
+Rate = Annotated[float | Literal["learn"], PlainValidator(_parse_rate)]
+
+
 class SourceSettings(BaseModel):
     """What may be set for one source; what is not set is the source's own default."""
 
@@ -90,7 +106,8 @@ class SourceSettings(BaseModel):
 
     base_url: HttpUrl | None = None
     token: SecretStr | None = None
-    requests_per_second: float | None = Field(default=None, gt=0)
+    requests_per_second: Rate | None = None
+    """The host's limit; ``"learn"`` finds it out, from the source's default on."""
     max_in_flight: int | None = Field(default=None, ge=1)
     max_age: Duration | None = None
     user_agent: str | None = None

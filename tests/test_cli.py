@@ -427,6 +427,11 @@ def test_an_export_writes_the_tables_asked_for(
         (["export", "--db", "a.duckdb", "a.xlsx", "--frames", "x"], BAD_INPUT, "no frame 'x'"),
         (["export", "--db", "a.duckdb", "a.csv"], BAD_INPUT, "'a.csv' is no workbook's name"),
         (["export", "--db", "a.duckdb", "no/a.xlsx"], BAD_INPUT, "no is no folder"),
+        (
+            ["export", "--db", "a.duckdb", "/proc/a.xlsx"],
+            BAD_INPUT,
+            "/proc/a.xlsx cannot be written",
+        ),
         (["batches", "--db", "a.duckdb", "--resume", "7"], BAD_INPUT, "no batch '7' in a.duckdb"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

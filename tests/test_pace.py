@@ -211,7 +211,7 @@ def test_a_slow_answer_holds_its_place():
 
 
 def test_a_pause_delays_everyone_also_who_waits_already():
-    """The whole host is left alone, and then asked at its pace again."""
+    """The whole host is left alone, and then asked a little less often than before."""
 
     async def work(pace: Pace, log: list[Any]) -> None:
         tasks = [asyncio.create_task(ask(pace, log, n)) for n in "abc"]
@@ -221,7 +221,7 @@ def test_a_pause_delays_everyone_also_who_waits_already():
 
     pace = make_pace(1.0, 3)
 
-    assert starts_of(work, pace) == [("a", 0.0), ("b", 20.0), ("c", 21.015)]
+    assert starts_of(work, pace) == [("a", 0.0), ("b", 20.0), ("c", 20 + 1.015 / 0.75)]
     assert pace.refused == 1
 
 
@@ -249,7 +249,7 @@ def test_a_pause_longer_than_the_wait_allowed_is_an_error_and_leaks_no_place():
         await asyncio.sleep(1)
         await asyncio.gather(*(ask(pace, log, n, 500, max_wait=60) for n in "ab"))
 
-    assert starts_of(work, make_pace(1.0, 2)) == [("a", 61.0), ("b", 62.015)]
+    assert starts_of(work, make_pace(1.0, 2)) == [("a", 61.0), ("b", 61 + 1.015 / 0.75)]
 
 
 def test_a_slow_pace_is_no_pause():
@@ -346,3 +346,73 @@ def test_virtual_time_is_what_waits_here():
 
 async def _note(order: list[Any], value: float) -> None:
     order.append((value, now()))
+
+
+# ---------------------------------------------------------------- a host that refuses
+
+
+async def collect_for(seconds: float, pace: Pace, limit: float) -> tuple[int, int]:
+    """Ask a host that allows ``limit`` requests/s (three at once); return answered and refused."""
+    tokens, filled_at, start = 3.0, now(), now()
+    answered = refused = 0
+
+    async def one() -> None:
+        nonlocal tokens, filled_at, answered, refused
+        while now() - start < seconds:
+            async with pace.place(1e9):
+                tokens = min(3.0, tokens + (now() - filled_at) * limit)
+                filled_at = now()
+                is_good = tokens >= 1
+                tokens -= is_good
+                await asyncio.sleep(0.1)
+            answered, refused = answered + is_good, refused + (not is_good)
+            pace.succeed() if is_good else pace.pause(0.25)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(one())
+    return answered, refused
+
+
+@pytest.mark.parametrize("limit", [5, 10, 20])
+def test_an_unknown_limit_is_learned_with_few_refusals(limit: int):
+    """Within three minutes nearly all that the limit allows, and hardly anything refused."""
+
+    async def work() -> tuple[int, int]:
+        pace = Pace(5, 8, is_learned=True, clock=now)
+        return await collect_for(180, pace, limit)
+
+    answered, refused = run(work())
+
+    assert answered > 0.9 * limit * 180
+    assert refused < 0.03 * answered
+
+
+def test_a_host_that_allows_less_than_it_is_known_for_is_asked_less_often():
+    """Most requests are answered though the known rate is twice what the host allows."""
+
+    async def work() -> tuple[int, int]:
+        return await collect_for(180, make_pace(10, 8), 5)
+
+    answered, refused = run(work())
+
+    assert answered > 0.9 * 5 * 180
+    assert refused < 0.06 * answered
+
+
+def test_a_known_pace_comes_back_after_a_refusal_and_never_exceeds_the_limit():
+    """One refusal slows the host down; good answers bring the old pace back, no more."""
+
+    async def work() -> list[float]:
+        pace = make_pace(4)
+        rates = [pace.requests_per_second]
+        pace.pause(0)
+        rates.append(pace.requests_per_second)
+        for _ in range(2000):
+            pace.succeed()
+        return [*rates, pace.requests_per_second]
+
+    before, slowed, after = run(work())
+
+    assert slowed < 0.8 * before
+    assert after == before

@@ -21,6 +21,7 @@ from propkit.settings import (
     config_files,
     parse_duration,
 )
+from propkit.sources import configure_sources
 
 SECRET = "tok-5f2c-do-not-show"
 ASSESSOR = "PROPKIT_SOURCES__MARICOPA_ASSESSOR__"
@@ -428,3 +429,15 @@ def test_reading_a_duration_gives_one_or_a_request_error(value):
         return
 
     assert timedelta(0) <= found <= NEVER
+
+
+@pytest.mark.parametrize("name", ["MARICOPA_ASSESSOR", "MARICOPA_TREASURER"])
+def test_a_pace_can_be_learned(monkeypatch, name):
+    """It begins with the source's own rate; nothing else spaces the items."""
+    monkeypatch.setenv(f"PROPKIT_SOURCES__{name}__REQUESTS_PER_SECOND", "learn")
+
+    config = configure_sources(Settings.load())[name.lower()]
+
+    assert config.is_pace_learned
+    assert config.requests_per_second == config.source.requests_per_second
+    assert config.seconds_per_item == 0

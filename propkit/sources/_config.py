@@ -29,6 +29,7 @@ class SourceConfig:
     host: str
     requests_per_second: float
     seconds_per_item: float
+    is_pace_learned: bool
     max_in_flight: int
     max_age: timedelta
     headers: Mapping[str, str] = field(repr=False)
@@ -121,6 +122,7 @@ def _configure(source: Source, given: SourceSettings, contact: str | None) -> So
     base_url = str(given.base_url or source.base_url).rstrip("/")
     url = URL(base_url)
     identity = f"propkit/{version('propkit')}" + (f" (+{contact})" if contact else "")
+    rate = given.requests_per_second
     headers = {"User-Agent": given.user_agent or identity, **source.headers}
     if given.user_agent is None and any(name.lower() == "user-agent" for name in source.headers):
         # The county's contract fixes the user agent, so the name goes beside it.
@@ -134,9 +136,10 @@ def _configure(source: Source, given: SourceSettings, contact: str | None) -> So
         source=source,
         base_url=base_url,
         host=_host_of(url),
-        requests_per_second=given.requests_per_second or source.requests_per_second,
+        requests_per_second=rate if isinstance(rate, float) else source.requests_per_second,
+        is_pace_learned=rate == "learn",
         # Who sets a rate of their own sets it for everything.
-        seconds_per_item=0.0 if given.requests_per_second else source.seconds_per_item,
+        seconds_per_item=0.0 if rate else source.seconds_per_item,
         max_in_flight=given.max_in_flight or source.max_in_flight,
         max_age=source.max_age if given.max_age is None else given.max_age,
         headers=headers,

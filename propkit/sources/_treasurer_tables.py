@@ -234,7 +234,7 @@ def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> 
     if match is None or len(cells) == 1:
         return None
     year = int(match[1])
-    status = _cell(cells, places.get("status"))
+    status = _cell(cells, _status_place(cells, places))
     # A note may stand over several cells.
     is_short = max(places.values()) >= len(cells) or (headed is None and len(cells) == 3)
     if is_short and not any(_NOTE.search(cell) for cell in cells):
@@ -251,6 +251,14 @@ def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> 
         amount_due=_read_amount(_cell(cells, places.get("due")), f"years {year}"),
         has_tax_lien=any(_LIEN.search(cell) for cell in cells),
     )
+
+
+def _status_place(cells: list[str], places: Mapping[str, int]) -> int | None:
+    """Return where the status is: also below a header that calls it "Paid?" or "Payment"."""
+    documented = YEARS.documented["status"]
+    if "status" in places or documented in places.values():
+        return places.get("status")
+    return None if MONEY.fullmatch(_cell(cells, documented)) else documented
 
 
 def _read_note(row: LexborNode, text: str, bills: dict[int, TaxBill], above: int | None) -> None:

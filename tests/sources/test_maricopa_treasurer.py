@@ -219,6 +219,8 @@ HEADER = "<tr><th>Tax Year</th><th>Status</th><th>Assessed Tax</th><th>Amount Du
         "<tr><td>Period</td><td>Kind</td><td>Levy</td><td>Open</td></tr>",
         "<tr><th>Number</th><th>Amount Due</th><th>Charge</th><th>Amount Due</th></tr>",
         "<tr><th>Tax Year</th><th colspan=3>Details</th></tr>",
+        "<tr><th>Tax Year</th><th>Payment</th><th>Assessed Tax</th><th>Amount Due</th></tr>",
+        "<tr><th>Tax Year</th><th>Paid?</th><th>Tax</th><th>To Pay</th></tr>",
         HEADER + "<tr><th></th><th></th><th></th><th></th></tr>",
     ],
 )
