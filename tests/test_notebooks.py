@@ -112,3 +112,32 @@ def test_a_notebook_runs_from_top_to_bottom(name: str, run: Any) -> None:
     said = [out for cell in cells for out in cell.outputs if out.get("name") == "stderr"]
     assert said == []
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.notebook
+def test_a_cell_that_awaits_a_batch_shows_bars_and_leaves_the_kernel_free(run: Any) -> None:
+    """The bars stand in the awaiting cell, and another task of the kernel goes on meanwhile."""
+    awaiting = nbformat.v4.new_code_cell(
+        "import asyncio\n"
+        "import propkit as pk\n"
+        "kit = pk.demo()\n"
+        "ticks = []\n"
+        "async def tick():\n"
+        "    while True:\n"
+        "        ticks.append(1)\n"
+        "        await asyncio.sleep(0.02)\n"
+        "ticking = asyncio.ensure_future(tick())\n"
+        "report = await kit.start(kit.county.apns(40))\n"
+        "ticking.cancel()\n"
+        "kit.close()"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[awaiting])
+
+    facts, _ = run(notebook, {"report.state": "completed", "len(ticks) > 20": True})
+
+    assert facts == {"report.state": "completed", "len(ticks) > 20": True}
+    views = [out.data for out in awaiting.outputs if out.output_type == "display_data"]
+    assert [view["text/plain"] for view in views] == [
+        "Progress bars of a propkit batch; the report holds the outcome."
+    ]
+    assert all("application/vnd.jupyter.widget-view+json" in view for view in views)
