@@ -333,11 +333,11 @@ def test_concurrent_parcels_at_the_treasurer_never_share_a_session(
 
 def test_known_limits_are_kept_and_nothing_is_refused(county: County, tmp_path: Path) -> None:
     """At the county's enforced limit every request is answered."""
-    apns = county.apns(20, seed=8)
-    limit = {"requests_per_second": 40, "burst": 2, "max_in_flight": 2}
+    apns = county.apns(10, seed=8)
+    limit = {"requests_per_second": 20, "burst": 3, "max_in_flight": 2}
     county.switch(limits=dict.fromkeys(SYSTEMS.values(), limit))
     sources = {
-        name: {**values, "requests_per_second": 40, "max_in_flight": 2}
+        name: {**values, "requests_per_second": 20, "max_in_flight": 2}
         for name, values in county.settings().items()
     }
     with pk.open(tmp_path / "a.duckdb", settings=pk.Settings.load(sources=sources)) as kit:
@@ -512,9 +512,7 @@ def test_the_treasurer_starts_one_parcel_every_so_often_whatever_the_workers(
     county.switch(faults=[{"kind": "slow", "system": "treasurer", "every": 3, "seconds": 0.3}])
     settings = quick_settings(county)
     configs = configure_sources(settings)
-    treasurer = replace(
-        configs["maricopa_treasurer"], seconds_per_item=0.25, requests_per_second=16
-    )
+    treasurer = replace(configs["maricopa_treasurer"], seconds_per_item=0.6, requests_per_second=8)
     configs = {**configs, "maricopa_treasurer": treasurer}
     with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configs) as kit:
         kit.collect(apns, datasets=["tax_bills"], workers=3, progress=False)
@@ -526,7 +524,7 @@ def test_the_treasurer_starts_one_parcel_every_so_often_whatever_the_workers(
     ]
     gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert len(gaps) == 4
-    assert min(gaps) > 0.24
+    assert min(gaps) > 0.55  # a start that waits for its place among requests would shrink one
 
 
 def test_the_treasurers_own_pace_is_two_seconds_a_parcel_unless_a_rate_is_set() -> None:
