@@ -101,7 +101,7 @@ class Collector:
         for attempt in range(1, self._retry.attempts + 1):
             async with self._client.ask(host, should_stop) as ask:
                 try:
-                    async with asyncio.timeout(limit):
+                    async with asyncio.timeout(limit) as ask.timeout:
                         payload, parsed = await _fetch_and_parse(config.source, item, ask)
                 except SessionLostError as error:
                     if attempt < self._retry.attempts:

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager as Entering
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -134,8 +135,9 @@ class HttpClient:
 
     async def _read_robots(self, root: str, host: Host) -> Protego:
         """Read robots.txt as RFC 9309 says: 4xx allows everything, 5xx allows nothing."""
+        asker = HttpAsk(self, replace(host, item_pace=None), self._shared, lambda: False)
         try:
-            page = await HttpAsk(self, host, self._shared, lambda: False).request(
+            page = await asker.request(
                 URL(root) / "robots.txt", name="robots.txt", accept=lambda page: page.status < 500
             )
         except (SourceRejectedError, SourceBlockedError):  # 401, 403, a wall: no rules to be had
@@ -157,7 +159,7 @@ class HttpAsk:
     """What a source asks with, for one item; implements :class:`propkit.sources._base.Ask`.
 
     ``pages`` holds every page that was kept, ``attempts`` the number of the last attempt that a
-    request of the item needed.
+    request of the item needed. ``timeout``, when given, stands still while a place is waited for.
     """
 
     def __init__(
@@ -169,6 +171,7 @@ class HttpAsk:
     ) -> None:
         self.pages: list[Page] = []
         self.attempts = 1
+        self.timeout: asyncio.Timeout | None = None
         self._client = client
         self._host = host
         self._session = session
@@ -282,7 +285,7 @@ class HttpAsk:
                 return page, answer.headers
         raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))
 
-    def _get(self, url: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _get(self, url: URL) -> Entering[aiohttp.ClientResponse]:
         self._check_stop()  # the wait for the place may have been long
         return self._session.get(url, headers=dict(self._host.headers), allow_redirects=False)
 
@@ -290,14 +293,30 @@ class HttpAsk:
     async def _place(self, url: str) -> AsyncIterator[None]:
         """Hold a place of the host's pace; the item's first request starts the item as well."""
         longest, item_pace = self._client.retry.retry_after_max, self._host.item_pace
-        if item_pace is None or self._is_started:
-            async with self._host.pace.place(longest, url=url):
-                yield
-            return
-        self._is_started = True
-        async with item_pace.place(longest, url=url), self._host.pace.place(longest, url=url):
-            item_pace.restart()
+        is_first, self._is_started = not self._is_started, True
+        async with AsyncExitStack() as places:
+            with self._untimed():
+                if item_pace is not None and is_first:
+                    await places.enter_async_context(item_pace.place(longest, url=url))
+                await places.enter_async_context(self._host.pace.place(longest, url=url))
+            if item_pace is not None and is_first:
+                item_pace.restart()
             yield
+
+    @contextmanager
+    def _untimed(self) -> Iterator[None]:
+        """Let the item's time stand still: to wait for a place, or as a host asks, is no delay."""
+        timeout = self.timeout
+        if timeout is None or (due := timeout.when()) is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        left = due - loop.time()
+        timeout.reschedule(None)
+        try:
+            yield
+        finally:
+            timeout.reschedule(loop.time() + left)
 
     def _check_stop(self) -> None:
         if self._should_stop():

@@ -145,7 +145,7 @@ class CollectSettings(BaseModel):
     retry_after_max: float = Field(default=300.0, ge=0)
     """Seconds; a source that asks for a longer pause is given up for the item."""
     item_timeout: float = Field(default=300.0, gt=0)
-    """Seconds for one item, its pauses and attempts included."""
+    """Seconds for one item, its attempts included, its waits for a place at the host left out."""
 
 
 class Settings(BaseSettings):

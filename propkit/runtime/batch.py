@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from propkit.batch_run import Run, run_batch
 from propkit.errors import RequestError, StoreError
 from propkit.items import Item, State
-from propkit.progress import Listener, Progress
+from propkit.progress import Progress
 from propkit.runtime.thread import CollectorThread
 from propkit.store import Store
 from propkit.store.batches import (
@@ -207,11 +207,6 @@ class Batch:
             started_at=head.started_at,
             completed_at=head.completed_at,
         )
-
-    def listen(self, listener: Listener) -> None:
-        """Call ``listener`` with every further :class:`Progress`, from the collector's thread."""
-        if self._run is not None:
-            self._run.listeners.append(listener)
 
     def start(self, run: Run) -> None:
         """Begin to collect; propkit's own, used by ``kit.start``."""

@@ -102,7 +102,8 @@ class Ask(Protocol):
             or login page is a ``SourceBlockedError`` whatever is expected.
         accept
             Lets an answer pass that would not (an HTML page in place of JSON which means
-            something, a 404, a 500): True keeps it. It is asked after the retries.
+            something, a 404, a 500): True keeps it. Where trying again may help (429, 5xx) it is
+            asked after the last try, else at once.
 
         Raises
         ------
