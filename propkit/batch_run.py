@@ -185,7 +185,7 @@ class _Work:
                 checked_at=max((p.fetched_at for p in ask.pages), default=ended.ended_at)
                 if parsed
                 else None,
-                fills=parsed.fills if parsed else (),
+                unsaid=parsed.unsaid if parsed else {},
             )
         )
         self._move(running, ended)

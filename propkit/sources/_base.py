@@ -52,16 +52,17 @@ class Parsed:
     """What was read from a payload.
 
     ``is_found`` False means that the office says it has no such key. ``missing`` names the
-    tables which the answer leaves out though the source provides them. ``fills`` names tables
-    whose records are poorer than a good answer would be: a value that is absent from them is not
-    known to be absent, so what is already stored stays.
+    tables which the answer leaves out though the source provides them. ``unsaid`` maps a table to
+    the columns about which the answer says nothing (it has no such field, which is not the same
+    as an empty one): a value that is absent there is not known to be absent, so what is already
+    stored stays.
     """
 
     records: tuple[Record, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()
     is_found: bool = True
     missing: tuple[str, ...] = ()
-    fills: tuple[str, ...] = ()
+    unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import timedelta
 from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
-from propkit.records import Record
+from propkit.records import Parcel, Record
 from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, Answers
 from propkit.sources._assessor_search import FIRST_PAGE, is_known, read_found, search_roll
 from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits
@@ -30,6 +31,7 @@ _TABLES_OF: Final = {
 }
 # One may be a hiccup; after three parcels in a row the one call is asked for no more.
 _REFUSALS_ENOUGH: Final = 3
+_PARCEL_COLUMNS: Final = frozenset(field.name for field in fields(Parcel))
 _Kind = Literal["data", "empty", "failure", "frame"]
 
 
@@ -123,7 +125,7 @@ class MaricopaAssessor:
             follow_ups=follow_ups,
             missing=tuple(table for table in self.provides if table in missing),
             # The sections carry less than the one call: where it lies, for one.
-            fills=() if payload.page("parcel") else ("parcels",),
+            unsaid={} if payload.page("parcel") else {"parcels": _PARCEL_COLUMNS},
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -30,8 +30,8 @@ class Result:
     """Everything that one item leaves behind, stored together or not at all.
 
     ``follow_ups`` are new items of the same batch. ``checked_at`` (aware UTC) is when the
-    source answered; None when it did not, and then nothing becomes fresh. In the tables of
-    ``fills`` an absent value is not known to be absent: a stored one stays.
+    source answered; None when it did not, and then nothing becomes fresh. In the columns of
+    ``unsaid`` (by table) an absent value is not known to be absent: a stored one stays.
     """
 
     batch_id: str
@@ -41,7 +41,7 @@ class Result:
     records: Sequence[Record] = ()
     follow_ups: Sequence[Item] = ()
     checked_at: datetime | None = None
-    fills: tuple[str, ...] = ()
+    unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def write_results(connection: duckdb.DuckDBPyConnection, results: Iterable[Result]) -> None:
@@ -114,7 +114,7 @@ def _stored_rows(connection: duckdb.DuckDBPyConnection, result: Result) -> Store
     """Return the stored rows that a poorer answer must not empty, by table and identity."""
     stored: Stored = {}
     for record in result.records:
-        if record.table in result.fills:
+        if record.table in result.unsaid:
             identity = tuple(getattr(record, column) for column in record.identity)
             same = " AND ".join(f"{column} IS NOT DISTINCT FROM ?" for column in record.identity)
             found = connection.execute(
@@ -139,8 +139,9 @@ def _add_records(
             rows[scope[1]] = []
         row = {column: getattr(record, column) for column in _RECORD_COLUMNS[record.table]}
         identity = tuple(getattr(record, column) for column in record.identity)
-        for column, value in stored.get((record.table, identity), {}).items():
-            row[column] = value if row[column] is None else row[column]
+        kept = stored.get((record.table, identity), {})
+        for column in result.unsaid.get(record.table, ()) if kept else ():
+            row[column] = kept[column] if row[column] is None else row[column]
         row.update(source=result.item.source, collected_at=result.checked_at)
         rows[scope[1]].append(row)
 
