@@ -33,8 +33,8 @@ format: $(VENV)/.test ## format the code and mend what lint can mend
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: $(VENV)/.bench ## measure propkit against other ways of collecting
-	@$(PY) -m tests.benchmarks
+bench: $(VENV)/.bench ## measure propkit against other ways of collecting (SCENARIO=latency: only one)
+	@$(PY) -m tests.benchmarks $(SCENARIO)
 
 clean: ## remove .venv, caches and demo-output
 	@rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

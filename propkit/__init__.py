@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from propkit.opening import demo, open  # noqa: A004
     from propkit.plan import Plan
     from propkit.progress import Progress
-    from propkit.runtime.batch import Batch, BatchReport
+    from propkit.runtime.batch import Batch
+    from propkit.runtime.report import BatchReport
     from propkit.settings import Settings
 
 __version__ = "0.1.0"
@@ -54,7 +55,7 @@ logging.getLogger("propkit").addHandler(logging.NullHandler())
 _ROOMS = {
     "Apn": "propkit.identifiers",
     "Batch": "propkit.runtime.batch",
-    "BatchReport": "propkit.runtime.batch",
+    "BatchReport": "propkit.runtime.report",
     "Kit": "propkit.kit",
     "Plan": "propkit.plan",
     "Progress": "propkit.progress",

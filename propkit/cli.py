@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from propkit.errors import IdentifierError, PropkitError, RequestError, Settings
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
-    from propkit.runtime.batch import BatchReport
+    from propkit.runtime.report import BatchReport
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -71,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     collect = commands.add_parser("collect", help="collect parcels into the store")
     _add_input(collect)
     collect.add_argument("--workers", type=int, help="most items in work at once on each host (3)")
+    collect.add_argument("--strategy", help="parallel, hybrid or sequential (parallel)")
+    collect.add_argument("--profile", help="conservative, balanced, fast or auto (balanced)")
+    collect.add_argument("--batch-size", type=int, help="most parcels in this run")
+    collect.add_argument("--max-requests", type=int, help="most requests to each host in this run")
+    collect.add_argument(
+        "--stale-ok", action="store_true", default=None, help="keep older records of what is down"
+    )
     collect.add_argument("--export", type=Path, metavar="XLSX", help="write a workbook at the end")
     collect.set_defaults(command=_collect)
 
@@ -84,6 +90,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_store(batches)
     batches.add_argument("--resume", metavar="ID", help="id or number of a batch, or 'last'")
     batches.set_defaults(command=_batches)
+
+    statistics = commands.add_parser("statistics", help="say how collecting went, and the sizes")
+    _add_store(statistics)
+    statistics.add_argument("--batch", metavar="ID", help="id or number of a batch, or 'last'")
+    statistics.set_defaults(command=_statistics)
+
+    prune = commands.add_parser("prune", help="say what old answers and logs would free")
+    _add_store(prune)
+    prune.add_argument("--older-than", required=True, metavar="AGE", help="90d, 24h, ...")
+    prune.add_argument("--yes", action="store_true", help="free it")
+    prune.set_defaults(command=_prune)
 
     county = commands.add_parser("county", help="serve the demo county on loopback")
     county.add_argument("--port", type=int, default=8900)
@@ -111,8 +128,17 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", help="the workbook's sheet")
     parser.add_argument("--datasets", help="tables, separated by commas (all)")
     parser.add_argument("--max-age", default="default", help="24h, 7d, 0 (always ask), never")
-    parser.add_argument("--mode", default="auto", help="auto, api or browser (auto)")
-    parser.add_argument("--priority", default="high", help="critical, high, normal or low (high)")
+    parser.add_argument(
+        "--mode", default="auto", help="auto, api, browser, api_then_browser or all (auto)"
+    )
+    parser.add_argument("--priority", help="critical, high, normal or low (high)")
+    parser.add_argument(
+        "--kind",
+        default="comprehensive",
+        help="comprehensive, taxes, sales_and_documents, validation or search (comprehensive)",
+    )
+    parser.add_argument("--by", help="what --kind search searches by (owner)")
+    parser.add_argument("--budget", type=float, help="most credits that paid sources may charge")
 
 
 def _plan_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -122,6 +148,9 @@ def _plan_options(options: argparse.Namespace) -> dict[str, Any]:
         "max_age": options.max_age,
         "mode": options.mode,
         "priority": options.priority,
+        "kind": options.kind,
+        "by": options.by,
+        "budget": options.budget,
         "column": options.column,
         "sheet": options.sheet,
     }
@@ -145,20 +174,19 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
+    from propkit.runtime.options import check_workbook
 
     if options.export is not None:
-        _check_workbook(options.export)
+        check_workbook(options.export)
     _end_politely()
     with _open(options.db) as kit:
         if kit.unfinished:
             print(f"unfinished: {', '.join(kit.unfinished)} (propkit batches --resume ID)")
-        return _collect_into(kit, _parcels(options), options.workers, options)
+        return _collect_into(kit, options)
 
 
-def _collect_into(
-    kit: Kit, parcels: object, workers: int | None, options: argparse.Namespace
-) -> int:
-    plan = kit.plan(parcels, **_plan_options(options))
+def _collect_into(kit: Kit, options: argparse.Namespace) -> int:
+    plan = kit.plan(_parcels(options), **_plan_options(options))
     print(plan, flush=True)
     if not plan.entries:
         print("propkit: no identifier in the input: nothing to collect", file=sys.stderr)
@@ -166,7 +194,16 @@ def _collect_into(
     if len(plan.invalid) == len(plan.entries):
         print("propkit: no usable APN in the input: nothing to collect", file=sys.stderr)
         return BAD_INPUT
-    report = kit.watch(kit.start(plan, workers=workers))
+    batch = kit.start(
+        plan,
+        workers=options.workers,
+        strategy=options.strategy,
+        profile=options.profile,
+        batch_size=options.batch_size,
+        max_requests=options.max_requests,
+        stale_ok=options.stale_ok,
+    )
+    report = kit.watch(batch)
     print(report)
     if options.export is not None:
         print(f"workbook: {kit.to_excel(options.export)}")
@@ -180,7 +217,7 @@ def _exit_code(report: BatchReport) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     import propkit as pk
-    from propkit.plan import DATASETS
+    from propkit.kinds import DATASETS
 
     if options.parcels < 1:
         raise RequestError(f"--parcels must be 1 or more, not {options.parcels}")
@@ -205,22 +242,10 @@ def _demo(options: argparse.Namespace) -> int:
     return _exit_code(report)
 
 
-def _check_workbook(path: Path) -> None:
-    """Refuse a bad name before any work is done for it."""
-    if path.suffix.lower() != ".xlsx":
-        raise RequestError(f"{path.name!r} is no workbook's name; expected one ending in .xlsx")
-    folder = path.expanduser().absolute().parent
-    if not folder.is_dir():
-        raise RequestError(f"{path.parent} is no folder: the workbook cannot be written there")
-    try:
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
-
-
 def _export(options: argparse.Namespace) -> int:
+    from propkit.runtime.options import check_workbook
 
-    _check_workbook(options.workbook)
+    check_workbook(options.workbook)
     with _open(_existing(options.db)) as kit:
         named = options.frames
         frames = None if named is None else [name.strip() for name in named.split(",")]
@@ -239,6 +264,18 @@ def _batches(options: argparse.Namespace) -> int:
         report = kit.watch(kit.batch(options.resume).resume())
         print(report)
         return _exit_code(report)
+
+
+def _statistics(options: argparse.Namespace) -> int:
+    with _open(_existing(options.db)) as kit:
+        print(kit.statistics(options.batch))
+    return DONE
+
+
+def _prune(options: argparse.Namespace) -> int:
+    with _open(_existing(options.db)) as kit:
+        print(kit.prune(options.older_than, apply=options.yes))
+    return DONE
 
 
 def _existing(path: Path) -> Path:

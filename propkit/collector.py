@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,31 +21,60 @@ from propkit.errors import (
     SourceRejectedError,
     SourceTimeoutError,
 )
-from propkit.http_client import Host, HttpAsk, HttpClient
+from propkit.http_client import Host, HttpAsk, HttpClient, Usage
 from propkit.items import Item, RetryPolicy, State
-from propkit.pace import Pace
+from propkit.pages import Page
 from propkit.settings import CollectSettings
-from propkit.sources import Parsed, Payload, Source, SourceConfig
+from propkit.sources import Parsed, Source, SourceConfig
 from propkit.store import Store
+from propkit.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
+WAYS = {"validation": "validate", "search": "search"}
+"""How the items of a kind of batch are asked for; all others are collected."""
+COLLECT = "collect"
+
+Hits = tuple[Mapping[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an item ended, what was read, and the pages that were kept.
+
+    ``parsed`` is None where it failed, or was only validated; ``hits`` are those of a search.
+    """
+
+    item: Item
+    parsed: Parsed | None = None
+    hits: Hits | None = None
+    pages: tuple[Page, ...] = ()
+
+    @property
+    def hits_of(self) -> tuple[str, str] | None:
+        """What the hits were searched by, and the query; None where nothing was searched."""
+        by, _, query = self.item.key.partition(":")
+        return None if self.hits is None else (by, query)
+
 
 class Collector:
-    """Everything that asks counties for one store: its sources, hosts, paces and HTTP client.
+    """Everything that asks counties for one kit: its sources, their hosts and the HTTP client.
 
-    Lives in one event loop; create it there.
+    Lives in one event loop; create it there. Paces, breakers and what is in work are shared with
+    everybody who uses the same store, by ``traffic``.
     """
 
     def __init__(
         self,
         store: Store,
+        traffic: Traffic,
         configs: Mapping[str, SourceConfig],
         settings: CollectSettings,
     ) -> None:
         self.store = store
+        self.traffic = traffic
         self.configs = configs
-        self._settings = settings
+        self.settings = settings
         self._retry = RetryPolicy(
             attempts=settings.retry_attempts,
             backoff_initial=settings.backoff_initial,
@@ -52,28 +82,7 @@ class Collector:
             retry_after_max=settings.retry_after_max,
         )
         self._client = HttpClient(retry=self._retry, request_timeout=settings.request_timeout)
-        paces: dict[str, Pace] = {}
-        self.hosts: dict[str, Host] = {}
-        for name, config in configs.items():
-            if config.host not in paces:
-                # Sources that share a host share its slowest pace.
-                sharing = [one for one in configs.values() if one.host == config.host]
-                paces[config.host] = Pace(
-                    min(one.requests_per_second for one in sharing),
-                    min(one.max_in_flight for one in sharing),
-                    is_learned=all(one.is_pace_learned for one in sharing),
-                )
-            pace = paces[config.host]
-            self.hosts[name] = Host(
-                base_url=config.base_url,
-                pace=pace,
-                headers=config.headers,
-                is_session_bound=config.source.is_session_bound,
-                obey_robots=config.obey_robots,
-                item_pace=Pace(1 / config.seconds_per_item, len(configs) * 100)
-                if config.seconds_per_item
-                else None,
-            )
+        self.hosts = {name: self._host(config) for name, config in configs.items()}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -84,25 +93,19 @@ class Collector:
         return self.hosts[source].pace.pause_seconds > self._retry.retry_after_max
 
     async def search(self, source: str, query: str, by: str, limit: int) -> Any:
-        """Ask a source that can search; return its hits."""
-        config = self.configs[source]
-        search = getattr(config.source, "search", None)
-        if search is None:
-            raise RequestError(f"{source} cannot be searched")
-        async with self._client.ask(self.hosts[source]) as ask:
-            return await search(query, by, ask, limit)
+        """Ask a source that can search, now; return its hits."""
+        async with self._client.ask(self.hosts[source], Usage()) as ask:
+            return await self._searching(source)(query, by, ask, limit)
 
-    async def collect_item(
-        self, item: Item, should_stop: Callable[[], bool]
-    ) -> tuple[Item, Parsed | None, HttpAsk]:
+    async def collect_item(self, item: Item, usage: Usage, way: str = COLLECT) -> Outcome:
         """Ask and read one item; what goes wrong with the source is a state, not an error."""
         config, host = self.configs[item.source], self.hosts[item.source]
-        limit = self._settings.item_timeout
+        limit = self.settings.item_timeout
         for attempt in range(1, self._retry.attempts + 1):
-            async with self._client.ask(host, should_stop) as ask:
+            async with self._client.ask(host, usage, rank=item.priority) as ask:
                 try:
                     async with asyncio.timeout(limit) as ask.timeout:
-                        payload, parsed = await _fetch_and_parse(config.source, item, ask)
+                        outcome = await self._ask(item, ask, way)
                 except SessionLostError as error:
                     if attempt < self._retry.attempts:
                         log.info("%s %s: %s; starting again", item.source, item.key, error)
@@ -115,42 +118,90 @@ class Collector:
                 except SourceError as error:
                     failure = error
                 else:
-                    notes = "; ".join(f"{name}: {why}" for name, why in payload.missing.items())
-                    ended = item.move(
-                        State.DONE if parsed.is_found else State.NOT_FOUND,
-                        attempts=max(ask.attempts, attempt),
-                        missing=parsed.missing,
-                        error=notes or None,
-                        ended_at=datetime.now(UTC),
-                    )
-                    return ended, parsed, ask
-                return _failed(item, failure, ask, attempt), None, ask
+                    return outcome
+                failed = item.move(
+                    State.FAILED,
+                    attempts=max(ask.attempts, attempt),
+                    failure_class=failure.failure_class,
+                    error=str(failure),
+                    ended_at=datetime.now(UTC),
+                )
+                return Outcome(item=failed, pages=tuple(ask.pages))
         raise AssertionError("unreachable")  # pragma: no cover
 
+    def _host(self, config: SourceConfig) -> Host:
+        # Sources that share a host share its slowest pace.
+        sharing = [one for one in self.configs.values() if one.host == config.host]
+        pace = self.traffic.pace(
+            config.host,
+            min(one.requests_per_second for one in sharing),
+            min(one.max_in_flight for one in sharing),
+            is_learned=all(one.is_pace_learned for one in sharing),
+            settings=self.settings,
+        )
+        item_pace = None
+        if config.seconds_per_item:
+            item_pace = self.traffic.pace(
+                f"{config.host} items",
+                1 / config.seconds_per_item,
+                len(self.configs) * 100,
+                is_learned=False,
+                settings=self.settings,
+            )
+        return Host(
+            base_url=config.base_url,
+            pace=pace,
+            headers=config.headers,
+            is_session_bound=config.source.is_session_bound,
+            obey_robots=config.obey_robots,
+            item_pace=item_pace,
+        )
 
-async def _fetch_and_parse(source: Source, item: Item, ask: HttpAsk) -> tuple[Payload, Parsed]:
-    """Ask and read; a source that stumbles over an answer has failed on it, no more."""
+    def _searching(self, source: str) -> Any:
+        search = getattr(self.configs[source].source, "search", None)
+        if search is None:
+            raise RequestError(f"{source} cannot be searched")
+        return search
+
+    async def _ask(self, item: Item, ask: HttpAsk, way: str) -> Outcome:
+        """Ask and read; a source that stumbles over an answer has failed on it, no more."""
+        source: Any = self.configs[item.source].source
+        parsed: Parsed | None = None
+        hits: Hits | None = None
+        notes, is_found = "", True
+        try:
+            if way == "search":
+                by, _, query = item.key.partition(":")
+                hits = tuple((await self._searching(item.source)(query, by, ask)).rows)
+                is_found = bool(hits)
+            elif way == "validate":
+                payload = await source.validate(item.key, item.apn, ask)
+                is_found = source.parse_validation(payload)
+            else:
+                payload = await source.fetch(item.key, item.apn, ask)
+                notes = "; ".join(f"{name}: {why}" for name, why in payload.missing.items())
+                parsed = _parse(source, payload, item)
+                is_found = parsed.is_found
+        except (SourceError, TimeoutError):
+            raise
+        except Exception as error:
+            log.exception("%s failed on the answer about %s", source.name, item.key)
+            raise InvalidAnswerError(f"the source failed on the answer: {error!r}") from error
+        ended = item.move(
+            State.DONE if is_found else State.NOT_FOUND,
+            attempts=ask.attempts,
+            missing=parsed.missing if parsed else (),
+            error=notes or None,
+            ended_at=datetime.now(UTC),
+        )
+        return Outcome(item=ended, parsed=parsed, hits=hits, pages=tuple(ask.pages))
+
+
+def _parse(source: Source, payload: Any, item: Item) -> Parsed:
     try:
-        payload = await source.fetch(item.key, item.apn, ask)
-    except (SourceError, TimeoutError):
-        raise
-    except Exception as error:
-        log.exception("%s failed on the answer about %s", source.name, item.key)
-        raise InvalidAnswerError(f"the source failed on the answer: {error!r}") from error
-    try:
-        return payload, source.parse(payload)
+        return source.parse(payload)
     except SourceError:
         raise
     except Exception as error:
         log.exception("the parser of %s failed on %s", source.name, item.key)
         raise LayoutChangedError(f"the parser failed: {error!r}") from error
-
-
-def _failed(item: Item, error: SourceError, ask: HttpAsk, attempt: int) -> Item:
-    return item.move(
-        State.FAILED,
-        attempts=max(ask.attempts, attempt),
-        failure_class=error.failure_class,
-        error=str(error),
-        ended_at=datetime.now(UTC),
-    )

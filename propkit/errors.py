@@ -14,6 +14,7 @@
     │   ├── InvalidAnswerError       not what was asked for: cut body, HTML for JSON, empty 200
     │   │   └── SessionLostError     the site forgot which parcel the session is about
     │   ├── LayoutChangedError       fix the parser; never retried
+    │   ├── BudgetSpentError         raise the budget or the cap, or go on in another run
     │   └── CollectionCancelledError the batch was cancelled before the answer came
     ├── StoreError               the DuckDB file cannot be opened, read or written
     ├── ExportError              the workbook cannot be written
@@ -24,7 +25,7 @@ Every ``SourceError`` has a ``failure_class``, the word that stands in the table
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class PropkitError(Exception):
@@ -104,6 +105,12 @@ class LayoutChangedError(SourceError):
     failure_class = "layout_changed"
 
 
+class BudgetSpentError(SourceError):
+    """The credits or the requests that a run may spend are spent."""
+
+    failure_class = "budget"
+
+
 class CollectionCancelledError(SourceError):
     """The batch was cancelled before the source was asked."""
 
@@ -120,3 +127,16 @@ class ExportError(PropkitError):
 
 class BrowserNotFoundError(PropkitError):
     """No usable browser was found."""
+
+
+FAILURE_CLASSES: Final = (
+    "unavailable",
+    "timeout",
+    "blocked",
+    "rejected",
+    "invalid_answer",
+    "layout_changed",
+    "budget",
+    "cancelled",
+)
+"""Every failure class, the word that stands in the table ``items``."""

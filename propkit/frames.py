@@ -17,6 +17,7 @@ from propkit.store import Store
 
 _ORDERS = {
     **{table: ", ".join(kind.identity) for table, kind in RECORD_TYPES.items()},
+    "hits": '"by", query, position',
     "items": "batch_id, sequence, source, key",
     "batches": "number",
     "batch_logs": "logged_at",

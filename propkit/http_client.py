@@ -10,20 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager as Entering
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Self
 
 import aiohttp
 from protego import Protego
 from yarl import URL
 
+from propkit.answers import can_heal, judge, read_redirect, read_retry_after
 from propkit.errors import (
+    BudgetSpentError,
     CollectionCancelledError,
     InvalidAnswerError,
     SourceBlockedError,
@@ -34,7 +32,7 @@ from propkit.errors import (
 )
 from propkit.items import RetryPolicy
 from propkit.pace import Pace
-from propkit.pages import Expect, Page, check_page, find_block
+from propkit.pages import Expect, Page
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +40,8 @@ ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
 _REFUSALS_PER_ATTEMPT = 2
 _MAX_BODY_BYTES = 64 * 2**20
-# 520 to 524 are Cloudflare's words for a site behind it that does not answer.
-_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_REFUSALS = frozenset({429, 503})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +55,39 @@ class Host:
     obey_robots: bool = True
     item_pace: Pace | None = None
     """The pace at which items start; None: only requests are spaced."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Usage:
+    """What one run has asked of one host, how much it may, and whether it may go on.
+
+    ``requests`` counts every request sent, ``refused`` the answers 429 and 503, ``received_bytes``
+    the bodies. Once ``should_stop`` says so, no further request is sent.
+    """
+
+    max_requests: int | None = None
+    should_stop: Callable[[], bool] = lambda: False
+    requests: int = 0
+    refused: int = 0
+    received_bytes: int = 0
+
+    def spend(self) -> None:
+        """Count one request more.
+
+        Raises
+        ------
+        CollectionCancelledError, BudgetSpentError
+            The run was stopped; the cap leaves none.
+        """
+        self.check()
+        if self.max_requests is not None and self.requests >= self.max_requests:
+            raise BudgetSpentError(f"the cap of {self.max_requests} requests is reached")
+        self.requests += 1
+
+    def check(self) -> None:
+        """Raise ``CollectionCancelledError`` once the run was stopped."""
+        if self.should_stop():
+            raise CollectionCancelledError("the batch was cancelled")
 
 
 class HttpClient:
@@ -74,7 +105,7 @@ class HttpClient:
         self.retry = retry
         self._timeout = aiohttp.ClientTimeout(total=request_timeout)
         self._connector = aiohttp.TCPConnector(limit=0)
-        self._shared = self._session(aiohttp.DummyCookieJar())
+        self.shared = self.session(aiohttp.DummyCookieJar())
         self._robots: dict[str, asyncio.Task[Protego]] = {}
 
     async def __aenter__(self) -> Self:
@@ -85,25 +116,21 @@ class HttpClient:
         """Close every connection."""
         for task in self._robots.values():
             task.cancel()
-        await self._shared.close()
+        await self.shared.close()
         await self._connector.close()
 
-    @asynccontextmanager
-    async def ask(
-        self, host: Host, should_stop: Callable[[], bool] = lambda: False
-    ) -> AsyncIterator[HttpAsk]:
+    def ask(self, host: Host, usage: Usage, *, rank: int = 0) -> HttpAsk:
         """Give what one item asks with; a session-bound site gets cookies of its own.
 
-        Once ``should_stop`` says so, no further request is sent.
+        ``rank`` is the priority's.
         """
         if not host.is_session_bound:
-            yield HttpAsk(self, host, self._shared, should_stop)
-            return
+            return HttpAsk(self, host, self.shared, usage, rank)
         # aiohttp's default jar drops the cookies of hosts that are IP addresses.
-        async with self._session(aiohttp.CookieJar(unsafe=True)) as session:
-            yield HttpAsk(self, host, session, should_stop)
+        return HttpAsk(self, host, self.session(aiohttp.CookieJar(unsafe=True)), usage, rank)
 
-    def _session(self, jar: aiohttp.abc.AbstractCookieJar) -> aiohttp.ClientSession:
+    def session(self, jar: aiohttp.abc.AbstractCookieJar) -> aiohttp.ClientSession:
+        """Return a new session over the shared connections."""
         session = aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
@@ -115,51 +142,65 @@ class HttpClient:
         session._retry_connection = False  # noqa: SLF001
         return session
 
-    async def check_robots(self, url: URL, host: Host) -> None:
+    async def check_robots(self, url: URL, asker: HttpAsk) -> None:
         """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
         root = str(url.origin())
         task = self._robots.get(root)
         if task is None:
-            task = asyncio.create_task(self._read_robots(root, host))
+            task = asyncio.create_task(self._read_robots(root, asker))
             self._robots[root] = task
         try:
-            rules = await asyncio.shield(task)
+            rules = task.result() if task.done() else await asyncio.shield(task)
         except SourceError:
             if self._robots.get(root) is task:
                 del self._robots[root]  # ask again with the next item
             raise
+        if rules is _NO_RULES:
+            return
         if not rules.can_fetch(str(url), ROBOT_NAME):
             raise SourceBlockedError("the host's robots.txt forbids this address", url=str(url))
         if delay := rules.crawl_delay(ROBOT_NAME):
-            host.pace.slow_to(float(delay))
+            asker.host.pace.slow_to(float(delay))
 
-    async def _read_robots(self, root: str, host: Host) -> Protego:
+    async def _read_robots(self, root: str, asker: HttpAsk) -> Protego:
         """Read robots.txt as RFC 9309 says: 4xx allows everything, 5xx allows nothing."""
-        asker = HttpAsk(self, replace(host, item_pace=None), self._shared, lambda: False)
+        usage = Usage()  # the rules are read to the end, whoever asked for them first
+        alone = HttpAsk(self, replace(asker.host, item_pace=None), self.shared, usage, 0)
         try:
-            page = await asker.request(
+            page = await alone.request(
                 URL(root) / "robots.txt", name="robots.txt", accept=lambda page: page.status < 500
             )
         except (SourceRejectedError, SourceBlockedError):  # 401, 403, a wall: no rules to be had
-            return Protego.parse("")
+            return _NO_RULES
+        finally:
+            asker.usage.requests += usage.requests
+            asker.usage.refused += usage.refused
         is_rules = page.status == 200 and "html" not in page.content_type
-        return Protego.parse(page.body.decode("utf-8", "replace") if is_rules else "")
+        return Protego.parse(page.body.decode("utf-8", "replace")) if is_rules else _NO_RULES
+
+
+_NO_RULES = Protego.parse("")
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A try that failed: why, with which status, and the seconds that the host asks to wait."""
+    """A try that failed: why, on which page, and the seconds that the host asks to wait."""
 
     error: SourceError
-    status: int | None = None
+    page: Page | None = None
     retry_after: float | None = None
+
+    @property
+    def status(self) -> int | None:
+        return None if self.page is None else self.page.status
 
 
 class HttpAsk:
     """What a source asks with, for one item; implements :class:`propkit.sources._base.Ask`.
 
-    ``pages`` holds every page that was kept, ``attempts`` the number of the last attempt that a
-    request of the item needed. ``timeout``, when given, stands still while a place is waited for.
+    ``pages`` holds every page that was kept, those that failed the item included, as evidence;
+    ``attempts`` is the number of the last attempt that a request of the item needed. ``timeout``,
+    when given, stands still while a place is waited for.
     """
 
     def __init__(
@@ -167,16 +208,27 @@ class HttpAsk:
         client: HttpClient,
         host: Host,
         session: aiohttp.ClientSession,
-        should_stop: Callable[[], bool],
+        usage: Usage,
+        rank: int,
     ) -> None:
         self.pages: list[Page] = []
         self.attempts = 1
         self.timeout: asyncio.Timeout | None = None
+        self.host = host
+        self.usage = usage
+        self.rank = rank
         self._client = client
-        self._host = host
         self._session = session
-        self._should_stop = should_stop
-        self._is_started = False
+        self._is_started = host.item_pace is None
+
+    async def __aenter__(self) -> Self:
+        """Return what asks; leaving forgets the cookies."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Forget the cookies of a session that was the item's own."""
+        if self._session is not self._client.shared:
+            await self._session.close()
 
     async def get(
         self,
@@ -188,9 +240,11 @@ class HttpAsk:
         accept: Callable[[Page], bool] | None = None,
     ) -> Page:
         """Get one page; see the protocol for the parameters and the errors."""
-        url = URL(self._host.base_url.rstrip("/") + "/" + path.lstrip("/")).update_query(params)
-        if self._host.obey_robots:
-            await self._client.check_robots(url, self._host)
+        url = URL(f"{self.host.base_url.rstrip('/')}/{path.lstrip('/')}")
+        if params is not None:
+            url = url.update_query(params)
+        if self.host.obey_robots:
+            await self._client.check_robots(url, self)
         page = await self.request(url, name=name, expect=expect, accept=accept)
         self.pages.append(page)
         return page
@@ -211,19 +265,20 @@ class HttpAsk:
             self.attempts = max(self.attempts, attempt)
             is_last = attempt == retry.attempts
             pause = retry.pause_seconds(attempt, random.random())
-            tried = await self._try(url, name, expect, accept, is_last=is_last)
+            tried = await self._try(url, name, expect, accept, pause, is_last=is_last)
             if isinstance(tried, Page):
-                self._host.pace.succeed()
                 return tried
-            error, asked = tried.error, tried.retry_after
-            if tried.status in {429, 503}:
-                self._host.pace.pause(pause if asked is None else asked)
-                pause = 0.0
-                if asked is not None and refusals < _REFUSALS_PER_ATTEMPT * retry.attempts:
+            error = tried.error
+            if tried.status in _REFUSALS:
+                pause = 0.0  # the pace's own pause
+                is_asked = tried.retry_after is not None
+                if is_asked and refusals < _REFUSALS_PER_ATTEMPT * retry.attempts:
                     # Waiting as long as the host asks is no failed attempt.
                     refusals, attempt = refusals + 1, attempt - 1
                     continue
-            if is_last or not _can_heal(error, tried.status):
+            if is_last or not can_heal(error, tried.status):
+                if tried.page is not None:
+                    self.pages.append(replace(tried.page, name=f"{name} (failed)"))
                 raise error
             log.info("attempt %d of %s failed (%s); again in %.1f s", attempt, url, error, pause)
             await asyncio.sleep(pause)
@@ -234,12 +289,13 @@ class HttpAsk:
         name: str,
         expect: Expect | None,
         accept: Callable[[Page], bool] | None,
+        pause: float,
         *,
         is_last: bool,
     ) -> Page | _Failure:
         """Ask once; every foreign exception ends here."""
         try:
-            page, headers = await self._follow(url, name)
+            page, seconds, retry_after = await self._follow(url, name, pause)
         except SourceError as refusal:
             return _Failure(refusal)
         except TimeoutError:
@@ -252,148 +308,84 @@ class HttpAsk:
         except aiohttp.ClientError as cause:
             why = f"{type(cause).__name__}: {cause}"
             return _Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
-        error = _judge(page, expect, accept, is_last=is_last)
+        error = judge(page, expect, accept, is_last=is_last)
         if error is None:
+            self.host.pace.succeed(seconds)
             return page
-        asked = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-        return _Failure(error, page.status, asked)
+        return _Failure(error, page, retry_after)
 
-    async def _follow(self, url: URL, name: str) -> tuple[Page, Mapping[str, str]]:
-        """Ask once, following redirects within the host; each hop takes a place of the pace."""
+    async def _follow(self, url: URL, name: str, pause: float) -> tuple[Page, float, float | None]:
+        """Ask once, following redirects within the host; each hop takes a place of the pace.
+
+        Returns the page, the seconds of the last hop, from its start to the end of its body, and
+        those of its Retry-After. A host that refuses without one is left alone for ``pause``.
+        """
         start = url
+        clock = asyncio.get_running_loop().time
         for _ in range(_MAX_REDIRECTS):
-            self._check_stop()
-            async with (
-                self._place(str(url)),
-                self._get(url) as answer,
-            ):
-                body = await _read_body(answer, name)
-                target = answer.headers.get("Location")
-                if answer.status in {301, 302, 303, 307, 308} and target:
-                    url = _join(url, target, name)
-                    if not _is_same_site(start, url):
-                        raise SourceBlockedError(f"{name}: sent to {url.host}", url=str(start))
-                    continue
-                page = Page(
-                    name=name,
-                    url=str(url),
-                    fetched_at=datetime.now(UTC),
-                    status=answer.status,
-                    content_type=answer.headers.get("Content-Type", ""),
-                    body=body,
-                )
-                return page, answer.headers
+            self.usage.check()
+            pace, longest = self.host.pace, self._client.retry.retry_after_max
+            # To wait for a place, or as a host asks, is no delay of the item's own.
+            left = None if self._is_started and pace.is_free() else self._stop_time()
+            is_first, self._is_started = not self._is_started, True
+            if is_first and self.host.item_pace is not None:
+                async with self.host.item_pace.place(longest, url=str(url), rank=self.rank):
+                    pass
+            async with pace.place(longest, url=str(url), rank=self.rank):
+                if left is not None:
+                    self._go_on(left)
+                if is_first and self.host.item_pace is not None:
+                    self.host.item_pace.restart()
+                self.usage.spend()  # the wait may have been long
+                asked_at = clock()
+                async with self._session.get(
+                    url, headers=self.host.headers, allow_redirects=False
+                ) as answer:
+                    body = await _read_body(answer, name)
+                seconds, headers, asked = clock() - asked_at, answer.headers, None
+                if answer.status in _REFUSALS:  # before the place goes to the next in turn
+                    asked = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+                    self.host.pace.pause(pause if asked is None else asked)
+                    self.usage.refused += 1
+            self.usage.received_bytes += len(body)
+            if answer.status in _REDIRECTS and (target := headers.get("Location")):
+                url = read_redirect(start, url, target, name)
+                continue
+            page = Page(
+                name=name,
+                url=str(url),
+                fetched_at=datetime.now(UTC),
+                status=answer.status,
+                content_type=headers.get("Content-Type", ""),
+                body=body,
+            )
+            return page, seconds, asked
         raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))
 
-    def _get(self, url: URL) -> Entering[aiohttp.ClientResponse]:
-        self._check_stop()  # the wait for the place may have been long
-        return self._session.get(url, headers=dict(self._host.headers), allow_redirects=False)
+    def _stop_time(self) -> float | None:
+        """Let the item's time stand still; return the seconds that are left of it."""
+        if self.timeout is None or (due := self.timeout.when()) is None:
+            return None
+        self.timeout.reschedule(None)
+        return due - asyncio.get_running_loop().time()
 
-    @asynccontextmanager
-    async def _place(self, url: str) -> AsyncIterator[None]:
-        """Hold a place of the host's pace; the item's first request starts the item as well."""
-        longest, item_pace = self._client.retry.retry_after_max, self._host.item_pace
-        is_first, self._is_started = not self._is_started, True
-        async with AsyncExitStack() as places:
-            with self._untimed():
-                if item_pace is not None and is_first:
-                    await places.enter_async_context(item_pace.place(longest, url=url))
-                await places.enter_async_context(self._host.pace.place(longest, url=url))
-            if item_pace is not None and is_first:
-                item_pace.restart()
-            yield
-
-    @contextmanager
-    def _untimed(self) -> Iterator[None]:
-        """Let the item's time stand still: to wait for a place, or as a host asks, is no delay."""
-        timeout = self.timeout
-        if timeout is None or (due := timeout.when()) is None:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        left = due - loop.time()
-        timeout.reschedule(None)
-        try:
-            yield
-        finally:
-            timeout.reschedule(loop.time() + left)
-
-    def _check_stop(self) -> None:
-        if self._should_stop():
-            raise CollectionCancelledError("the batch was cancelled")
+    def _go_on(self, left: float) -> None:
+        """Let the item's time run on."""
+        if self.timeout is not None:
+            self.timeout.reschedule(asyncio.get_running_loop().time() + left)
 
 
 async def _read_body(answer: aiohttp.ClientResponse, name: str) -> bytes:
+    length = answer.content_length
+    if (
+        length is not None
+        and length <= _MAX_BODY_BYTES
+        and "Content-Encoding" not in answer.headers
+    ):
+        return await answer.read()
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk
         if len(body) > _MAX_BODY_BYTES:
             raise InvalidAnswerError(f"{name}: the answer is too large", url=str(answer.url))
     return bytes(body)
-
-
-def _join(url: URL, target: str, name: str) -> URL:
-    try:
-        return url.join(URL(target))
-    except ValueError as error:
-        raise InvalidAnswerError(f"{name}: sent to {target!r}", url=str(url)) from error
-
-
-def _is_same_site(start: URL, url: URL) -> bool:
-    """Whether a redirect stays where the token may go: the same origin, or its move to https."""
-    if url.host != start.host:
-        return False
-    return url.origin() == start.origin() or (start.scheme, url.scheme) == ("http", "https")
-
-
-def read_retry_after(text: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds, or an HTTP date; None when it says neither."""
-    text = (text or "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds())
-
-
-def _judge(
-    page: Page,
-    expect: Expect | None,
-    accept: Callable[[Page], bool] | None,
-    *,
-    is_last: bool,
-) -> SourceError | None:
-    """Return what is wrong with an answer, or None."""
-    status, where = page.status, f"{page.name}: HTTP {page.status}"
-    block = find_block(page)
-    if block is not None and not (status == 403 and accept is not None and accept(page)):
-        return SourceBlockedError(f"{page.name}: the site shows {block}", url=page.url)
-    if status == 401:
-        return SourceRejectedError(
-            f"{where}: the source refuses the token, or wants one", url=page.url
-        )
-    can_wait = status in _RETRIED_STATUSES and not is_last
-    if accept is not None and not can_wait and accept(page):
-        return None
-    if status in {402, 403}:
-        return SourceRejectedError(f"{where}: the source refuses the request", url=page.url)
-    if status in _RETRIED_STATUSES or status >= 500:
-        return SourceUnavailableError(where, url=page.url)
-    if not 200 <= status < 300:
-        return InvalidAnswerError(where, url=page.url)
-    if expect is None:
-        return None
-    try:
-        check_page(page, expect)
-    except InvalidAnswerError as error:
-        return error
-    return None
-
-
-def _can_heal(error: SourceError, status: int | None) -> bool:
-    """Whether the same request may go better next time."""
-    if isinstance(error, (SourceBlockedError, SourceRejectedError, CollectionCancelledError)):
-        return False
-    return status is None or status in _RETRIED_STATUSES or status < 300

@@ -114,16 +114,16 @@ def read_identifiers(
         return parcels
     if isinstance(parcels, os.PathLike) or (isinstance(parcels, str) and _is_file_name(parcels)):
         path = Path(parcels).expanduser()
-        return _take_column(_read_file(path, sheet), column, path.name)
+        return _take_column(read_file(path, sheet), column, path.name)
     pandas = sys.modules.get("pandas")  # what is no pandas object needs no import of pandas
     if pandas and isinstance(parcels, pandas.DataFrame) and sheet is None:
-        return _take_column([_table_of_frame(parcels)], column, "DataFrame")
+        return _take_column([table_of_frame(parcels)], column, "DataFrame")
     if column is not None or sheet is not None:
         raise IdentifierError(f"column= and sheet= need a table or a file, got {parcels!r:.80}")
     if pandas and isinstance(parcels, pandas.Series | pandas.Index):
         name = None if parcels.name is None else str(parcels.name)
         origin = type(parcels).__name__ + (f" {name!r}" if name is not None else "")
-        return _collect(_cells(parcels), name, origin)
+        return _collect(cells_of(parcels), name, origin)
     if isinstance(parcels, str | Apn | Identifier | numbers.Number):
         return _collect([parcels], None, "one identifier")
     if isinstance(parcels, Mapping | bytes | bytearray) or not isinstance(parcels, Iterable):
@@ -143,6 +143,8 @@ _EXPECTED_PARCELS = (
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _WORKBOOKS = {".xlsx": _ZIP, ".xlsm": _ZIP, ".ods": _ZIP, ".xls": _OLE}
 _TEXTS = {".csv": ",;\t|", ".tsv": "\t", ".txt": "\t"}
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
+"""The files that hold tables."""
 _NO_DELIMITER = "\x1f"
 _SURE_NAMES = {"apns", "apnnumber", "apnno", "apndash", "parcelapn"} | {
     f"{office}{number}"
@@ -155,7 +157,9 @@ _HEADER_ROWS, _SAMPLE_CELLS = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
+    """A table of raw cells, as a file or a frame has it."""
+
     names: list[str]
     columns: list[list[object]]
     sheet: str | None = None
@@ -170,11 +174,12 @@ def _is_file_name(text: str) -> bool:
 
 
 def _collect(values: Sequence[object], column: str | None, origin: str) -> Identifiers:
-    entries = tuple(parse_identifier(value) for value in values if not is_blank(value))
+    entries = tuple([parse_identifier(value) for value in values if not is_blank(value)])
     return Identifiers(entries, column, origin, len(values) - len(entries))
 
 
-def _cells(values: pd.Series[Any] | pd.Index[Any]) -> list[object]:
+def cells_of(values: pd.Series[Any] | pd.Index[Any]) -> list[object]:
+    """Return the cells of a pandas object; a MultiIndex is an ``IdentifierError``."""
     import pandas as pd
 
     if isinstance(values, pd.MultiIndex):
@@ -187,18 +192,19 @@ def _cells(values: pd.Series[Any] | pd.Index[Any]) -> list[object]:
     return cells
 
 
-def _table_of_frame(frame: pd.DataFrame) -> _Table:
+def table_of_frame(frame: pd.DataFrame) -> Table:
+    """Return a frame's columns, and the levels of its index that have a name of their own."""
     names = [str(label) for label in frame.columns]
-    columns = [_cells(frame.iloc[:, i]) for i in range(len(names))]
+    columns = [cells_of(frame.iloc[:, i]) for i in range(len(names))]
     for level, label in enumerate(frame.index.names):
         if label is not None and str(label) not in names:
             names.append(str(label))
-            columns.append(_cells(frame.index.get_level_values(level)))
-    return _Table(names, columns)
+            columns.append(cells_of(frame.index.get_level_values(level)))
+    return Table(names, columns)
 
 
-def _take_column(tables: Iterable[_Table], wanted: str | None, origin: str) -> Identifiers:
-    seen: list[tuple[str, _Table]] = []
+def _take_column(tables: Iterable[Table], wanted: str | None, origin: str) -> Identifiers:
+    seen: list[tuple[str, Table]] = []
     for table in tables:
         place = origin if table.sheet is None else f"{origin}, sheet {table.sheet!r}"
         found = _find_columns(table, wanted)
@@ -225,17 +231,19 @@ def _take_column(tables: Iterable[_Table], wanted: str | None, origin: str) -> I
     raise IdentifierError(f"no column {wanted!r} in {where or origin}")
 
 
-def _collect_column(table: _Table, i: int, place: str) -> Identifiers:
+def _collect_column(table: Table, i: int, place: str) -> Identifiers:
     name = table.names[i]
     return _collect(table.columns[i], name, f"{place}, column {name!r}")
 
 
-def _find_columns(table: _Table, wanted: str | None) -> list[int]:
+def _find_columns(table: Table, wanted: str | None) -> list[int]:
     """Return the places of the columns that may be meant; exactly one is an answer."""
     names = table.names
     if wanted is not None:
         exact = [i for i, name in enumerate(names) if name == wanted]
-        return exact or [i for i, name in enumerate(names) if _fold(name) == _fold(wanted) != ""]
+        return exact or [
+            i for i, name in enumerate(names) if fold_name(name) == fold_name(wanted) != ""
+        ]
     ranks = {i: rank for i, name in enumerate(names) if (rank := _name_rank(name)) is not None}
     shares = [_share_of_apns(cells) for cells in table.columns]
     # A column that is called APN is meant even when nothing in it can be read.
@@ -246,13 +254,14 @@ def _find_columns(table: _Table, wanted: str | None) -> list[int]:
     return [i for i, share in enumerate(shares) if share >= 0.5]
 
 
-def _fold(name: str) -> str:
+def fold_name(name: str) -> str:
+    """Return a column's name without case, blanks and punctuation."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _name_rank(name: str) -> int | None:
     """Say how surely a column of this name holds APNs: 0 most, None not at all."""
-    folded = _fold(name)
+    folded = fold_name(name)
     if folded == "apn":
         return 0
     if folded in _SURE_NAMES or "apn" in re.split(r"[^a-z0-9]+", name.lower()):
@@ -265,7 +274,8 @@ def _share_of_apns(cells: Iterable[object]) -> float:
     return sum(parse_identifier(cell).is_valid for cell in filled) / max(len(filled), 1)
 
 
-def _read_file(path: Path, sheet: str | None) -> Iterator[_Table]:
+def read_file(path: Path, sheet: str | None) -> Iterator[Table]:
+    """Read the tables of a file: one of a text, one a visible sheet of a workbook."""
     suffix = path.suffix.lower()
     if suffix not in _WORKBOOKS and suffix not in _TEXTS:
         raise IdentifierError(f"cannot read {str(path)!r}; {_EXPECTED_PARCELS}")
@@ -301,7 +311,7 @@ def _read_file(path: Path, sheet: str | None) -> Iterator[_Table]:
         raise IdentifierError(f"cannot read {str(path)!r} as {suffix}: {error}") from error
 
 
-def _read_workbook(path: Path, content: bytes, sheet: str | None) -> Iterator[_Table]:
+def _read_workbook(path: Path, content: bytes, sheet: str | None) -> Iterator[Table]:
     import python_calamine as calamine
 
     try:
@@ -348,7 +358,7 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
-def _table_of_rows(rows: Sequence[Sequence[object]], sheet: str | None = None) -> _Table:
+def _table_of_rows(rows: Sequence[Sequence[object]], sheet: str | None = None) -> Table:
     """Tell the header from the cells; the header may stand below a title."""
     width = max((len(row) for row in rows), default=0)
     header = _header_place(rows)
@@ -357,7 +367,7 @@ def _table_of_rows(rows: Sequence[Sequence[object]], sheet: str | None = None) -
     names = [label or f"column {i}" for i, label in enumerate(labels, start=1)]
     body = rows if header is None else rows[header + 1 :]
     columns = [[row[i] if i < len(row) else None for row in body] for i in range(width)]
-    return _Table(names, columns, sheet)
+    return Table(names, columns, sheet)
 
 
 def _header_place(rows: Sequence[Sequence[object]]) -> int | None:

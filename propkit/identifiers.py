@@ -14,12 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from propkit.errors import IdentifierError
-
-if TYPE_CHECKING:
-    pass
 
 Confidence = Literal["certain", "likely"]
 
@@ -34,10 +31,9 @@ class Apn:
     `IdentifierError` for the rest. Apns sort as the county's books do.
     """
 
-    book: str
-    map: str
-    parcel: str
-    split: str
+    # Book, map and parcel have a fixed width, so that this one text sorts as the four parts do.
+    canonical: str
+    """The stored form, without dashes: ``13238011A``."""
 
     def __init__(self, identifier: object) -> None:
         """Take one identifier in any spelling that leaves no doubt."""
@@ -47,17 +43,27 @@ class Apn:
             shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
             hint = "" if found.reason and _EXPECTED in found.reason else f" ({_EXPECTED})"
             raise IdentifierError(f"{shown} is not taken as an APN: {found.reason}{hint}")
-        self._fill(found.apn.canonical)
-
-    def _fill(self, canonical: str) -> None:
-        parts = canonical[:3], canonical[3:5], canonical[5:8], canonical[8:]
-        for name, part in zip(("book", "map", "parcel", "split"), parts, strict=True):
-            object.__setattr__(self, name, part)
+        object.__setattr__(self, "canonical", found.apn.canonical)
 
     @property
-    def canonical(self) -> str:
-        """Return the stored form, without dashes: ``13238011A``."""
-        return f"{self.book}{self.map}{self.parcel}{self.split}"
+    def book(self) -> str:
+        """Return the three digits of the map book."""
+        return self.canonical[:3]
+
+    @property
+    def map(self) -> str:
+        """Return the two digits of the map within its book."""
+        return self.canonical[3:5]
+
+    @property
+    def parcel(self) -> str:
+        """Return the three digits of the parcel within its map."""
+        return self.canonical[5:8]
+
+    @property
+    def split(self) -> str:
+        """Return the letters of a split parcel, or an empty text."""
+        return self.canonical[8:]
 
     @property
     def display(self) -> str:
@@ -109,6 +115,8 @@ def parse_identifier(raw: object) -> Identifier:
     Never raises: what is no APN, or is not certain to be the one it looks like, comes back with
     `Identifier.reason`.
     """
+    if type(raw) is str and (plain := _PLAIN.fullmatch(raw)):  # nearly all of a long list
+        return _certain(raw, "".join(plain.groups()).upper(), ())
     if isinstance(raw, Identifier):
         return raw
     if isinstance(raw, Apn):
@@ -194,7 +202,7 @@ def _plain_character(char: str) -> str:
 
 def _apn(canonical: str) -> Apn:
     apn = object.__new__(Apn)
-    apn._fill(canonical)
+    object.__setattr__(apn, "canonical", canonical)
     return apn
 
 
@@ -209,7 +217,7 @@ def _likely(raw: object, canonical: str, repairs: Sequence[str], why: str) -> Id
 
 
 def _parse_text(raw: object, text: str) -> Identifier:
-    if plain := _PLAIN.fullmatch(text):
+    if plain := _PLAIN.fullmatch(text):  # of a Decimal or a kind of text
         return _certain(raw, "".join(plain.groups()).upper(), ())
     bare = _plain_characters(text).strip()
     if not bare.isascii():  # before upper(), which makes letters of others: \u00df becomes SS

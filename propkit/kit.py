@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from propkit.batch_run import Run
 from propkit.collector import Collector
 from propkit.errors import RequestError
 from propkit.excel import write_workbook
-from propkit.frames import choose_frames, hits_frame, table_frame
-from propkit.identifier_lists import read_identifiers
+from propkit.frames import choose_frames, table_frame
 from propkit.identifiers import Apn
-from propkit.items import parse_priority
-from propkit.plan import Freshness, Known, Plan, Terms, choose_sources, make_plan, parse_datasets
+from propkit.notebook import is_notebook, notebook_bars, watch_batch
+from propkit.plan import Plan
+from propkit.planning import plan_parcels
 from propkit.progress import Listener
-from propkit.runtime.batch import Batch, BatchReport
+from propkit.runtime import background
+from propkit.runtime.batch import Batch, Outlets
+from propkit.runtime.options import Caps, run_criteria
 from propkit.runtime.parts import OpenParts
-from propkit.runtime.progress_line import ProgressLine
-from propkit.runtime.thread import CollectorThread
+from propkit.runtime.report import BatchReport
+from propkit.runtime.starting import start_batch
+from propkit.runtime.statistics import Statistics, make_statistics
+from propkit.runtime.thread import CollectorThread, kept_rates
+from propkit.searching import search_now
 from propkit.settings import Settings, parse_duration
 from propkit.sources import SourceConfig
 from propkit.store import Store
-from propkit.store.batches import UNFINISHED, active_keys, create_batch, read_head
+from propkit.store.batches import read_head, unfinished_ids
+from propkit.store.retention import Pruning, measure_pruning, prune
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from propkit.demo_county import County
-
-SEARCHES = ("apn", "owner", "address", "subdivision")
-
-MaxAge = Any
-"""A duration (see :func:`propkit.settings.parse_duration`) or ``"default"``."""
 
 
 class Kit:
@@ -57,7 +56,8 @@ class Kit:
         self.settings = settings
         self.sources = sources
         self.county = county
-        self._parts = OpenParts(store, _notebook_bars)
+        self._parts = OpenParts(store, Outlets(notebook_bars, _exporter(store)))
+        self._is_paused = False
         self._finalizer = weakref.finalize(self, self._parts.close)
 
     def __enter__(self) -> Self:
@@ -85,7 +85,7 @@ class Kit:
         Parameters
         ----------
         query
-            An APN (text or :class:`propkit.Apn`), a name, a street or a subdivision, as the county writes it.
+            An APN, a name, a street or a subdivision, as the county writes it.
         by
             ``"apn"`` (exactly this one), ``"owner"``, ``"address"`` or ``"subdivision"``
             (rows whose field has every word of the query).
@@ -105,26 +105,23 @@ class Kit:
         SourceError
             The county does not answer; see :mod:`propkit.errors`.
         """
-        if by not in SEARCHES:
-            raise RequestError(f"cannot search by {by!r}; expected one of {', '.join(SEARCHES)}")
-        text = str(query).strip()
-        if not text or limit < 1:
-            raise RequestError(f"nothing to search for: query {query!r}, limit {limit!r}")
-        source = next(name for name, c in self.sources.items() if hasattr(c.source, "search"))
-        thread = self._running_thread()
-        found = thread.submit(thread.collector.search(source, text, by, limit)).result()
-        frame = hits_frame(found.rows)
-        frame.attrs.update(total=found.total, is_complete=found.is_complete)
+        frame = search_now(self._place, self.sources, str(query), by, limit)
+        wants = self.settings.collect.enhance
+        if (is_notebook() if wants is None else wants) and not self._is_paused and len(frame):
+            self.enhance(frame)
         return frame
 
     def plan(
         self,
         parcels: object,
         *,
+        kind: str = "comprehensive",
         datasets: str | Iterable[str] | None = None,
         mode: str = "auto",
-        max_age: MaxAge = "default",
-        priority: str = "high",
+        max_age: Any = "default",
+        priority: str | None = None,
+        budget: float | None = None,
+        by: str | None = None,
         column: str | None = None,
         sheet: str | None = None,
     ) -> Plan:
@@ -134,16 +131,25 @@ class Kit:
         ----------
         parcels
             A list, Series or DataFrame with an APN-like column, the path of an .xlsx or .csv
-            file, hits of :meth:`search`, or one APN.
+            file, hits of :meth:`search`, or one APN; queries where ``kind="search"``.
+        kind
+            ``"comprehensive"``, ``"taxes"``, ``"sales_and_documents"``, ``"validation"`` (does
+            the county know these APNs?), ``"search"`` or ``"enhance"``.
         datasets
             Tables to collect; None is all.
         mode
-            ``"auto"``, ``"api"`` or ``"browser"``: the ways in that may be used.
+            ``"auto"``, ``"api"``, ``"browser"``, ``"api_then_browser"`` or ``"all"``: the ways in
+            that may be used.
         max_age
             What is younger is not asked for again: ``"24h"``, ``"7d"``, seconds, a timedelta,
             0 (always ask) or None (never ask again). ``"default"`` is each source's own.
         priority
-            ``"critical"``, ``"high"``, ``"normal"`` or ``"low"``.
+            ``"critical"``, ``"high"``, ``"normal"`` or ``"low"``; None is ``"high"``, for
+            ``kind="enhance"`` ``"low"``.
+        budget
+            Most credits that paid sources may charge; never overspent.
+        by
+            What ``kind="search"`` searches by; ``"owner"`` unless given.
         column, sheet
             Where the APNs stand, when it is not plain.
 
@@ -152,20 +158,24 @@ class Kit:
         IdentifierError
             The parcels cannot be read: no such file, column or sheet.
         RequestError
-            An unknown dataset, mode, priority or duration.
+            An option has no such value.
         """
-        identifiers = read_identifiers(parcels, column=column, sheet=sheet)
-        wanted = parse_datasets(datasets)
-        terms = choose_sources([c.terms for c in self.sources.values()], wanted, mode)
-        return make_plan(
-            identifiers,
-            terms,
-            self._known(terms, [apn.canonical for apn in identifiers.valid]),
-            datasets=wanted,
+        if CollectorThread.find(self.store) is not None:
+            self.store.writer.flush().result()  # what is not committed yet is not due again
+        return plan_parcels(
+            self.store,
+            self.sources,
+            parcels,
+            kind=kind,
+            datasets=datasets,
             mode=mode,
-            max_age=None if max_age == "default" else parse_duration(max_age),
-            priority=parse_priority(priority),
-            now=datetime.now(UTC),
+            max_age=max_age,
+            priority=priority,
+            budget=budget,
+            by=by,
+            column=column,
+            sheet=sheet,
+            rates=kept_rates(self.store, self.sources),
         )
 
     def start(
@@ -173,6 +183,12 @@ class Kit:
         parcels: object,
         *,
         workers: int | None = None,
+        strategy: str | None = None,
+        profile: str | None = None,
+        batch_size: int | None = None,
+        max_requests: Caps = None,
+        stale_ok: bool | None = None,
+        export_to: str | os.PathLike[str] | None = None,
         listener: Listener | None = None,
         **plan_options: Any,
     ) -> Batch:
@@ -184,50 +200,47 @@ class Kit:
             A plan, or what :meth:`plan` takes, with its options.
         workers
             Most items in work at once on each host; None is the setting (3).
+        strategy
+            ``"parallel"``, ``"hybrid"`` (hosts in parallel, one request at a time on each) or
+            ``"sequential"``.
+        profile
+            ``"conservative"``, ``"balanced"``, ``"fast"`` or ``"auto"``: sets both.
+        batch_size
+            Most parcels in one run; the others wait for ``batch.resume()``.
+        max_requests
+            Most requests of a run at each host, or by host or source; then items wait.
+        stale_ok
+            Keep an older record, and say so, where a source is down.
+        export_to
+            A workbook that is written when the batch ends.
         listener
             Called with every :class:`propkit.Progress`, from the collector's thread.
+
+        Raises
+        ------
+        RequestError
+            An option has no such value; nothing was started.
         """
-        if workers is not None and not (isinstance(workers, int) and workers >= 1):
-            raise RequestError(f"workers must be a whole number from 1 up, not {workers!r}")
         if isinstance(parcels, Plan) and plan_options:
             raise RequestError(f"a plan is made already; {', '.join(plan_options)} belong to it")
+        criteria = run_criteria(
+            self.settings.collect,
+            {*self.sources, *(config.host for config in self.sources.values())},
+            workers=workers,
+            strategy=strategy,
+            profile=profile,
+            batch_size=batch_size,
+            max_requests=max_requests,
+            stale_ok=stale_ok,
+            export_to=export_to,
+        )
         plan = parcels if isinstance(parcels, Plan) else self.plan(parcels, **plan_options)
-        thread = self._running_thread()
-        workers = workers or self.settings.collect.workers
-        batch_id = create_batch(
-            self.store,
-            plan.items,
-            kind="collect",
-            criteria={
-                "origin": plan.origin,
-                "datasets": plan.datasets,
-                "mode": plan.mode,
-                "sources": plan.sources,
-                "workers": workers,
-                "identifiers": plan.counts,
-                "not_usable": {entry.identifier: entry.reason for entry in plan.invalid},
-            },
+        return start_batch(
+            self._parts, self._place(), plan, criteria, [listener] if listener else []
         )
-        batch = self._parts.batch(batch_id, thread)
-        batch.start(
-            Run(
-                batch_id=batch_id,
-                items=plan.items,
-                sources=frozenset(plan.sources),
-                workers=workers,
-                fresh_keys=plan.fresh_keys,
-                listeners=[listener] if listener else [],
-            )
-        )
-        return batch
 
     def collect(
-        self,
-        parcels: object,
-        *,
-        progress: bool | Listener = True,
-        workers: int | None = None,
-        **plan_options: Any,
+        self, parcels: object, *, progress: bool | Listener = True, **options: Any
     ) -> BatchReport:
         """Collect, show progress, wait, and return the report.
 
@@ -236,8 +249,8 @@ class Kit:
 
         Parameters
         ----------
-        parcels, workers, plan_options
-            As for :meth:`start`.
+        parcels, options
+            As for :meth:`start` and :meth:`plan`.
         progress
             False for silence; a function to be called with every :class:`propkit.Progress`.
 
@@ -247,25 +260,40 @@ class Kit:
             The store cannot be written.
         """
         listener = progress if callable(progress) else None
-        batch = self.start(parcels, workers=workers, listener=listener, **plan_options)
+        batch = self.start(parcels, listener=listener, **options)
         return self.watch(batch, show=progress is True)
 
+    def enhance(self, hits: object, *, top: int | None = None) -> Batch | None:
+        """Collect the first hits of a search in the background, behind everything else.
+
+        Parameters
+        ----------
+        hits
+            Hits of :meth:`search`, or anything that :meth:`plan` takes.
+        top
+            How many parcels; None is the setting (20).
+
+        Returns
+        -------
+        Batch | None
+            None when all of them are fresh: then nothing is asked.
+        """
+        chosen = self.settings.collect.enhance_top if top is None else top
+        return background.enhance(self, hits, chosen)
+
+    def pause(self) -> None:
+        """Stop collecting in the background (:meth:`enhance`), until :meth:`unpause`."""
+        self._is_paused = True
+        background.pause(self._unfinished_batches())
+
+    def unpause(self) -> None:
+        """Go on collecting in the background, with what was stopped first."""
+        self._is_paused = False
+        background.unpause(self._unfinished_batches())
+
     def watch(self, batch: Batch, *, show: bool = True) -> BatchReport:
-        """Show a batch's progress until it ends; Interrupt cancels it and returns the report."""
-        display = (_notebook_bars() or ProgressLine(sys.stderr)) if show else None
-        try:
-            while batch.is_running:
-                try:
-                    batch.wait(timeout=0.2)
-                except TimeoutError:
-                    if display and batch.progress:
-                        display.show(batch.progress)
-            return batch.wait()
-        except KeyboardInterrupt:
-            return batch.cancel()
-        finally:
-            if display:
-                display.end(batch.progress)
+        """Show a batch until it ends; Interrupt cancels it and returns the report."""
+        return watch_batch(batch, show=show)
 
     def frame(self, name: str, *, float_money: bool = False) -> pd.DataFrame:
         """Return a table as a DataFrame; see :mod:`propkit.frames` for columns and dtypes.
@@ -301,7 +329,7 @@ class Kit:
         RequestError
             There is no such batch.
         """
-        return self._parts.batch(read_head(self.store, batch).batch_id, self._running_thread())
+        return self._batch(read_head(self.store, batch).batch_id)
 
     def to_excel(
         self, path: str | os.PathLike[str], frames: Iterable[str] | Mapping[str, Any] | None = None
@@ -323,6 +351,23 @@ class Kit:
         chosen = frames if isinstance(frames, Mapping) else choose_frames(self.store, frames)
         return write_workbook(path, chosen)
 
+    def statistics(self, batch: str | int | None = None) -> Statistics:
+        """Return success rates, seconds an item, cache hits, paces and store timings.
+
+        ``batch`` is the id or number of one batch, or ``"last"``; None: all of them.
+        """
+        batch_id = None if batch is None else read_head(self.store, batch).batch_id
+        return make_statistics(self.store, batch_id, kept_rates(self.store, self.sources))
+
+    def prune(self, older_than: Any, *, apply: bool = False) -> Pruning:
+        """Say what of kept answers and logs would be freed; ``apply=True`` frees it.
+
+        Records, the newest answer of each page, and batches stay. ``older_than`` is a duration,
+        e.g. ``"90d"``.
+        """
+        pruning = measure_pruning(self.store, parse_duration(older_than), datetime.now(UTC))
+        return prune(self.store, pruning) if apply else pruning
+
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` when the kit is closed, after the store."""
         self._parts.ends.append(end)
@@ -334,40 +379,20 @@ class Kit:
     @property
     def unfinished(self) -> list[str]:
         """The ids of batches with items that still wait, and that do not run here."""
-        rows = self.store.rows("SELECT batch_id, state FROM batch_heads ORDER BY number")
-        batches = self._parts.batches
-        return [
-            row["batch_id"]
-            for row in rows
-            if row["state"] in UNFINISHED
-            and not (row["batch_id"] in batches and batches[row["batch_id"]].is_running)
-        ]
+        return [name for name in unfinished_ids(self.store) if not self._parts.is_running(name)]
 
-    def _known(self, terms: Sequence[Terms], apns: Sequence[str]) -> Known:
-        keys: dict[str, Mapping[str, str]] = {}
-        asked: dict[str, Sequence[str]] = {}
-        for term in terms:
-            if term.needs is None:
-                asked[term.source] = apns
-            else:
-                keys[term.source] = self.store.parcel_column(term.needs, apns)
-                asked[term.source] = list(keys[term.source].values())
-        freshness: Mapping[tuple[str, str], Freshness] = self.store.freshness(asked)
-        return Known(freshness=freshness, keys=keys, active=active_keys(self.store))
+    def _unfinished_batches(self) -> list[Batch]:
+        return [self._batch(batch_id) for batch_id in unfinished_ids(self.store)]
 
-    def _running_thread(self) -> CollectorThread:
+    def _batch(self, batch_id: str) -> Batch:
+        return self._parts.batch(batch_id, *self._place())
+
+    def _place(self) -> tuple[Collector, CollectorThread]:
         if not self._finalizer.alive:
             raise RequestError(f"the kit of {self.store.path} is closed; open it again")
         store, sources, settings = self.store, self.sources, self.settings.collect
-        return self._parts.running_thread(lambda: Collector(store, sources, settings))
+        return self._parts.collector(lambda traffic: Collector(store, traffic, sources, settings))
 
 
-def _notebook_bars() -> Any:
-    """Return progress bars where a notebook's kernel runs, else None."""
-    shell = sys.modules.get("IPython")
-    running = shell.get_ipython() if shell else None
-    if running is None or not hasattr(running, "kernel"):
-        return None
-    from propkit.widgets import ProgressBars
-
-    return ProgressBars()
+def _exporter(store: Store) -> Callable[[str], Path]:
+    return lambda path: write_workbook(path, choose_frames(store, None))

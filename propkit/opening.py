@@ -22,7 +22,10 @@ DEMO_LIMITS = {
 
 
 def open(  # noqa: A001 -- reads as pk.open
-    path: str | os.PathLike[str] = "propkit.duckdb", *, settings: Settings | None = None
+    path: str | os.PathLike[str] = "propkit.duckdb",
+    *,
+    settings: Settings | None = None,
+    auto_resume: bool | None = None,
 ) -> Kit:
     """Open a store over the real sources, made when the file does not exist.
 
@@ -32,6 +35,8 @@ def open(  # noqa: A001 -- reads as pk.open
         The DuckDB file.
     settings
         None reads ``propkit.toml`` and the ``PROPKIT_…`` variables.
+    auto_resume
+        Go on with unfinished batches; None is the setting (no).
 
     Raises
     ------
@@ -42,7 +47,13 @@ def open(  # noqa: A001 -- reads as pk.open
     """
     chosen = Settings.load() if settings is None else settings
     sources = configure_sources(chosen)
-    return Kit(Store.open(path), chosen, sources)
+    kit = Kit(Store.open(path), chosen, sources)
+    if chosen.store.keep is not None:
+        kit.prune(chosen.store.keep, apply=True)
+    if chosen.collect.auto_resume if auto_resume is None else auto_resume:
+        for batch_id in kit.unfinished:
+            kit.batch(batch_id).resume()
+    return kit
 
 
 def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, seed: int = 7) -> Kit:

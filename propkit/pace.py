@@ -1,32 +1,50 @@
 """One pace per host: at most so many requests a second, at most so many in flight.
 
-Requests get places on a time line, ``spacing_seconds`` apart, in the order in which they ask; a
-host that says Retry-After pauses them all. A host that refuses is asked less often, and by and by
-as often as before; where the limit is not known, it is learned in the same way.
+Requests get places on a time line, ``spacing_seconds`` apart: the most urgent first, of equal
+ones who asked first; who waits grows more urgent with time, so that nobody starves. A host that
+says Retry-After pauses them all. A host that refuses, or answers ever more slowly, is asked less
+often, and by and by as often as before; where the limit is not known, it is learned in the same
+way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from typing import Self
 
 from propkit.errors import SourceUnavailableError
 
-# Exactly at a host's limit up to 1 % of requests are refused (clocks differ): stay below.
+# Exactly at a host's limit up to 1 % of requests are refused (clocks differ): stay below. A start
+# that comes late (timers do) is caught up, but two starts are never closer than the second number.
 _BELOW_LIMIT = 1.015
+_CLOSEST = 1.003
 
-# The rate after a refusal, and how good answers mend it: it doubles in a few seconds up to a
-# little below the rate at which the host last refused, and creeps beyond. Found by trying against
-# token buckets of 2 to 20 requests/s.
-_AFTER_REFUSAL = 0.75
-_SAFE_SHARE = 0.9
-_DOUBLING_SECONDS = 6.0
-_CREEPING_SECONDS = 300.0
+# An unknown rate doubles in a few seconds until the host refuses for the first time. From then on
+# the rate follows a cubic curve, as TCP CUBIC does (RFC 9438): after a refusal it is cut, comes
+# back quickly, stays a while a little below the rate that was refused, and only then tries more.
+# Found by trying against token buckets of 2 to 20 requests/s.
+_DOUBLING_SECONDS = 1.5
+_FIRST_PEAK_SHARE = 0.92
+_PEAK_SHARE = 0.975
+_LOWER_PEAK_SHARE = 0.94
+_AFTER_REFUSAL = 0.72
+_AFTER_SAME_PEAK = 0.93
+_PLATEAU_SECONDS = 12.0
+_LONGEST_PLATEAU_SECONDS = 120.0
+_SETTLED = 0.6
 _SETTLING_SECONDS = 2.0
 _FASTEST_LEARNED = 50.0
 _SLOWEST = 1 / 60
+
+# Answers that take three times as long as is usual, and half a second more, are a host in trouble.
+_SLOW_TIMES = 3.0
+_SLOW_SECONDS = 0.5
+_AFTER_SLOWNESS = 0.85
+_LATENCY_SHARE = 0.2
+_USUAL_SHARE = 0.01
 
 
 class Pace:
@@ -40,6 +58,8 @@ class Pace:
         Most requests under way at once.
     is_learned
         The limit is not known: go faster until the host refuses.
+    ageing_seconds
+        In this time a waiting request gains one rank of priority.
     clock
         Seconds, monotonic.
     """
@@ -50,26 +70,47 @@ class Pace:
         max_in_flight: int,
         *,
         is_learned: bool = False,
+        ageing_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.is_learned = is_learned
         self.spacing_seconds = _BELOW_LIMIT / requests_per_second
         self._least_spacing = (
             1 / max(_FASTEST_LEARNED, requests_per_second) if is_learned else self.spacing_seconds
         )
-        self._knee = 0.0 if is_learned else self.spacing_seconds
+        self._peak = 0.0 if is_learned else self.requests_per_second
+        self._depth = 1 - _AFTER_REFUSAL
+        self._plateau_seconds = _PLATEAU_SECONDS
+        self._recovered_seconds = 0.0
         self._cut_at = float("-inf")
+        self._is_cut = False
+        self._latency = self._usual_latency = 0.0
         self.requests = 0
         self.refused = 0
+        self._ageing_seconds = ageing_seconds
         self._clock = clock
-        self._next_at = 0.0
+        self._next_at = float("-inf")
         self._paused_until = 0.0
-        self._turn = asyncio.Lock()
-        self._places = asyncio.Semaphore(max_in_flight)
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._arrivals = 0
+        self._waiting: list[tuple[float, int, _Place]] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def requests_per_second(self) -> float:
         """The rate that is kept."""
         return 1 / self.spacing_seconds
+
+    @property
+    def knee_per_second(self) -> float | None:
+        """The rate a little above which the host last refused; None where it never did."""
+        return self._peak if self._is_cut else None
+
+    @staticmethod
+    def spacing_of(requests_per_second: float) -> float:
+        """Return the spacing that keeps a limit: a little longer than it asks for."""
+        return _BELOW_LIMIT / requests_per_second
 
     @property
     def wait_seconds(self) -> float:
@@ -86,13 +127,30 @@ class Pace:
         self._least_spacing = max(self._least_spacing, spacing_seconds)
         self.spacing_seconds = max(self.spacing_seconds, spacing_seconds)
 
-    def succeed(self) -> None:
-        """Take note of a good answer: a pace that was cut, or is learned, gets faster."""
-        if self.spacing_seconds > self._least_spacing:
-            is_below = self.spacing_seconds > self._knee
-            doubling = _DOUBLING_SECONDS if is_below else _CREEPING_SECONDS
-            growth = 2 ** (self.spacing_seconds / doubling)
-            self.spacing_seconds = max(self._least_spacing, self.spacing_seconds / growth)
+    def resume(
+        self,
+        requests_per_second: float,
+        knee_per_second: float | None,
+        pause_seconds: float,
+    ) -> None:
+        """Go on as an earlier run left off: the rate it kept, and the rest of a pause."""
+        self.spacing_seconds = max(self._least_spacing, 1 / requests_per_second)
+        if knee_per_second is not None:
+            self._is_cut = True
+            self._peak = knee_per_second
+            self._recovered_seconds = self._plateau_seconds
+        self._paused_until = max(self._paused_until, self._clock() + pause_seconds)
+
+    def succeed(self, seconds: float | None = None) -> None:
+        """Take note of a good answer, and of how long it took.
+
+        A pace that was cut, or is learned, gets faster; one whose host answers ever more slowly
+        gets slower.
+        """
+        if seconds is not None and self._is_slow(seconds):
+            self._cut(_AFTER_SLOWNESS, self.requests_per_second, 0.0)
+        elif self.spacing_seconds > self._least_spacing:
+            self._grow()
 
     def pause(self, seconds: float) -> None:
         """Take note of a refusal: no request starts for so long, and then fewer do.
@@ -101,42 +159,162 @@ class Pace:
         """
         self.refused += 1
         if self._clock() - self._cut_at > _SETTLING_SECONDS:
-            self._cut_at = self._clock() + seconds
-            self._knee = max(self._least_spacing, self.spacing_seconds / _SAFE_SHARE)
-            self.spacing_seconds = min(self.spacing_seconds / _AFTER_REFUSAL, 1 / _SLOWEST)
+            rate = self.requests_per_second
+            is_same = self._peak > 0 and self._recovered_seconds > _SETTLED * self._plateau_seconds
+            # A limit that was met twice is sure, and need not be tried so soon again.
+            longer = min(2 * self._plateau_seconds, _LONGEST_PLATEAU_SECONDS)
+            self._plateau_seconds = longer if is_same else _PLATEAU_SECONDS
+            share = _PEAK_SHARE if is_same else _LOWER_PEAK_SHARE
+            self._cut(
+                _AFTER_SAME_PEAK if is_same else _AFTER_REFUSAL,
+                rate * (share if self._peak else _FIRST_PEAK_SHARE),
+                seconds,
+            )
         self._paused_until = max(self._paused_until, self._clock() + seconds)
+        self._serve()
 
-    @asynccontextmanager
-    async def place(self, max_wait: float, *, url: str | None = None) -> AsyncIterator[None]:
-        """Wait for a place on the time line and hold one of the places in flight.
+    def place(self, max_wait: float, *, url: str | None = None, rank: int = 0) -> _Place:
+        """Return what waits for a place and holds it: ``async with pace.place(60): ...``.
+
+        ``rank`` is the priority's: 0 goes first.
 
         Raises
         ------
         SourceUnavailableError
-            The host asked for a pause of more than ``max_wait`` seconds.
+            On entering: the host asks for a pause of more than ``max_wait`` seconds.
         """
-        async with self._turn:  # only the next in turn may hold a place without being in flight
-            await self._places.acquire()
-            try:
-                await self._wait(max_wait, url)
-            except BaseException:
-                self._places.release()
-                raise
-        try:
-            yield
-        finally:
-            self._places.release()
+        return _Place(self, max_wait, url, rank)
 
     def restart(self) -> None:
         """Measure the spacing from now: what took a place has started only now."""
         self._next_at = max(self._next_at, self._clock() + self.spacing_seconds)
 
-    async def _wait(self, max_wait: float, url: str | None) -> None:
-        while (wait := self.wait_seconds) > 0:
-            if (pause := self.pause_seconds) > max_wait:
-                raise SourceUnavailableError(
-                    f"the host asks to be left alone for {pause:.0f} s", url=url
-                )
-            await asyncio.sleep(wait)
-        self._next_at = max(self._next_at, self._clock()) + self.spacing_seconds
+    def _is_slow(self, seconds: float) -> bool:
+        usual = self._usual_latency or seconds
+        latency = self._latency or seconds
+        self._latency = latency + _LATENCY_SHARE * (seconds - latency)
+        # What is usual falls at once and rises slowly.
+        self._usual_latency = min(seconds, usual + _USUAL_SHARE * (seconds - usual))
+        return (
+            self._latency > _SLOW_TIMES * usual
+            and self._latency > usual + _SLOW_SECONDS
+            and self._clock() - self._cut_at > _SETTLING_SECONDS
+        )
+
+    def _grow(self) -> None:
+        """Go faster by what one good answer at this rate proves."""
+        if not self._peak:
+            rate = self.requests_per_second * 2 ** (self.spacing_seconds / _DOUBLING_SECONDS)
+        else:
+            self._recovered_seconds += self.spacing_seconds
+            distance = self._recovered_seconds / self._plateau_seconds - 1
+            rate = self._peak * (1 + self._depth * distance**3)
+        self.spacing_seconds = max(self._least_spacing, min(self.spacing_seconds, 1 / rate))
+
+    def _cut(self, share: float, peak: float, seconds: float) -> None:
+        """Slow down to a share of the rate; come back to the peak."""
+        self._is_cut = True
+        self._cut_at = self._clock() + seconds
+        rate = max(self.requests_per_second * share, min(_SLOWEST, self.requests_per_second))
+        self.spacing_seconds = 1 / rate
+        self._peak = max(peak, rate)
+        self._depth = max(1 - rate / self._peak, 0.05)
+        self._recovered_seconds = 0.0
+
+    def _serve(self) -> None:
+        """Give places to those whose turn it is; set a timer for the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._in_flight < self._max_in_flight:
+            now = self._clock()
+            pause = self._paused_until - now
+            if pause > 0:
+                self._give_up(pause)
+            wait = max(self._next_at - now, pause)
+            if wait > 0:
+                if self._waiting:
+                    loop = asyncio.get_running_loop()
+                    self._timer = loop.call_later(wait, self._serve)
+                return
+            place = heapq.heappop(self._waiting)[2]
+            if not place.ready.done():
+                self.take()
+                place.ready.set_result(None)
+
+    def _give_up(self, pause: float) -> None:
+        """Turn away those who would have to wait longer than they may."""
+        for entry in [entry for entry in self._waiting if entry[2].max_wait < pause]:
+            self._waiting.remove(entry)
+            if not entry[2].ready.done():
+                entry[2].ready.set_exception(entry[2].refusal(pause))
+        heapq.heapify(self._waiting)
+
+    def is_free(self) -> bool:
+        """Whether a request may start at once."""
+        now = self._clock()
+        return (
+            not self._waiting
+            and self._in_flight < self._max_in_flight
+            and now >= self._next_at
+            and now >= self._paused_until
+        )
+
+    def take(self) -> None:
+        """Take the next place of the time line."""
+        now = self._clock()
+        is_late = now - self._next_at < self.spacing_seconds
+        planned = self._next_at if is_late else now
+        closest = self.spacing_seconds * (_CLOSEST / _BELOW_LIMIT)
+        self._next_at = max(planned + self.spacing_seconds, now + closest)
         self.requests += 1
+        self._in_flight += 1
+
+    def wait_for(self, place: _Place, rank: int) -> None:
+        """Queue up."""
+        self._arrivals += 1
+        urgency = self._clock() + rank * self._ageing_seconds
+        heapq.heappush(self._waiting, (urgency, self._arrivals, place))
+        self._serve()
+
+    def leave(self) -> None:
+        """Give a place in flight back."""
+        self._in_flight -= 1
+        if self._waiting:
+            self._serve()
+
+
+class _Place:
+    """A place of a pace, waited for and held as a context."""
+
+    __slots__ = ("_pace", "_rank", "max_wait", "ready", "url")
+
+    def __init__(self, pace: Pace, max_wait: float, url: str | None, rank: int) -> None:
+        self._pace = pace
+        self._rank = rank
+        self.max_wait = max_wait
+        self.url = url
+        self.ready: asyncio.Future[None]
+
+    def refusal(self, pause: float) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"the host asks to be left alone for {pause:.0f} s", url=self.url
+        )
+
+    async def __aenter__(self) -> Self:
+        pace = self._pace
+        if pace.is_free():
+            pace.take()
+            return self
+        self.ready = asyncio.get_running_loop().create_future()
+        pace.wait_for(self, self._rank)
+        try:
+            await self.ready
+        except asyncio.CancelledError:
+            if self.ready.done() and not self.ready.cancelled() and not self.ready.exception():
+                pace.leave()  # the place was given just now
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pace.leave()

@@ -6,8 +6,10 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
+import orjson
 from selectolax.lexbor import LexborHTMLParser
 
 from propkit.errors import InvalidAnswerError
@@ -28,7 +30,7 @@ class Page:
     status: int
     content_type: str
     body: bytes
-    _decoded: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    _read: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -44,26 +46,51 @@ class Page:
             ) from error
 
     def json(self) -> Any:
-        """Decode the body as JSON, once; anything else is an :class:`InvalidAnswerError`."""
-        if self._decoded:
-            return self._decoded[0]
+        """Decode the body as JSON, once; anything else is an :class:`InvalidAnswerError`.
+
+        A whole number beyond 64 bits comes as a float, which no reader takes for a value.
+        """
+        if "json" not in self._read:
+            self._read["json"] = self._decode()
+        return self._read["json"]
+
+    def _decode(self) -> Any:
+        if not _is_utf8(self.content_type):
+            return self._decode_text()
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            # json takes more: a byte order mark, NaN, half a surrogate pair.
+            return self._decode_text()
+
+    def _decode_text(self) -> Any:
         text = self.text
         try:
-            self._decoded.append(json.loads(text))
+            return json.loads(text)
         except (ValueError, RecursionError) as error:  # also numbers and nestings beyond measure
             what = "HTML" if is_html(self) else "an empty body" if not text.strip() else "bad JSON"
             raise InvalidAnswerError(
                 f"{self.name}: expected JSON, got {what}", url=self.url
             ) from error
-        return self._decoded[0]
 
     def html(self) -> LexborHTMLParser:
-        """Parse the body as an HTML page."""
-        return LexborHTMLParser(self.text)
+        """Parse the body as an HTML page, once; what reads it leaves it as it is."""
+        if "html" not in self._read:
+            self._read["html"] = LexborHTMLParser(self.text)
+        html: LexborHTMLParser = self._read["html"]
+        return html
+
+
+@lru_cache(maxsize=64)
+def _is_utf8(content_type: str) -> bool:
+    match = _CHARSET.search(content_type)
+    return match is None or match[1].lower() in {"utf-8", "utf8"}
 
 
 def is_html(page: Page) -> bool:
     """Whether the body is an HTML page, whatever its content type says."""
+    if page.body.startswith((b"{", b"[")):
+        return False
     head = page.body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return head.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
 
@@ -106,7 +133,7 @@ _CHALLENGE_MARKS = (
 _PASSWORD_BOX = re.compile(rb"\btype\s*=\s*[\"']?password\b")
 _LOGIN_TITLE = re.compile(r"\b(log|sign)[ -]?(in|on)\b", re.IGNORECASE)
 _SHORT_TEXT = 400
-_TITLE = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(rb"<(title|h1)[^>]*>(.*?)</\1>", re.DOTALL)
 
 
 def find_block(page: Page) -> str | None:
@@ -114,10 +141,11 @@ def find_block(page: Page) -> str | None:
     if not (is_html(page) or "html" in page.content_type):
         return None
     low = page.body.lower()
-    titles = [match[2] for match in _TITLE.finditer(page.body.decode("utf-8", "replace"))]
+    titles = [match[2].decode("utf-8", "replace") for match in _TITLE.finditer(low)]
     if any(mark in low for mark in _CHALLENGE_MARKS) or any(map(_WALL_TITLE.search, titles)):
         return "a captcha or challenge page"
-    if _PASSWORD_BOX.search(low) and (any(map(_LOGIN_TITLE.search, titles)) or _is_short(page)):
+    has_password_box = b"password" in low and _PASSWORD_BOX.search(low) is not None
+    if has_password_box and (any(map(_LOGIN_TITLE.search, titles)) or _is_short(page)):
         return "a login page"
     if page.status == 403:
         return "a page that refuses access"

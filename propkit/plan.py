@@ -1,76 +1,37 @@
 """What a batch will do and leave out, and why: pure, decided before any request.
 
-An identifier is ``due``, ``fresh``, ``incomplete`` (a table is missing from the last answer, so
-it is asked again), ``active`` (another batch has it in work), ``duplicate`` or ``invalid``.
+An identifier is ``due``, ``incomplete`` (a table is missing from the last answer, so it is asked
+again), ``active`` (another batch has it in work: the item waits here too, and one request serves
+both), ``over_budget`` (it is due, and the budget is spent), ``fresh``, ``duplicate`` or
+``invalid``.
 """
 
 from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import inf
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers
-from propkit.identifiers import Apn, Identifier
 from propkit.items import Item, State
-from propkit.records import RECORD_TYPES
+from propkit.queries import Queries
+from propkit.terms import Known, Terms
+from propkit.verdicts import NOTHING, Tally, Verdict, judge_active, judge_keys
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DATASETS = tuple(RECORD_TYPES)
-"""The tables that can be asked for."""
-
-MODES = {"auto": ("http", "browser"), "api": ("http",), "browser": ("browser",)}
-"""The ways in that a mode allows, by mode."""
-
-STATUSES = ("due", "incomplete", "fresh", "active", "duplicate", "invalid")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
-    """The newest answer about one key: when (aware UTC), whether found, what was missing."""
-
-    checked_at: datetime
-    is_found: bool = True
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the plan must know of a source; ``requests_per_second`` is the pace of ``host``."""
-
-    source: str
-    host: str
-    provides: tuple[str, ...]
-    needs: str | None
-    transport: str
-    requests_per_item: int
-    requests_per_second: float
-    max_age: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What the store knows of the parcels to be planned.
-
-    ``keys`` holds, by source that needs one, the key of each APN. ``active`` maps
-    (source, key) to the batch that has it in work.
-    """
-
-    freshness: Mapping[tuple[str, str], Freshness] = field(default_factory=dict)
-    keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    active: Mapping[tuple[str, str], str] = field(default_factory=dict)
+STATUSES = ("due", "incomplete", "active", "over_budget", "fresh", "duplicate", "invalid")
+"""The fates of an identifier; where its sources differ, the first of these is its status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """The fate of one identifier. ``sources`` are those that will be asked."""
+    """The fate of one identifier. ``sources`` are those whose items wait for it."""
 
     identifier: str
     apn: str | None
@@ -83,12 +44,15 @@ class Entry:
 class Plan:
     """What a batch will do.
 
-    ``items`` wait to be collected or are skipped as fresh. ``requests`` counts them by host;
-    ``follow_ups`` are requests by host that further answers may ask for besides.
+    ``items`` wait to be collected or are skipped: fresh, or over the budget. ``requests`` counts
+    them by host; ``follow_ups`` are requests by host that further answers may ask for besides.
+    Credits are what paid sources charge, ``follow_up_credits`` for the further answers;
+    ``budget`` is the most that the batch may spend, follow-ups included, or None.
+    ``fallbacks`` names, by source, those to try in turn for the same key.
     """
 
     entries: tuple[Entry, ...]
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     datasets: tuple[str, ...]
     mode: str
     origin: str
@@ -97,22 +61,30 @@ class Plan:
     minutes: float
     fresh_keys: frozenset[tuple[str, str]] = frozenset()
     sources: tuple[str, ...] = ()
+    kind: str = "comprehensive"
+    by: str | None = None
+    credits: Decimal = NOTHING
+    follow_up_credits: Decimal = NOTHING
+    budget: Decimal | None = None
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    planned_at: datetime | None = None
+    """Aware UTC; None where nothing was looked up in the store."""
 
     @property
     def counts(self) -> dict[str, int]:
         """How many identifiers have each status, zeros left out."""
-        counted = Counter(entry.status for entry in self.entries)
+        counted = Counter([entry.status for entry in self.entries])
         return {status: counted[status] for status in STATUSES if counted[status]}
 
     @property
     def due(self) -> tuple[Item, ...]:
         """The items that will be collected."""
-        return tuple(item for item in self.items if item.state is State.WAITING)
+        return tuple([item for item in self.items if item.state is State.WAITING])
 
     @property
     def invalid(self) -> tuple[Entry, ...]:
         """The identifiers that cannot be used, with the reason."""
-        return tuple(entry for entry in self.entries if entry.status == "invalid")
+        return tuple([entry for entry in self.entries if entry.status == "invalid"])
 
     def frame(self) -> pd.DataFrame:
         """Return one row an identifier: identifier, apn, status, reason, sources (all text)."""
@@ -127,12 +99,18 @@ class Plan:
     def __str__(self) -> str:
         """Return the plan in a few lines."""
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items()) or "nothing"
-        lines = [f"Plan: {len(self.entries)} identifiers from {self.origin}: {counts}"]
+        what = "queries" if self.kind == "search" else "identifiers"
+        kind = "" if self.kind == "comprehensive" else f" {self.kind}"
+        lines = [f"Plan{kind}: {len(self.entries)} {what} from {self.origin}: {counts}"]
+        least = "at least " if self.kind == "search" else ""
         for host in {**self.requests, **self.follow_ups}:
             asked, extra = self.requests.get(host, 0), self.follow_ups.get(host, 0)
             more = f", up to {extra} more by what they answer" if extra else ""
-            lines.append(f"  {host}: {asked} request{'' if asked == 1 else 's'}{more}")
-        lines.append(f"  about {_minutes(self.minutes)} at the pace of the slowest host")
+            lines.append(f"  {host}: {least}{asked} request{'' if asked == 1 else 's'}{more}")
+        lines.append(f"  {least}about {_minutes(self.minutes)} at the pace of the slowest host")
+        lines += self._money()
+        for source, others in self.fallbacks.items():
+            lines.append(f"  {', then '.join(others)} in place of {source}, should it fail")
         shown = self.invalid[:5]
         lines += [f"  not usable: {entry.identifier!r}: {entry.reason}" for entry in shown]
         if len(self.invalid) > len(shown):
@@ -144,37 +122,17 @@ class Plan:
     def _repr_html_(self) -> str:
         return f"<pre style='white-space: pre-wrap'>{html.escape(str(self))}</pre>"
 
-
-def parse_datasets(datasets: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return the tables asked for; None is all of them.
-
-    Raises
-    ------
-    RequestError
-        A name is no table; the message lists the tables.
-    """
-    if datasets is None:
-        return DATASETS
-    asked = [datasets] if isinstance(datasets, str) else list(datasets)
-    if unknown := [name for name in asked if name not in DATASETS]:
-        raise RequestError(
-            f"no dataset {', '.join(map(repr, unknown))}; expected some of {', '.join(DATASETS)}"
-        )
-    return tuple(name for name in DATASETS if name in asked)
+    def _money(self) -> list[str]:
+        if not (self.credits or self.follow_up_credits or self.budget is not None):
+            return []
+        extra = self.follow_up_credits
+        more = f", up to {extra.normalize():f} more by what they answer" if extra else ""
+        limit = "no budget" if self.budget is None else f"budget {self.budget.normalize():f}"
+        return [f"  {self.credits.normalize():f} credits{more} ({limit})"]
 
 
-def choose_sources(terms: Sequence[Terms], datasets: tuple[str, ...], mode: str) -> list[Terms]:
-    """Return the sources to ask, those included that another one needs its keys from."""
-    if mode not in MODES:
-        raise RequestError(f"no mode {mode!r}; expected one of {', '.join(MODES)}")
-    allowed = [term for term in terms if term.transport in MODES[mode]]
-    chosen = [term for term in allowed if set(term.provides) & set(datasets)]
-    provided = {table for term in chosen for table in term.provides}
-    if absent := [table for table in datasets if table not in provided]:
-        raise RequestError(f"no source provides {', '.join(absent)} with mode={mode!r}")
-    if any(term.needs for term in chosen) and "parcels" not in provided:
-        chosen = [term for term in allowed if "parcels" in term.provides] + chosen
-    return chosen
+def _minutes(minutes: float) -> str:
+    return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:.0f} min"
 
 
 def make_plan(
@@ -187,165 +145,207 @@ def make_plan(
     max_age: timedelta | None,
     priority: int,
     now: datetime,
+    kind: str = "comprehensive",
+    budget: Decimal | None = None,
+    fallbacks: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Plan:
     """Decide for every identifier what is due.
 
-    ``terms`` are the chosen sources (:func:`choose_sources`). ``max_age`` overrides that of
-    each source; None keeps it.
+    ``terms`` are the chosen sources (:func:`propkit.terms.choose_sources`). ``max_age`` overrides
+    that of each source; None keeps it. Items are taken in the plan's order as long as their credits
+    fit the ``budget``; one that does not is left out, a cheaper one behind it may still fit.
     """
-    decide = _Decider(
-        terms, known, datasets=set(datasets), max_age=max_age, priority=priority, now=now
-    )
-    entries: list[Entry] = []
-    for entry, is_duplicate in _with_duplicates(identifiers.entries):
-        raw = str(entry.raw)
-        if entry.apn is None or not entry.is_valid:
-            reason = entry.reason or "not an APN"
-            entries.append(Entry(identifier=raw, apn=None, status="invalid", reason=reason))
-        elif is_duplicate:
-            apn = entry.apn.canonical
-            reason = "an earlier row names the same APN"
-            entries.append(Entry(identifier=raw, apn=apn, status="duplicate", reason=reason))
-        else:
-            entries.append(decide.entry(raw, entry.apn, entry.repair))
-    rates: dict[str, float] = {}
-    for term in terms:  # sources that share a host share its slowest pace
-        rates[term.host] = min(term.requests_per_second, rates.get(term.host, inf))
-    seconds = {
-        host: (decide.requests[host] + decide.follow_ups[host]) / rate
-        for host, rate in rates.items()
+    tally = Tally(terms, budget)
+    # Validation asks whether there is such a parcel: a record that is fresh has said so.
+    tables = {"parcels"} if kind == "validation" else set(datasets)
+    verdicts = {
+        term.source: judge_keys(term, known, tables=tables, max_age=max_age, now=now)
+        for term in terms
     }
+    decider = _Decider(terms, known, verdicts, tally)
+    entries: list[Entry] = []
+    seen: set[str] = set()
+    for one in identifiers.entries:
+        apn = one.apn.canonical if one.apn and one.confidence == "certain" else None
+        if apn is None:
+            entry = _unused(one.raw, None, "invalid", one.reason or "not an APN")
+        elif apn in seen:
+            entry = _unused(one.raw, apn, "duplicate", "an earlier row names the same APN")
+        else:
+            seen.add(apn)
+            entry = decider.entry(one.raw, apn, one.repair)
+        entries.append(entry)
+    due, follow_ups = tally.due(), decider.follow_ups()
     return Plan(
         entries=tuple(entries),
-        items=tuple(decide.items),
+        items=tally.items(priority),
         datasets=datasets,
         mode=mode,
         origin=identifiers.origin,
-        requests=dict(decide.requests),
-        follow_ups=dict(decide.follow_ups),
-        minutes=max(seconds.values(), default=0.0) / 60,
-        fresh_keys=decide.fresh_keys,
+        requests=tally.by_host(due),
+        follow_ups=tally.by_host(follow_ups),
+        minutes=tally.minutes(due + follow_ups),
+        planned_at=now,
+        fresh_keys=frozenset(
+            (term.source, key)
+            for term in terms
+            if term.needs is not None
+            for key, verdict in verdicts[term.source].items()
+            if verdict.status == "fresh"
+        ),
         sources=tuple(term.source for term in terms),
+        kind=kind,
+        credits=tally.credits,
+        follow_up_credits=tally.price(follow_ups),
+        budget=budget,
+        fallbacks=fallbacks or {},
+    )
+
+
+def make_search_plan(
+    queries: Queries,
+    term: Terms,
+    active: Mapping[tuple[str, str], str],
+    *,
+    by: str,
+    mode: str,
+    priority: int,
+    budget: Decimal | None = None,
+) -> Plan:
+    """Plan one item a distinct query, blanks folded; its key is ``owner:SMITH``.
+
+    What a search finds grows old at once: a query that no running batch has in work is due.
+    """
+    tally = Tally([term], budget)
+    due = Verdict(source=term.source, status="due", reason=f"{term.source}: to be searched")
+    entries: list[Entry] = []
+    seen: set[str] = set()
+    for text in queries.texts:
+        query = " ".join(text.split())
+        if not query:
+            entries.append(_unused(text, None, "invalid", "is blank"))
+        elif query in seen:
+            entries.append(_unused(text, None, "duplicate", "an earlier row asks the same"))
+        else:
+            seen.add(query)
+            key = f"{by}:{query}"
+            batch = active.get((term.source, key))
+            verdict = tally.take(
+                key, None, due if batch is None else judge_active(term.source, batch)
+            )
+            entries.append(_decide(text, None, (verdict,)))
+    return Plan(
+        entries=tuple(entries),
+        items=tally.items(priority),
+        datasets=(),
+        mode=mode,
+        origin=queries.origin,
+        requests=tally.by_host(tally.due()),
+        follow_ups={},
+        minutes=tally.minutes(tally.due()),
+        sources=(term.source,),
+        kind="search",
+        by=by,
+        credits=tally.credits,
+        budget=budget,
     )
 
 
 class _Decider:
-    """Decides parcel by parcel, and gathers items and request counts."""
+    """Decides parcel by parcel."""
 
     def __init__(
         self,
         terms: Sequence[Terms],
         known: Known,
-        *,
-        datasets: set[str],
-        max_age: timedelta | None,
-        priority: int,
-        now: datetime,
+        verdicts: Mapping[str, Mapping[str, Verdict]],
+        tally: Tally,
     ) -> None:
-        self.items: list[Item] = []
-        self.requests: Counter[str] = Counter()
-        self.follow_ups: Counter[str] = Counter()
-        self._direct = [term for term in terms if term.needs is None]
-        self._keyed = [term for term in terms if term.needs is not None]
-        self._known = known
-        self._datasets = datasets
-        self._max_age = max_age
-        self._priority = priority
-        self._now = now
-        self._planned: set[tuple[str, str]] = set()
-        self.fresh_keys = frozenset(
-            identity
-            for term in self._keyed
-            for identity in known.freshness
-            if identity[0] == term.source and self._judge(term, identity[1])[0] == "fresh"
+        self._tally = tally
+        self._decisions: dict[tuple[Verdict, ...], Entry] = {}
+        self._roll_asked: dict[tuple[Verdict, ...], bool] = {}
+        self._planned: dict[tuple[str, str], Verdict] = {}
+        self.rolls_asked = 0
+        never = {
+            term.source: Verdict(
+                source=term.source, status="due", reason=f"{term.source}: never collected"
+            )
+            for term in terms
+        }
+        self._direct = [
+            (verdicts[term.source], never[term.source]) for term in terms if term.needs is None
+        ]
+        self._keyed = [
+            (
+                term.source,
+                verdicts[term.source],
+                never[term.source],
+                known.keys.get(term.source, {}),
+            )
+            for term in terms
+            if term.needs is not None
+        ]
+        rolls = (term.source for term in terms if term.needs is None and "parcels" in term.provides)
+        self._roll = next(rolls, None)
+
+    def entry(self, raw: object, apn: str, repair: str | None) -> Entry:
+        """Plan one parcel."""
+        judged = self._tally.take_all(
+            apn, tuple([verdicts.get(apn, never) for verdicts, never in self._direct])
+        )
+        is_roll_asked = self._roll_asked.get(judged)
+        if is_roll_asked is None:
+            is_roll_asked = self._roll_asked[judged] = any(
+                one.source == self._roll and one.skipped is None for one in judged
+            )
+        if is_roll_asked:  # its answer gives the newest keys
+            self.rolls_asked += 1
+        elif self._keyed:
+            judged += self._judge_keyed(apn)
+        decided = self._decisions.get(judged)
+        if decided is None:
+            decided = self._decisions[judged] = _decide("", None, judged)
+        reason = decided.reason
+        if repair:
+            reason = "; ".join(filter(None, [reason, f"read with a repair: {repair}"]))
+        return Entry(
+            identifier=str(raw),
+            apn=apn,
+            status=decided.status,
+            reason=reason,
+            sources=decided.sources,
         )
 
-    def entry(self, raw: str, apn: Apn, repair: str | None) -> Entry:
-        """Plan one parcel."""
-        judged: list[tuple[str, str]] = []
-        asked: list[str] = []
-        for term in self._direct:
-            status, reason = self._judge(term, apn.canonical)
-            judged.append((status, reason))
-            self._add(term, apn.canonical, apn.canonical, status, reason)
-            if status in {"due", "incomplete"}:
-                asked.append(term.source)
-        provider = next((term for term in self._direct if "parcels" in term.provides), None)
-        for term in self._keyed:
-            if provider is not None and provider.source in asked:
-                self.follow_ups[term.host] += term.requests_per_item
-                continue
-            key = self._known.keys.get(term.source, {}).get(apn.canonical)
+    def follow_ups(self) -> Counter[str]:
+        """Return the most items that answers may ask for besides, by source."""
+        return Counter({source: self.rolls_asked for source, *_ in self._keyed if self.rolls_asked})
+
+    def _judge_keyed(self, apn: str) -> tuple[Verdict, ...]:
+        judged = []
+        for source, verdicts, never, keys in self._keyed:
+            key = keys.get(apn)
             if key is None:
                 continue
-            status, reason = self._judge(term, key)
-            judged.append((status, reason))
-            self._add(term, key, apn.canonical, status, reason)
-            if status in {"due", "incomplete"}:
-                asked.append(term.source)
-        status = min((status for status, _ in judged), key=STATUSES.index, default="fresh")
-        reasons = dict.fromkeys(reason for each, reason in judged if each == status)
-        if repair:
-            reasons[f"read with a repair: {repair}"] = None
-        return Entry(
-            identifier=raw,
-            apn=apn.canonical,
-            status=status,
-            reason="; ".join(reasons),
-            sources=tuple(asked),
-        )
-
-    def _judge(self, term: Terms, key: str) -> tuple[str, str]:
-        batch = self._known.active.get((term.source, key))
-        if batch is not None:
-            return "active", f"{term.source}: in work in batch {batch}"
-        last = self._known.freshness.get((term.source, key))
-        if last is None:
-            return "due", f"{term.source}: never collected"
-        missing = sorted(self._datasets & set(last.missing))
-        if missing:
-            return "incomplete", f"{term.source}: {', '.join(missing)} missing"
-        # Clocks differ between machines: what was collected "in the future" has no age.
-        age = max(self._now - last.checked_at, timedelta(0))
-        if age < (term.max_age if self._max_age is None else self._max_age):
-            found = "" if last.is_found else "not found "
-            return "fresh", f"{term.source}: {found}{_age(age)} ago"
-        return "due", f"{term.source}: {_age(age)} old"
-
-    def _add(self, term: Terms, key: str, apn: str, status: str, reason: str) -> None:
-        if status == "active" or (term.source, key) in self._planned:
-            return
-        self._planned.add((term.source, key))
-        is_due = status != "fresh"
-        self.requests[term.host] += term.requests_per_item if is_due else 0
-        self.items.append(
-            Item(
-                source=term.source,
-                key=key,
-                apn=apn,
-                priority=self._priority,
-                sequence=len(self.items),
-                state=State.WAITING if is_due else State.SKIPPED,
-                error=None if is_due else f"fresh: {reason}",
-            )
-        )
+            verdict = self._planned.get((source, key))  # two parcels may share a deed
+            if verdict is None:
+                verdict = self._tally.take(key, apn, verdicts.get(key, never))
+                self._planned[source, key] = verdict
+            judged.append(verdict)
+        return tuple(judged)
 
 
-def _with_duplicates(entries: Iterable[Identifier]) -> Iterable[tuple[Identifier, bool]]:
-    seen: set[Any] = set()
-    for entry in entries:
-        apn = entry.apn if entry.is_valid else None
-        yield entry, apn is not None and apn in seen
-        seen.add(apn)
+def _decide(raw: str, apn: str | None, judged: Sequence[Verdict]) -> Entry:
+    """Return what the verdicts of all sources come to."""
+    status = min((one.status for one in judged), key=STATUSES.index, default="fresh")
+    shown = (status, "over_budget")  # what is not paid for is said, whatever else is asked
+    return Entry(
+        identifier=raw,
+        apn=apn,
+        status=status,
+        reason="; ".join(dict.fromkeys(one.reason for one in judged if one.status in shown)),
+        sources=tuple(one.source for one in judged if one.skipped is None),
+    )
 
 
-def _age(age: timedelta) -> str:
-    seconds = max(0.0, age.total_seconds())
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _minutes(minutes: float) -> str:
-    return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:.0f} min"
+def _unused(raw: object, apn: str | None, status: str, reason: str) -> Entry:
+    return Entry(identifier=str(raw), apn=apn, status=status, reason=reason)

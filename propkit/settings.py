@@ -32,6 +32,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -41,6 +42,7 @@ from pydantic_settings import (
 )
 
 from propkit.errors import RequestError, SettingsError
+from propkit.profiles import PROFILES, choose_profile, machine
 
 CONFIG_NAME = "propkit.toml"
 
@@ -109,6 +111,8 @@ class SourceSettings(BaseModel):
     requests_per_second: Rate | None = None
     """The host's limit; ``"learn"`` finds it out, from the source's default on."""
     max_in_flight: int | None = Field(default=None, ge=1)
+    max_requests: int | None = Field(default=None, ge=1)
+    """Most requests to the source's host in one run; None: no limit."""
     max_age: Duration | None = None
     user_agent: str | None = None
     obey_robots: bool = True
@@ -128,12 +132,25 @@ class SourceSettings(BaseModel):
 
 
 class CollectSettings(BaseModel):
-    """How batches are run, whatever the source."""
+    """How batches are run, whatever the source.
+
+    ``workers`` and ``strategy`` are the profile's unless they are given.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    profile: Literal["conservative", "balanced", "fast", "auto"] = "balanced"
+    """How hard to work; ``"auto"`` chooses by cores and memory."""
     workers: int = Field(default=3, ge=1)
-    """Most items in work at once on each host."""
+    """Most items in work at once on each host (1, 3 or 8 by the profile)."""
+    strategy: Literal["sequential", "parallel", "hybrid"] = "parallel"
+    """``"sequential"``: one request at a time; ``"hybrid"``: one at a time on each host."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Most parcels in one run of a batch, the others wait for ``batch.resume()``; None: all."""
+    ageing_seconds: float = Field(default=30.0, gt=0)
+    """In this time a waiting request gains one rank of priority, so that nothing starves."""
+    progress_seconds: float = Field(default=0.2, gt=0)
+    """Progress is shown at most so often."""
     request_timeout: float = Field(default=30.0, gt=0)
     """Seconds to wait for one answer."""
     retry_attempts: int = Field(default=4, ge=1)
@@ -146,6 +163,50 @@ class CollectSettings(BaseModel):
     """Seconds; a source that asks for a longer pause is given up for the item."""
     item_timeout: float = Field(default=300.0, gt=0)
     """Seconds for one item, its attempts included, its waits for a place at the host left out."""
+    breaker_failures: int = Field(default=5, ge=1)
+    """Failures in a row after which a source is paused."""
+    breaker_seconds: float = Field(default=30.0, gt=0)
+    """Pause before the first probe of a paused source; each further pause is twice as long."""
+    breaker_seconds_max: float = Field(default=300.0, gt=0)
+    """No pause of a source is longer."""
+    breaker_probes: int = Field(default=3, ge=1)
+    """Most probes of a paused source, until a person looks."""
+    drift_guard: bool = True
+    """Stop a source whose answers suddenly leave out what they used to give."""
+    stale_ok: bool = False
+    """Keep a record that is too old, and say so, where its source is down."""
+    auto_resume: bool = False
+    """Go on with unfinished batches when the store is opened."""
+    enhance: bool | None = None
+    """Complete the first hits of a search in the background; None: in notebooks only."""
+    enhance_top: int = Field(default=20, ge=1)
+    """How many hits of a search are completed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_from_profile(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        name = given.get("profile", "balanced")
+        if not isinstance(name, str) or name not in {*PROFILES, "auto"}:
+            return given  # a fault of its own
+        chosen = choose_profile(name, *machine())
+        taken = {"workers": chosen.workers, "strategy": chosen.strategy}
+        return {**given, **{key: taken[key] for key in taken if given.get(key) is None}}
+
+    @property
+    def pace_share(self) -> float:
+        """The share of each known pace that the profile uses, 0 to 1."""
+        return choose_profile(self.profile, *machine()).pace_share
+
+
+class StoreSettings(BaseModel):
+    """What the store keeps besides the records, which are kept for ever."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keep: Duration | None = None
+    """Age at which old answers and logs are dropped, when the store is opened; None: never."""
 
 
 class Settings(BaseSettings):
@@ -166,6 +227,7 @@ class Settings(BaseSettings):
 
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     collect: CollectSettings = Field(default_factory=CollectSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
     from propkit.demo_county import County
 
-QUICK = {"backoff_initial": 0.01, "backoff_max": 0.02, "request_timeout": 5}
+QUICK = {
+    "backoff_initial": 0.01,
+    "backoff_max": 0.02,
+    "request_timeout": 5,
+    "breaker_seconds": 0.05,
+}
 
 
 def quick_settings(county: County, **collect: Any) -> pk.Settings:

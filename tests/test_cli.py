@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
-COMMANDS = ("demo", "plan", "collect", "export", "batches", "county", "doctor")
+COMMANDS = (
+    "demo", "plan", "collect", "export", "batches", "statistics", "prune", "county", "doctor",
+)  # fmt: skip
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 

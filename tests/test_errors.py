@@ -8,6 +8,7 @@ import pytest
 
 from propkit import errors
 from propkit.errors import (
+    BudgetSpentError,
     CollectionCancelledError,
     InvalidAnswerError,
     LayoutChangedError,
@@ -20,7 +21,7 @@ from propkit.errors import (
     SourceUnavailableError,
 )
 
-# The failure classes of the design; "budget" comes with the sources that cost money.
+# The failure classes of the design.
 FAILURE_CLASSES = {
     SourceError: "unavailable",
     SourceUnavailableError: "unavailable",
@@ -30,6 +31,7 @@ FAILURE_CLASSES = {
     InvalidAnswerError: "invalid_answer",
     SessionLostError: "invalid_answer",
     LayoutChangedError: "layout_changed",
+    BudgetSpentError: "budget",
     CollectionCancelledError: "cancelled",
 }
 
@@ -76,6 +78,7 @@ def test_every_source_error_has_a_failure_class_of_the_design():
     }
 
     assert words == FAILURE_CLASSES
+    assert set(errors.FAILURE_CLASSES) == set(FAILURE_CLASSES.values())
 
 
 @pytest.mark.parametrize(

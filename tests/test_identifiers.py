@@ -47,6 +47,8 @@ def test_an_apn_is_a_value():
         Apn("13238012"),
     ]
     with pytest.raises(AttributeError):
+        apn.canonical = "13338011"  # type: ignore[misc]
+    with pytest.raises((AttributeError, TypeError)):  # which one differs between Pythons
         apn.book = "133"  # type: ignore[misc]
 
 

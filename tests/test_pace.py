@@ -221,7 +221,7 @@ def test_a_pause_delays_everyone_also_who_waits_already():
 
     pace = make_pace(1.0, 3)
 
-    assert starts_of(work, pace) == [("a", 0.0), ("b", 20.0), ("c", 20 + 1.015 / 0.75)]
+    assert starts_of(work, pace) == [("a", 0.0), ("b", 20.0), ("c", 20 + 1.015 / 0.72)]
     assert pace.refused == 1
 
 
@@ -249,7 +249,7 @@ def test_a_pause_longer_than_the_wait_allowed_is_an_error_and_leaks_no_place():
         await asyncio.sleep(1)
         await asyncio.gather(*(ask(pace, log, n, 500, max_wait=60) for n in "ab"))
 
-    assert starts_of(work, make_pace(1.0, 2)) == [("a", 61.0), ("b", 61 + 1.015 / 0.75)]
+    assert starts_of(work, make_pace(1.0, 2)) == [("a", 61.0), ("b", 61 + 1.015 / 0.72)]
 
 
 def test_a_slow_pace_is_no_pause():
@@ -416,3 +416,79 @@ def test_a_known_pace_comes_back_after_a_refusal_and_never_exceeds_the_limit():
 
     assert slowed < 0.8 * before
     assert after == before
+
+
+# ---------------------------------------------------------------- who goes first
+
+
+def test_the_most_urgent_goes_first_and_equals_in_the_order_of_asking():
+    """Of those who wait; who has a place keeps it."""
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        async def later(name: str, rank: int) -> None:
+            async with pace.place(60, rank=rank):
+                log.append((name, now()))
+
+        names = [("a", 3), ("b", 3), ("c", 1), ("d", 0), ("e", 1), ("f", 0)]
+        await asyncio.gather(*(later(name, rank) for name, rank in names))
+
+    order = [name for name, _ in starts_of(work, make_pace(1.0, 6))]
+
+    assert order == ["a", "d", "f", "c", "e", "b"]
+
+
+def test_who_waits_grows_more_urgent():
+    """Three ranks are made up for by three times the ageing: nobody starves."""
+    log: list[Any] = []
+
+    async def work() -> None:
+        pace = Pace(1.0, 1, ageing_seconds=5, clock=now)
+
+        async def one(name: str, rank: int, arrives: float) -> None:
+            await asyncio.sleep(arrives)
+            async with pace.place(1e9, rank=rank):
+                log.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(60):  # two a second, twice what the pace allows
+                group.create_task(one(f"critical {number}", 0, number / 2))
+            group.create_task(one("low", 3, 0.1))
+
+    run(work())
+
+    assert 14 <= log.index("low") <= 32
+
+
+def test_ever_slower_answers_slow_the_pace_and_quick_ones_bring_it_back():
+    """Rising latency is a host in trouble, before it refuses."""
+
+    async def work() -> list[float]:
+        pace = make_pace(4)
+        rates = []
+        for seconds, answers in ((0.1, 40), (3.0, 40), (0.1, 400)):
+            for _ in range(answers):
+                async with pace.place(1e9):
+                    await asyncio.sleep(0)
+                pace.succeed(seconds)
+            rates.append(pace.requests_per_second)
+        return rates
+
+    quick, slow, back = run(work())
+
+    assert slow < 0.7 * quick
+    assert back == quick
+
+
+def test_a_pace_goes_on_as_it_was_left():
+    """The rate it kept, and the rest of the pause; never above the limit that is known."""
+    rates: list[Any] = []
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        pace.resume(0.5, 0.6, 30)
+        await asyncio.gather(*(ask(pace, log, n) for n in "ab"))
+        rates.append(pace.knee_per_second)
+        pace.resume(5.0, None, 0)
+        rates.append(pace.requests_per_second)
+
+    assert starts_of(work, make_pace(1.0, 2)) == [("a", 30.0), ("b", 32.0)]
+    assert rates == [0.6, pytest.approx(1 / 1.015)]

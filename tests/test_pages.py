@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -79,6 +80,32 @@ def test_json_is_decoded():
     assert page('\ufeff{"Owner": ["Peña", 1, null]}', "text/plain").json() == {
         "Owner": ["Peña", 1, None]
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "expected"),
+    [
+        (b'{"Owner": "Pe\xc3\xb1a"}', "application/json;charset=UTF-8", {"Owner": "Peña"}),
+        (b'{"Owner": "Pe\xf1a"}', "application/json; charset=latin-1", {"Owner": "Peña"}),
+        (b'{"a": 1, "A": 2, "a": 3}', JSON, {"a": 3, "A": 2}),
+        (b'["\\ud800"]', JSON, ["\ud800"]),
+        (b"[1e400, 18446744073709551615]", JSON, [float("inf"), 2**64 - 1]),
+        (b"[" * 300 + b"]" * 300, JSON, json.loads("[" * 300 + "]" * 300)),
+    ],
+    ids=range(6),
+)
+def test_json_is_decoded_as_python_does(body, content_type, expected):
+    """By the declared charset, with what only Python's own decoder takes, the last of twins."""
+    assert page(body, content_type).json() == expected
+
+
+def test_a_page_is_read_once():
+    """What was decoded is kept: fetching and parsing read the same."""
+    answer, summary = page("[1]", JSON), page(html("<p>1</p>"))
+
+    assert answer.json() is answer.json()
+    assert summary.html() is summary.html()
+    assert answer == page("[1]", JSON)
 
 
 BAD_JSON = [

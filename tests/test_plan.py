@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pandas as pd
@@ -14,19 +17,28 @@ from hypothesis import strategies as st
 from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.items import PRIORITIES, Item, State
-from propkit.plan import (
+from propkit.kinds import (
     DATASETS,
-    STATUSES,
-    Entry,
+    KINDS,
+    choose_datasets,
+    choose_priority,
+    choose_search,
+    parse_budget,
+    parse_datasets,
+    read_credits,
+)
+from propkit.plan import STATUSES, Entry, Plan, make_plan, make_search_plan
+from propkit.queries import read_queries
+from propkit.settings import NEVER
+from propkit.terms import (
     Freshness,
     Known,
-    Plan,
     Terms,
+    choose_fallbacks,
+    choose_searcher,
     choose_sources,
-    make_plan,
-    parse_datasets,
+    choose_validator,
 )
-from propkit.settings import NEVER
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -92,8 +104,36 @@ def plan_of(*raw: object, terms: Any = ALL, known: Known | None = None, **change
     return make_plan(identifiers(*raw), terms, known or Known(), **options)
 
 
-def seen(*keys: tuple[str, str], ago: timedelta = timedelta(hours=3), **facts: Any) -> Any:
-    return {key: Freshness(checked_at=NOW - ago, **facts) for key in keys}
+Answer = tuple[timedelta, bool, tuple[str, ...]]
+
+
+def seen(
+    *keys: tuple[str, str],
+    ago: timedelta = timedelta(hours=3),
+    is_found: bool = True,
+    missing: tuple[str, ...] = (),
+) -> dict[tuple[str, str], Answer]:
+    return dict.fromkeys(keys, (ago, is_found, missing))
+
+
+def freshness(answers: dict[tuple[str, str], Answer]) -> dict[str, Freshness]:
+    """Put answers by (source, key) into the columns of each source."""
+    by_source: dict[str, list[tuple[str, Answer]]] = {}
+    for (source, key), answer in answers.items():
+        by_source.setdefault(source, []).append((key, answer))
+    return {
+        source: Freshness(
+            keys=[key for key, _ in rows],
+            checked_at=[(NOW - ago).timestamp() for _, (ago, _, _) in rows],
+            is_found=[is_found for _, (_, is_found, _) in rows],
+            missing=[missing for _, (_, _, missing) in rows],
+        )
+        for source, rows in by_source.items()
+    }
+
+
+def known_of(answers: dict[tuple[str, str], Answer] | None = None, **changes: Any) -> Known:
+    return Known(freshness=freshness(answers or {}), **changes)
 
 
 def summary(plan: Plan) -> dict[str, Any]:
@@ -135,14 +175,15 @@ def test_new_parcels_are_due_at_every_source_that_knows_them_by_apn():
         minutes=8 / 1.5 / 60,
         fresh_keys=frozenset(),
         sources=("assessor", "treasurer", "recorder"),
+        planned_at=NOW,
     )
 
 
 def test_every_status_in_one_plan():
     """Due, incomplete, fresh, active, duplicate and invalid, each with its reason."""
     due, incomplete, fresh, active = "10000001", "10000002", "10000003", "10000004"
-    known = Known(
-        freshness={
+    known = known_of(
+        {
             **seen(("assessor", due), ago=timedelta(hours=30)),
             **seen(("assessor", incomplete), missing=("sales", "valuations")),
             **seen(("assessor", fresh), ago=timedelta(minutes=5)),
@@ -177,6 +218,7 @@ def test_every_status_in_one_plan():
                 apn=active,
                 status="active",
                 reason="assessor: in work in batch b7",
+                sources=("assessor",),
             ),
             Entry(
                 identifier="100-00-001",
@@ -197,6 +239,7 @@ def test_every_status_in_one_plan():
                 state=State.SKIPPED,
                 error="fresh: assessor: 5 min ago",
             ),
+            Item(source="assessor", key=active, apn=active, sequence=3),
         ),
         datasets=DATASETS,
         mode="auto",
@@ -205,10 +248,11 @@ def test_every_status_in_one_plan():
         follow_ups={},
         minutes=2 / 5 / 60,
         sources=("assessor",),
+        planned_at=NOW,
     )
-    assert plan.counts == dict.fromkeys(STATUSES, 1)
+    assert plan.counts == dict.fromkeys([s for s in STATUSES if s != "over_budget"], 1)
     assert [entry.identifier for entry in plan.invalid] == ["13238x"]
-    assert [item.key for item in plan.due] == [due, incomplete]
+    assert [item.key for item in plan.due] == [due, incomplete, active]
 
 
 def test_an_empty_list_gives_an_empty_plan():
@@ -228,6 +272,7 @@ def test_an_empty_list_gives_an_empty_plan():
         follow_ups={},
         minutes=0.0,
         sources=("assessor", "treasurer", "recorder"),
+        planned_at=NOW,
     )
     assert str(plan) == (
         "Plan: 0 identifiers from a list: nothing\n  about 0 s at the pace of the slowest host"
@@ -268,7 +313,7 @@ def test_only_certain_identifiers_are_asked():
 
 def test_the_priority_is_that_of_every_item():
     """Also of what is skipped."""
-    plan = plan_of(A, known=Known(freshness=seen(("assessor", A))), priority=PRIORITIES["critical"])
+    plan = plan_of(A, known=known_of(seen(("assessor", A))), priority=PRIORITIES["critical"])
 
     assert [item.priority for item in plan.items] == [0, 0]
 
@@ -297,7 +342,7 @@ def test_an_answer_is_fresh_while_it_is_younger_than_max_age(age, max_age, statu
     plan = plan_of(
         A,
         terms=(ASSESSOR,),
-        known=Known(freshness=seen(("assessor", A), ago=age)),
+        known=known_of(seen(("assessor", A), ago=age)),
         max_age=max_age,
     )
 
@@ -309,15 +354,15 @@ def test_an_answer_is_fresh_while_it_is_younger_than_max_age(age, max_age, statu
 
 def test_never_refetching_still_collects_what_was_never_collected():
     """``max_age=None`` is about answers, not about their absence."""
-    plan = plan_of(A, B, max_age=NEVER, known=Known(freshness=seen(("assessor", A))))
+    plan = plan_of(A, B, max_age=NEVER, known=known_of(seen(("assessor", A))))
 
     assert summary(plan)["due"] == [("treasurer", A), ("assessor", B), ("treasurer", B)]
 
 
 def test_each_source_has_its_own_age():
     """A day for one, a week for the other."""
-    weekly = Terms(**{**_fields(TREASURER), "max_age": timedelta(days=7)})
-    known = Known(freshness=seen(("assessor", A), ("treasurer", A), ago=timedelta(days=2)))
+    weekly = replace(TREASURER, max_age=timedelta(days=7))
+    known = known_of(seen(("assessor", A), ("treasurer", A), ago=timedelta(days=2)))
 
     plan = plan_of(A, terms=(ASSESSOR, weekly), known=known)
 
@@ -331,13 +376,9 @@ def test_each_source_has_its_own_age():
     assert (plan.entries[0].reason, plan.entries[0].sources) == ("assessor: 2 d old", ("assessor",))
 
 
-def _fields(terms: Terms) -> dict[str, Any]:
-    return {name: getattr(terms, name) for name in Terms.__dataclass_fields__}
-
-
 def test_a_parcel_that_is_known_not_to_exist_is_fresh_too():
     """That there is no such parcel is a result: it is not asked again before its time."""
-    known = Known(freshness=seen(("assessor", A), is_found=False))
+    known = known_of(seen(("assessor", A), is_found=False))
 
     plan = plan_of(A, terms=(ASSESSOR,), known=known)
 
@@ -347,7 +388,7 @@ def test_a_parcel_that_is_known_not_to_exist_is_fresh_too():
 
 def test_only_missing_tables_that_are_wanted_make_an_answer_incomplete():
     """Who wants the parcels does not pay for the sales that were missing."""
-    known = Known(freshness=seen(("assessor", A), missing=("sales",)))
+    known = known_of(seen(("assessor", A), missing=("sales",)))
 
     wanted = plan_of(A, terms=(ASSESSOR,), known=known, datasets=("parcels", "sales"))
     unwanted = plan_of(A, terms=(ASSESSOR,), known=known, datasets=("parcels",))
@@ -357,24 +398,51 @@ def test_only_missing_tables_that_are_wanted_make_an_answer_incomplete():
 
 def test_a_missing_table_is_asked_again_even_when_nothing_is_ever_refetched():
     """Incomplete is not fresh, whatever the age."""
-    known = Known(freshness=seen(("assessor", A), missing=("sales",)))
+    known = known_of(seen(("assessor", A), missing=("sales",)))
 
     assert plan_of(A, terms=(ASSESSOR,), known=known, max_age=NEVER).counts == {"incomplete": 1}
 
 
-def test_what_another_batch_has_in_work_is_left_to_it():
-    """Even when everything is to be fetched; the other sources are asked."""
+def test_what_another_batch_has_in_work_waits_here_too_and_costs_nothing():
+    """One request serves both batches, so that a critical one can overtake; the rest is asked."""
     known = Known(active={("treasurer", A): "b7"})
 
     plan = plan_of(A, known=known, max_age=timedelta(0))
+    alone = plan_of(A, known=known, terms=(TREASURER,))
 
     assert summary(plan) == {
-        "due": [("assessor", A)],
+        "due": [("assessor", A), ("treasurer", A)],
         "skipped": [],
         "requests": {"a.gov": 1},
         "follow_ups": {"r.gov": 1},
         "statuses": ["due"],
     }
+    assert alone.entries == (
+        Entry(
+            identifier=A,
+            apn=A,
+            status="active",
+            reason="treasurer: in work in batch b7",
+            sources=("treasurer",),
+        ),
+    )
+    assert (len(alone.due), alone.requests, alone.minutes) == (1, {}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ({}, "active"),
+        (seen(("assessor", A)), "fresh"),
+        (seen(("assessor", A), ago=timedelta(days=2)), "active"),
+        (seen(("assessor", A), missing=("sales",)), "active"),
+    ],
+)
+def test_what_is_fresh_does_not_wait_for_the_batch_that_has_it_in_work(answers, status):
+    """What is at hand already is at hand; the old and the incomplete wait."""
+    known = known_of(answers, active={("assessor", A): "b7"})
+
+    assert plan_of(A, terms=(ASSESSOR,), known=known).counts == {status: 1}
 
 
 # ---------------------------------------------------------------- keys of other offices
@@ -385,7 +453,7 @@ ASSESSED = seen(("assessor", A), ("treasurer", A), ("assessor", B), ("treasurer"
 
 def test_a_known_deed_of_a_fresh_parcel_is_asked_for_directly():
     """The assessor need not be asked again to know the number."""
-    known = Known(freshness=ASSESSED, keys={"recorder": {A: DEED}})
+    known = known_of(ASSESSED, keys={"recorder": {A: DEED}})
 
     plan = plan_of(A, known=known)
 
@@ -402,7 +470,7 @@ def test_a_known_deed_of_a_fresh_parcel_is_asked_for_directly():
 
 def test_a_parcel_without_a_deed_costs_the_recorder_nothing():
     """The assessor's answer gave no number: there is nothing to ask for."""
-    plan = plan_of(A, known=Known(freshness=ASSESSED))
+    plan = plan_of(A, known=known_of(ASSESSED))
 
     assert summary(plan) == {
         "due": [],
@@ -415,7 +483,7 @@ def test_a_parcel_without_a_deed_costs_the_recorder_nothing():
 
 def test_a_deed_is_fresh_by_its_own_number():
     """It is skipped, and told to the collector for the follow-ups of other parcels."""
-    known = Known(freshness={**ASSESSED, **seen(("recorder", DEED))}, keys={"recorder": {A: DEED}})
+    known = known_of({**ASSESSED, **seen(("recorder", DEED))}, keys={"recorder": {A: DEED}})
 
     plan = plan_of(A, known=known)
 
@@ -424,9 +492,9 @@ def test_a_deed_is_fresh_by_its_own_number():
 
 
 def test_the_fresh_keys_are_those_of_keyed_sources_that_need_no_request():
-    """Not the old, the incomplete, the one in work, nor an APN."""
-    known = Known(
-        freshness={
+    """Not the old, the incomplete, nor an APN; the one in work elsewhere is fresh all the same."""
+    known = known_of(
+        {
             **seen(("recorder", "1"), ("recorder", "4"), ("assessor", A)),
             **seen(("recorder", "2"), ago=timedelta(days=2)),
             **seen(("recorder", "3"), missing=("documents",)),
@@ -434,13 +502,13 @@ def test_the_fresh_keys_are_those_of_keyed_sources_that_need_no_request():
         active={("recorder", "4"): "b7"},
     )
 
-    assert plan_of(A, known=known).fresh_keys == {("recorder", "1")}
+    assert plan_of(A, known=known).fresh_keys == {("recorder", "1"), ("recorder", "4")}
     assert plan_of(A, known=known, max_age=timedelta(0)).fresh_keys == frozenset()
 
 
 def test_a_deed_of_two_parcels_is_planned_once():
     """One request, one item; each parcel's row says how its deed stands."""
-    known = Known(freshness=ASSESSED, keys={"recorder": {A: DEED, B: DEED}})
+    known = known_of(ASSESSED, keys={"recorder": {A: DEED, B: DEED}})
 
     plan = plan_of(A, B, known=known)
 
@@ -451,8 +519,8 @@ def test_a_deed_of_two_parcels_is_planned_once():
 
 def test_an_assessor_that_is_asked_anyway_decides_the_deed():
     """Its answer may name a newer one: the number known today is not asked for by itself."""
-    known = Known(
-        freshness=seen(("assessor", A), ("treasurer", A), ago=timedelta(days=2)),
+    known = known_of(
+        seen(("assessor", A), ("treasurer", A), ago=timedelta(days=2)),
         keys={"recorder": {A: DEED}},
     )
 
@@ -472,7 +540,7 @@ def test_an_assessor_that_is_asked_anyway_decides_the_deed():
 
 def test_two_sources_on_one_host_share_its_requests_and_its_time():
     """The cost is that of the host, not of each source."""
-    shared = [Terms(**{**_fields(t), "host": "h", "requests_per_second": 2.0}) for t in ALL]
+    shared = [replace(t, host="h", requests_per_second=2.0) for t in ALL]
 
     plan = plan_of(A, B, C, terms=shared)
 
@@ -496,7 +564,7 @@ def test_the_time_is_that_of_the_slowest_host(terms, seconds):
 
 def test_a_plan_prints_what_a_person_decides_on():
     """Counts, hosts, time, and the identifiers that cannot be used."""
-    known = Known(freshness=seen(("assessor", B), ("treasurer", B)))
+    known = known_of(seen(("assessor", B), ("treasurer", B)))
     bad = [f"x{number}" for number in range(7)]
     plan = plan_of(A, B, A, *bad, known=known)
 
@@ -581,7 +649,9 @@ def test_an_unknown_dataset_is_refused_with_the_choices(asked):
 
 
 CHOICES: list[tuple[tuple[str, ...], str, list[str]]] = [
-    (DATASETS, "auto", ["assessor", "treasurer", "recorder", "portal"]),
+    (DATASETS, "auto", ["assessor", "treasurer", "recorder"]),
+    (DATASETS, "all", ["assessor", "treasurer", "recorder", "portal"]),
+    (DATASETS, "api_then_browser", ["assessor", "treasurer", "recorder"]),
     (DATASETS, "api", ["assessor", "treasurer", "recorder"]),
     (("tax_bills",), "auto", ["treasurer"]),
     (("sales", "tax_payments"), "api", ["assessor", "treasurer"]),
@@ -615,7 +685,11 @@ def test_documents_alone_cost_the_assessor_too():
 @pytest.mark.parametrize(
     ("datasets", "mode", "said"),
     [
-        (("parcels",), "fast", "no mode 'fast'; expected one of auto, api, browser"),
+        (
+            ("parcels",),
+            "fast",
+            "no mode 'fast'; expected one of auto, api, browser, api_then_browser, all",
+        ),
         (("parcels",), "browser", "no source provides parcels with mode='browser'"),
         (
             ("parcels", "tax_bills", "documents"),
@@ -632,28 +706,333 @@ def test_what_no_source_provides_is_refused(datasets, mode, said):
     assert str(caught.value) == said
 
 
+# ---------------------------------------------------------------- ways in
+
+HTTP = replace(RECORDER, source="http", host="h.gov")
+SLOW = replace(HTTP, source="slow", requests_per_item=3)
+PAID = replace(HTTP, source="paid", credits_per_item=2.0)
+
+WAYS: list[tuple[list[Terms], str, list[str], dict[str, tuple[str, ...]]]] = [
+    # what can be asked, mode, what is asked, what is tried in its place
+    ([HTTP, BROWSER], "auto", ["http"], {"http": ("portal",)}),
+    ([BROWSER, SLOW, HTTP], "auto", ["http"], {"http": ("slow", "portal")}),
+    ([BROWSER, SLOW, HTTP], "api_then_browser", ["http"], {"http": ("portal",)}),
+    ([BROWSER, SLOW, HTTP], "api", ["http"], {"http": ("slow",)}),
+    ([BROWSER, SLOW, HTTP], "browser", ["portal"], {}),
+    ([BROWSER, SLOW, HTTP], "all", ["portal", "slow", "http"], {}),
+    # Only a browser provides the table.
+    ([BROWSER], "auto", ["portal"], {}),
+    ([BROWSER], "api_then_browser", ["portal"], {}),
+    # Nobody pays by surprise.
+    ([PAID, BROWSER], "auto", ["portal"], {}),
+    ([PAID], "auto", ["paid"], {}),
+    ([PAID, replace(PAID, source="paid2")], "auto", ["paid"], {"paid": ("paid2",)}),
+    # Other keys cannot be asked for.
+    ([HTTP, replace(BROWSER, needs="mcr")], "auto", ["http"], {}),
+]
+
+
+@pytest.mark.parametrize(("able", "mode", "asked", "instead"), WAYS)
+def test_a_mode_says_who_is_asked_and_who_in_its_place(able, mode, asked, instead):
+    """The cheapest way in first; those that take the same keys when it fails."""
+    roll = [ASSESSOR, replace(ASSESSOR, source="roll", transport="browser")]
+    chosen = choose_sources([*roll, *able], ("documents",), mode)
+    fallbacks = choose_fallbacks([*roll, *able], chosen, ("documents",), mode)
+
+    rolls = {"assessor", "roll"}
+    assert [term.source for term in chosen if term.source not in rolls] == asked
+    assert {k: v for k, v in fallbacks.items() if k not in rolls} == instead
+    assert rolls & {term.source for term in chosen}
+
+
+def test_a_source_is_left_out_when_others_provide_its_tables_anyway():
+    """The assessor is asked for sales, so that nobody else is asked for parcels; and reversed."""
+    light = replace(ASSESSOR, source="light", provides=("parcels",))
+
+    both = choose_sources([light, ASSESSOR], ("parcels", "sales"), "auto")
+    one = choose_sources([light, replace(ASSESSOR, requests_per_item=2)], ("parcels",), "auto")
+    every = choose_sources([light, ASSESSOR], ("parcels", "sales"), "all")
+
+    assert [term.source for term in both] == ["assessor"]
+    assert [term.source for term in one] == ["light"]
+    assert [term.source for term in every] == ["light", "assessor"]
+
+
+def test_the_fallbacks_are_said():
+    """The plan carries and prints them."""
+    plan = plan_of(A, terms=(ASSESSOR,), fallbacks={"assessor": ("wide", "portal")})
+
+    assert plan.fallbacks == {"assessor": ("wide", "portal")}
+    assert "  wide, then portal in place of assessor, should it fail" in str(plan)
+
+
+# ---------------------------------------------------------------- kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "datasets", "expected"),
+    [
+        ("comprehensive", None, DATASETS),
+        ("comprehensive", "sales", ("sales",)),
+        ("enhance", None, DATASETS),
+        ("enhance", ["sales"], ("sales",)),
+        ("taxes", None, ("tax_bills", "tax_payments")),
+        ("taxes", ["tax_payments", "tax_bills"], ("tax_bills", "tax_payments")),
+        ("sales_and_documents", None, ("sales", "documents")),
+        ("validation", None, ()),
+        ("search", (), ()),
+    ],
+)
+def test_a_kind_has_its_tables(kind, datasets, expected):
+    """The open kinds can be narrowed."""
+    assert choose_datasets(kind, datasets) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "datasets", "said"),
+    [
+        (
+            "taxes",
+            "sales",
+            (
+                "kind='taxes' collects tax_bills, tax_payments, not datasets=['sales']; "
+                "leave one of them out"
+            ),
+        ),
+        (
+            "search",
+            ["sales"],
+            "kind='search' collects no table, not datasets=['sales']; leave one of them out",
+        ),
+        ("tax", None, f"no kind 'tax'; expected one of {', '.join(KINDS)}"),
+        ("taxes", "x", f"no dataset 'x'; expected some of {', '.join(DATASETS)}"),
+    ],
+)
+def test_tables_that_a_kind_does_not_collect_are_refused(kind, datasets, said):
+    """The message names both."""
+    with pytest.raises(RequestError) as caught:
+        choose_datasets(kind, datasets)
+
+    assert str(caught.value) == said
+
+
+def test_a_background_batch_is_low_unless_something_else_is_said():
+    """Enhancing must not hold up a person."""
+    assert choose_priority("enhance", None) == PRIORITIES["low"]
+    assert choose_priority("enhance", "critical") == PRIORITIES["critical"]
+    assert choose_priority("taxes", None) == HIGH
+
+
+VALIDATOR = replace(ASSESSOR, can_validate=True, requests_per_item=6)
+
+
+def test_a_validation_asks_once_for_each_parcel_that_is_not_known():
+    """A fresh record has answered; missing sales do not matter, a missing record does."""
+    fresh, old, partial, bare = "10000001", "10000002", "10000003", "10000004"
+    known = known_of(
+        {
+            **seen(("assessor", fresh)),
+            **seen(("assessor", old), ago=timedelta(days=3)),
+            **seen(("assessor", partial), missing=("sales",)),
+            **seen(("assessor", bare), missing=("parcels",)),
+        }
+    )
+    terms = [choose_validator([TREASURER, VALIDATOR], "auto")]
+
+    plan = plan_of(
+        fresh, old, partial, bare, "x", A, A,
+        terms=terms, known=known, datasets=(), kind="validation",
+    )  # fmt: skip
+
+    assert summary(plan) == {
+        "due": [("assessor", old), ("assessor", bare), ("assessor", A)],
+        "skipped": [("assessor", fresh), ("assessor", partial)],
+        "requests": {"a.gov": 3},
+        "follow_ups": {},
+        "statuses": ["fresh", "due", "fresh", "incomplete", "invalid", "due", "duplicate"],
+    }
+    assert plan.items[0].error == "fresh: assessor: 3 h ago"
+    assert str(plan).startswith("Plan validation: 7 identifiers from list: 2 due, 1 incomplete")
+
+
+SEARCHER = replace(ASSESSOR, can_search=True, requests_per_item=6)
+
+
+def test_a_search_has_an_item_a_query():
+    """Blank ones are invalid, equal ones duplicates, and pages are not known beforehand."""
+    plan = make_search_plan(
+        read_queries(["SMITH", " SMITH ", "", None, "DOE  JOHN", "DOE"]),
+        choose_searcher([TREASURER, SEARCHER], "auto"),
+        {("assessor", "owner:DOE"): "b7"},
+        by="owner",
+        mode="auto",
+        priority=HIGH,
+    )
+
+    assert [(item.key, item.apn) for item in plan.due] == [
+        ("owner:SMITH", None),
+        ("owner:DOE JOHN", None),
+        ("owner:DOE", None),
+    ]
+    assert [(e.status, e.sources) for e in plan.entries] == [
+        ("due", ("assessor",)),
+        ("duplicate", ()),
+        ("invalid", ()),
+        ("invalid", ()),
+        ("due", ("assessor",)),
+        ("active", ("assessor",)),
+    ]
+    assert (plan.kind, plan.by, plan.requests) == ("search", "owner", {"a.gov": 2})
+    assert str(plan).splitlines() == [
+        "Plan search: 6 queries from list: 2 due, 1 active, 1 duplicate, 2 invalid",
+        "  a.gov: at least 2 requests",
+        "  at least about 0 s at the pace of the slowest host",
+        "  not usable: '': is blank",
+        "  not usable: '': is blank",
+    ]
+
+
+@pytest.mark.parametrize("choose", [choose_validator, choose_searcher])
+def test_who_cannot_validate_or_search_is_not_asked(choose):
+    """The message says what nobody can do; the cheapest of those who can is asked, once."""
+    dear = replace(SEARCHER, source="dear", can_validate=True, transport="browser")
+    cheap = replace(SEARCHER, source="cheap", can_validate=True)
+
+    chosen = choose([ASSESSOR, dear, cheap], "auto")
+
+    assert (chosen.source, chosen.requests_per_item) == ("cheap", 1)
+    with pytest.raises(RequestError, match=r"no source can .* with mode='api'"):
+        choose([ASSESSOR, dear], "api")
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "expected"),
+    [("search", None, "owner"), ("search", "address", "address"), ("taxes", None, None)],
+)
+def test_only_a_search_is_by_something(kind, by, expected):
+    """By owner unless something else is said."""
+    assert choose_search(kind, by) == expected
+
+
+@pytest.mark.parametrize(("kind", "by"), [("search", "phone"), ("search", ""), ("taxes", "owner")])
+def test_a_wrong_way_to_search_is_refused(kind, by):
+    """The message names it."""
+    with pytest.raises(RequestError, match=repr(by)):
+        choose_search(kind, by)
+
+
+# ---------------------------------------------------------------- credits
+
+
+@pytest.mark.parametrize(
+    "budget", [-1, -0.01, True, False, "10", float("nan"), float("inf"), [], b"1"]
+)
+def test_a_budget_that_is_no_amount_is_refused_with_its_value(budget):
+    """Also what is not finite."""
+    with pytest.raises(RequestError) as caught:
+        parse_budget(budget)
+
+    assert str(caught.value) == (
+        f"budget must be a number of credits from 0 up or None, not {budget!r}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("budget", "bought"),
+    [(None, 4), (0, 0), (0.09, 0), (0.3, 3), (0.29999, 2), (Decimal("0.3"), 3), (100, 4)],
+)
+def test_credits_are_spent_in_the_plans_order_up_to_the_budget(budget, bought):
+    """Three tenths are three times one tenth; what is free is never left out."""
+    paid = replace(TREASURER, credits_per_item=0.1)
+    apns = ["10000001", "10000002", "10000003", "10000004"]
+
+    plan = plan_of(*apns, terms=(ASSESSOR, paid), budget=parse_budget(budget))
+
+    assert [i.key for i in plan.due if i.source == "treasurer"] == apns[:bought]
+    assert [i.key for i in plan.due if i.source == "assessor"] == apns
+    assert plan.credits == Decimal("0.1") * bought
+    assert plan.requests.get("t.gov", 0) == 4 * bought
+    assert plan.budget == parse_budget(budget)
+
+
+def test_what_the_budget_leaves_out_is_said():
+    """The item's error, the identifier's status and reason, and the printed plan name it."""
+    paid = replace(TREASURER, credits_per_item=0.1)
+
+    plan = plan_of(A, B, terms=(paid,), budget=Decimal("0.1"))
+    mixed = plan_of(A, terms=(ASSESSOR, paid), budget=Decimal(0))
+
+    reason = "treasurer: 0.1 credits do not fit the budget of 0.1"
+    assert plan.entries[1] == Entry(identifier=B, apn=B, status="over_budget", reason=reason)
+    assert plan.items[1] == Item(
+        source="treasurer",
+        key=B,
+        apn=B,
+        sequence=1,
+        state=State.SKIPPED,
+        error=f"budget: {reason}",
+    )
+    assert (plan.counts, mixed.counts) == ({"due": 1, "over_budget": 1}, {"due": 1})
+    assert "assessor: never collected; treasurer: 0.1 credits do not fit" in mixed.entries[0].reason
+    assert str(plan).splitlines()[-1] == "  0.1 credits (budget 0.1)"
+    assert str(plan_of(A, terms=(paid,))).splitlines()[-1] == "  0.1 credits (no budget)"
+
+
+def test_what_is_in_work_elsewhere_is_free_and_yet_reserved():
+    """Should the other batch be cancelled, this one pays: it must be able to."""
+    paid = replace(TREASURER, credits_per_item=1)
+    known = Known(active={("treasurer", A): "b7"})
+
+    plan = plan_of(A, B, terms=(paid,), known=known, budget=Decimal(1))
+
+    assert (plan.counts, plan.credits) == ({"active": 1, "over_budget": 1}, 0)
+
+
+def test_follow_ups_of_a_paid_source_are_said_to_cost():
+    """They are counted apart, since nobody knows yet how many there will be."""
+    plan = plan_of(A, B, terms=(ASSESSOR, replace(RECORDER, credits_per_item=0.1)))
+
+    assert (plan.credits, plan.follow_up_credits) == (0, Decimal("0.2"))
+    assert str(plan).splitlines()[-1] == (
+        "  0 credits, up to 0.2 more by what they answer (no budget)"
+    )
+
+
+@pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
+def test_a_source_with_an_impossible_price_is_refused(price):
+    """A negative price would make room in the budget."""
+    with pytest.raises(RequestError, match=f"assessor.*{price!r}"):
+        plan_of(A, terms=(replace(ASSESSOR, credits_per_item=price),))
+
+
+def test_items_that_start_apart_take_their_time():
+    """A source that spaces its items is not done before the last one started."""
+    spaced = replace(ASSESSOR, seconds_per_item=2.0)
+
+    assert plan_of(A, B, C, terms=(spaced,)).minutes == pytest.approx(6 / 60)
+
+
 # ---------------------------------------------------------------- properties
 
 apns = st.sampled_from([f"132380{number:02}" for number in range(12)])
 rows = st.one_of(apns, apns.map(lambda a: f"{a[:3]}-{a[3:5]}-{a[5:]}"), st.sampled_from(["x", "?"]))
 deeds = st.sampled_from(["20130000001", "20130000002", "20130000003"])
 ages = st.timedeltas(min_value=timedelta(days=-1), max_value=timedelta(days=5))
-states = st.builds(
-    Freshness,
-    checked_at=ages.map(lambda age: NOW - age),
-    is_found=st.booleans(),
-    missing=st.sampled_from([(), ("sales",), ("documents",)]),
+states = st.tuples(
+    ages, st.booleans(), st.sampled_from([(), ("sales",), ("documents",), ("parcels",)])
 )
 keys = st.one_of(
     st.tuples(st.sampled_from(["assessor", "treasurer"]), apns),
     st.tuples(st.just("recorder"), deeds),
 )
 knowledge = st.builds(
-    Known,
-    freshness=st.dictionaries(keys, states, max_size=20),
+    known_of,
+    st.dictionaries(keys, states, max_size=20),
     keys=st.fixed_dictionaries({"recorder": st.dictionaries(apns, deeds, max_size=8)}),
     active=st.dictionaries(keys, st.just("b7"), max_size=4),
 )
+costs = st.one_of(st.just(0.0), st.sampled_from([0.1, 1 / 3, 2.5, 7]), st.floats(0, 1e300))
+budgets = st.one_of(st.none(), st.sampled_from([0, 0.3, 7.5]), st.floats(0, 1e308))
 
 
 @given(
@@ -678,29 +1057,66 @@ def test_every_identifier_is_accounted_for_and_nothing_is_asked_twice(raw, known
     assert set(statuses["duplicate"]) <= set(valid)
     assert all(entry.reason for entry in plan.entries)
 
-    # Asked, skipped as fresh, or in work elsewhere: for each parcel at each source, one of them.
+    # For each parcel at each source one item: it waits, or is skipped as fresh.
     for source in ("assessor", "treasurer"):
-        active = {key for name, key in known.active if name == source}
-        planned = {item.key for item in plan.items if item.source == source}
-        assert planned == set(valid) - active
+        assert [item.key for item in plan.items if item.source == source] == valid
+    answers = {(s, key) for s, columns in known.freshness.items() for key in columns.keys}
+    skipped = {item.identity for item in plan.items if item.state is State.SKIPPED}
+    assert skipped | plan.fresh_keys <= answers
 
     asked = Counter[str]()
     for item in plan.due:
-        terms = next(term for term in ALL if term.source == item.source)
-        asked[terms.host] += terms.requests_per_item
-        assert item.identity not in known.active
+        if item.identity not in known.active:
+            terms = next(term for term in ALL if term.source == item.source)
+            asked[terms.host] += terms.requests_per_item
     assert asked == Counter({host: n for host, n in plan.requests.items() if n})
-    assert all(
-        item.identity in known.freshness for item in plan.items if item.state is State.SKIPPED
-    )
-    assert all(identity in known.freshness for identity in plan.fresh_keys)
+    waiting = {item.apn for item in plan.due if item.source != "recorder"}
+    assert {e.apn for e in plan.entries if {"assessor", "treasurer"} & {*e.sources}} == waiting
+
+
+@given(st.lists(rows, max_size=12), knowledge, st.tuples(costs, costs, costs), budgets)
+def test_a_budget_is_never_overspent(raw, known, prices, budget):
+    """Whatever the prices: all that waits fits, exactly; nothing that fits is left out."""
+    terms = [replace(t, credits_per_item=c) for t, c in zip(ALL, prices, strict=True)]
+    price = {t.source: Fraction(read_credits(t.credits_per_item)) for t in terms}
+    limit = parse_budget(budget)
+    plan = plan_of(*raw, terms=terms, known=known, budget=limit)
+
+    waiting = sum(price[item.source] for item in plan.due)
+    paid = sum(price[i.source] for i in plan.due if i.identity not in known.active)
+    over = [item for item in plan.items if (item.error or "").startswith("budget: ")]
+
+    assert Fraction(plan.credits) == paid
+    assert (plan.budget is None) == (budget is None)
+    assert all(item.state is State.SKIPPED for item in over)
+    if limit is None:
+        assert over == []
+    else:
+        assert waiting <= Fraction(limit)
+        assert all(waiting + price[item.source] > Fraction(limit) for item in over)
+    named = {apn for apn in (e.apn for e in plan.entries if "budget of" in e.reason) if apn}
+    assert {item.apn for item in over} <= named
+
+
+@given(st.lists(rows, max_size=12), knowledge, budgets)
+def test_a_plan_is_pure(raw, known, budget):
+    """The same input gives the same plan, item by item, and leaves its input alone."""
+    terms = [replace(term, credits_per_item=1.5) for term in ALL]
+    before = repr(known)
+
+    plans = [plan_of(*raw, terms=terms, known=known, budget=parse_budget(budget)) for _ in "12"]
+
+    assert plans[0] == plans[1]
+    assert plans[0].items == tuple(plans[1].items)
+    assert [item.order for item in plans[0].items] == sorted(i.order for i in plans[0].items)
+    assert repr(known) == before
 
 
 @given(st.lists(rows, min_size=1, max_size=25))
 def test_collecting_what_was_planned_leaves_nothing_to_do(raw):
     """The same list again costs no request."""
     first = plan_of(*raw)
-    known = Known(freshness=seen(*(item.identity for item in first.items)))
+    known = known_of(seen(*(item.identity for item in first.items)))
 
     again = plan_of(*raw, known=known)
 

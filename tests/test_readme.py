@@ -20,7 +20,7 @@ from propkit import cli, doctor, errors
 from propkit.demo_county import server
 from propkit.excel import MAX_ROWS
 from propkit.records import RECORD_TYPES
-from propkit.runtime.batch import OUTCOMES
+from propkit.runtime.report import OUTCOMES
 from propkit.settings import Settings
 from propkit.sources import configure_sources
 
@@ -151,7 +151,7 @@ def test_defaults_are_the_settings_own() -> None:
     numbers = {name.lower(): float(found[1]) for name, found in said.items() if found}
 
     assert numbers == {name: getattr(collect, name) for name in numbers}
-    assert set(numbers) == {"workers", "request_timeout", "retry_attempts"}
+    assert set(numbers) == {"workers", "request_timeout", "retry_attempts", "item_timeout"}
     assert collect.retry_attempts == 4
     assert "four times at most" in README
 

@@ -18,6 +18,7 @@ from propkit.settings import (
     CollectSettings,
     Settings,
     SourceSettings,
+    StoreSettings,
     config_files,
     parse_duration,
 )
@@ -50,14 +51,29 @@ def test_without_files_and_variables_the_defaults_hold():
     assert settings.model_dump() == {
         "sources": {},
         "collect": {
+            "profile": "balanced",
             "workers": 3,
+            "strategy": "parallel",
+            "batch_size": None,
+            "ageing_seconds": 30.0,
+            "progress_seconds": 0.2,
             "request_timeout": 30.0,
             "retry_attempts": 4,
             "backoff_initial": 0.5,
             "backoff_max": 30.0,
             "retry_after_max": 300.0,
             "item_timeout": CollectSettings().item_timeout,
+            "breaker_failures": 5,
+            "breaker_seconds": 30.0,
+            "breaker_seconds_max": 300.0,
+            "breaker_probes": 3,
+            "drift_guard": True,
+            "stale_ok": False,
+            "auto_resume": False,
+            "enhance": None,
+            "enhance_top": 20,
         },
+        "store": {"keep": None},
         "contact": None,
         "browser": None,
     }
@@ -193,6 +209,47 @@ def test_a_blank_token_is_no_token(monkeypatch, blank):
     assert Settings.load().sources == {"maricopa_assessor": SourceSettings()}
 
 
+PROFILES = [
+    ({}, (3, "parallel", 1.0)),
+    ({"profile": "conservative"}, (1, "hybrid", 0.5)),
+    ({"profile": "fast"}, (8, "parallel", 1.0)),
+    ({"profile": "fast", "workers": None, "strategy": None}, (8, "parallel", 1.0)),
+    ({"profile": "fast", "workers": 2, "strategy": "sequential"}, (2, "sequential", 1.0)),
+    ({"profile": "auto"}, (1, "hybrid", 0.5)),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), PROFILES)
+def test_a_profile_gives_what_is_not_given(monkeypatch, given, expected):
+    """Workers and strategy; the share of the pace is the profile's alone."""
+    monkeypatch.setattr("propkit.settings.machine", lambda: (1, 1))
+
+    collect = CollectSettings(**given)
+
+    assert (collect.workers, collect.strategy, collect.pace_share) == expected
+
+
+def test_a_profile_is_read_from_a_variable_and_what_the_file_says_stays(monkeypatch):
+    """Setting by setting, whatever place it comes from."""
+    write_here('[collect]\nworkers = 2\n[store]\nkeep = "365d"\n')
+    monkeypatch.setenv("PROPKIT_COLLECT__PROFILE", "conservative")
+
+    settings = Settings.load()
+
+    assert (settings.collect.workers, settings.collect.strategy) == (2, "hybrid")
+    assert settings.store == StoreSettings(keep="365d")
+    assert settings.store.keep == timedelta(days=365)
+
+
+@pytest.mark.parametrize("profile", ["Fast", "", None, 3, ["fast"]])
+def test_an_unknown_profile_is_a_settings_error(profile):
+    """The message lists the profiles."""
+    with pytest.raises(
+        SettingsError, match=r"collect\.profile.*'conservative', 'balanced', 'fast'"
+    ):
+        Settings.load(collect={"profile": profile})
+
+
 # ---------------------------------------------------------------- faults
 
 FAULTS = [
@@ -209,6 +266,18 @@ FAULTS = [
     ("PROPKIT_COLLECT__BACKOFF_MAX", "-1", "'-1'"),
     ("PROPKIT_COLLECT__RETRY_AFTER_MAX", "-1", "'-1'"),
     ("PROPKIT_COLLECT__ITEM_TIMEOUT", "0", "'0'"),
+    ("PROPKIT_COLLECT__PROFILE", "turbo", "'turbo'"),
+    ("PROPKIT_COLLECT__STRATEGY", "serial", "'serial'"),
+    ("PROPKIT_COLLECT__BATCH_SIZE", "0", "'0'"),
+    ("PROPKIT_COLLECT__AGEING_SECONDS", "0", "'0'"),
+    ("PROPKIT_COLLECT__PROGRESS_SECONDS", "-1", "'-1'"),
+    ("PROPKIT_COLLECT__BREAKER_FAILURES", "0", "'0'"),
+    ("PROPKIT_COLLECT__BREAKER_SECONDS", "0", "'0'"),
+    ("PROPKIT_COLLECT__BREAKER_PROBES", "0", "'0'"),
+    ("PROPKIT_COLLECT__ENHANCE_TOP", "0", "'0'"),
+    ("PROPKIT_COLLECT__STALE_OK", "perhaps", "'perhaps'"),
+    ("PROPKIT_STORE__KEEP", "1y", "'1y'"),
+    (f"{ASSESSOR}MAX_REQUESTS", "0", "'0'"),
     (f"{ASSESSOR}REQUESTS_PER_SECOND", "0", "'0'"),
     (f"{ASSESSOR}REQUESTS_PER_SECOND", "-2", "'-2'"),
     (f"{ASSESSOR}REQUESTS_PER_SECOND", "fast", "'fast'"),

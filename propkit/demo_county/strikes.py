@@ -11,6 +11,7 @@ from aiohttp import web
 
 from propkit.demo_county.answers import CAPTCHA_PAGE, as_json, as_page, frame_page
 from propkit.demo_county.faults import Rule
+from propkit.demo_county.fields import lose_field
 
 Answer = Callable[[], Awaitable[web.Response]]
 
@@ -37,6 +38,9 @@ async def strike(rule: Rule, request: web.Request, answer: Answer) -> web.Stream
     if rule.kind in _INSTEAD:
         return _INSTEAD[rule.kind](rule)
     true = await answer()
+    if rule.kind == "lose_field":
+        lose_field(true, rule.field or "", rule.how)
+        return true
     body = true.body if isinstance(true.body, bytes) else b""
     if rule.kind == "truncated":
         true.body = body[: len(body) * 3 // 5]

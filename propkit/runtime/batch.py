@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from propkit.batch_run import Run, run_batch
-from propkit.errors import RequestError, StoreError
-from propkit.items import Item, State
-from propkit.progress import Progress
+from propkit.batch_run import Run, SourceGuard, run_batch
+from propkit.collector import Collector
+from propkit.errors import (
+    FAILURE_CLASSES,
+    PropkitError,
+    RequestError,
+    SourceBlockedError,
+    SourceRejectedError,
+    StoreError,
+)
+from propkit.items import State
+from propkit.progress import Listener, Progress
+from propkit.runtime.report import BatchReport, make_report
+from propkit.runtime.running import learned_of, make_guards, make_run
 from propkit.runtime.thread import CollectorThread
-from propkit.store import Store
 from propkit.store.batches import (
     UNFINISHED,
     BatchHead,
@@ -29,94 +37,17 @@ from propkit.store.batches import (
     skip_collected,
     write_log,
 )
+from propkit.store.coverage import save_coverage
+from propkit.store.statistics import SourceRun, write_runs
 
 if TYPE_CHECKING:
     import pandas as pd
 
+STOPPING = (SourceBlockedError.failure_class, SourceRejectedError.failure_class)
+"""Failures after which a person looks before the batch is resumed."""
+
 POLL_SECONDS = 0.2
 """How often a waiting cell looks up, so that Interrupt and buttons work."""
-
-OUTCOMES = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchReport:
-    """What a batch did. ``counts`` is items by source and outcome; times are aware UTC.
-
-    ``failures`` are the items that failed; ``partial`` those that are done with tables missing.
-    ``not_usable`` are the identifiers that were no APN, with the reason.
-    """
-
-    batch_id: str
-    state: str
-    counts: Mapping[str, Mapping[str, int]]
-    failures: tuple[Item, ...]
-    partial: tuple[Item, ...]
-    not_usable: Mapping[str, str]
-    error: str | None
-    started_at: datetime | None
-    completed_at: datetime | None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything asked for is at hand: no failure, no part missing, none unusable."""
-        unfinished = sum(
-            counted.get(outcome, 0)
-            for counted in self.counts.values()
-            for outcome in ("failed", "partial", "waiting", "cancelled")
-        )
-        return self.state == "completed" and not unfinished and not self.not_usable
-
-    @property
-    def totals(self) -> dict[str, int]:
-        """Items by outcome, over all sources."""
-        totals: Counter[str] = Counter()
-        for counted in self.counts.values():
-            totals.update(counted)
-        return {outcome: totals[outcome] for outcome in OUTCOMES if totals[outcome]}
-
-    def frame(self) -> pd.DataFrame:
-        """Return counts: index source (text), one int64 column an outcome."""
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            [[counted.get(outcome, 0) for outcome in OUTCOMES] for counted in self.counts.values()],
-            index=pd.Index(list(self.counts), name="source", dtype="string"),
-            columns=list(OUTCOMES),
-        )
-        return frame.astype("int64")
-
-    def __str__(self) -> str:
-        """Return the report as a small text table, failures below."""
-        shown = [o for o in OUTCOMES if any(c.get(o) for c in self.counts.values())] or ["done"]
-        width = max([len(source) for source in self.counts] + [6])
-        lines = [f"Batch {self.batch_id}: {self.state}{self._duration()}"]
-        lines.append("  ".join(["source".ljust(width), *(f"{o:>9}" for o in shown)]))
-        for source, counted in self.counts.items():
-            numbers = (f"{counted.get(outcome, 0):>9}" for outcome in shown)
-            lines.append("  ".join([source.ljust(width), *numbers]))
-        if self.error:
-            lines.append(f"! {self.error}")
-        for kind, items in (("failed", self.failures), ("partial", self.partial)):
-            lines += [
-                f"  {kind}: {item.source} {item.key}: "
-                f"{item.failure_class or ', '.join(item.missing) + ' missing'}: {item.error}"
-                for item in items[:5]
-            ]
-            if len(items) > 5:
-                lines.append(f"  … and {len(items) - 5} more {kind}; see batch.items()")
-        lines += [f"  not usable: {raw!r}: {why}" for raw, why in self.not_usable.items()]
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<pre style='white-space: pre-wrap'>{html.escape(str(self))}</pre>"
-
-    def _duration(self) -> str:
-        if self.started_at is None or self.completed_at is None:
-            return ""
-        return f" in {(self.completed_at - self.started_at).total_seconds():.1f} s"
 
 
 class Display(Protocol):
@@ -131,8 +62,16 @@ class Display(Protocol):
         ...
 
 
-MakeDisplay = Callable[[], Display | None]
-"""Gives a display for a cell that awaits, or None where there is no notebook."""
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """What a kit does for its batches.
+
+    ``make_display`` gives a display for a cell that awaits, or None where there is no notebook;
+    ``export`` writes the workbook of a batch that asks for one.
+    """
+
+    make_display: Callable[[], Display | None]
+    export: Callable[[str], Path]
 
 
 class Batch:
@@ -144,14 +83,15 @@ class Batch:
 
     def __init__(
         self,
-        store: Store,
+        collector: Collector,
         thread: CollectorThread,
         batch_id: str,
-        make_display: MakeDisplay = lambda: None,
+        outlets: Outlets,
     ) -> None:
         self.id = batch_id
-        self._make_display = make_display
-        self._store = store
+        self.collector = collector
+        self._outlets = outlets
+        self._store = collector.store
         self._thread = thread
         self._run: Run | None = None
         self._future: Future[None] | None = None
@@ -188,30 +128,38 @@ class Batch:
             "SELECT * FROM items WHERE batch_id = $1 ORDER BY sequence, source, key", [self.id]
         )
 
+    def log(self) -> pd.DataFrame:
+        """Return the batch's log: logged_at, level, event, source, key, seconds, message."""
+        return self._store.frame(
+            "SELECT logged_at, level, event, source, key, seconds, message FROM batch_logs"
+            " WHERE batch_id = $1 ORDER BY logged_at",
+            [self.id],
+        )
+
     @property
     def report(self) -> BatchReport:
         """What the batch did so far, from the store."""
-        head = self.head
-        items = read_items(self._store, self.id)
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for item in items:
-            counts[item.source]["partial" if item.is_partial else item.state.value] += 1
-        return BatchReport(
-            batch_id=head.batch_id,
-            state=head.state,
-            counts={source: dict(counted) for source, counted in counts.items()},
-            failures=tuple(item for item in items if item.state is State.FAILED),
-            partial=tuple(item for item in items if item.is_partial),
-            not_usable=head.criteria.get("not_usable", {}),
-            error=head.error,
-            started_at=head.started_at,
-            completed_at=head.completed_at,
-        )
+        return make_report(self._store, self.id)
 
-    def start(self, run: Run) -> None:
-        """Begin to collect; propkit's own, used by ``kit.start``."""
+    def start(
+        self,
+        *,
+        fresh_keys: frozenset[tuple[str, str]] = frozenset(),
+        listeners: Iterable[Listener] = (),
+        planned_at: datetime | None = None,
+    ) -> None:
+        """Begin to collect what waits; propkit's own, used by ``kit.start``."""
+        items = read_items(self._store, self.id)
+        run = make_run(
+            self.collector,
+            self.head,
+            items,
+            fresh_keys=fresh_keys,
+            listeners=listeners,
+            planned_at=planned_at,
+        )
         self._run = run
-        self._future = self._thread.submit(self._work(run))
+        self._future = self._thread.submit(self._work(run, make_guards(self.collector, run)))
 
     def cancel(self) -> BatchReport:
         """Stop asking at once, keep everything fetched, leave the rest cancelled.
@@ -239,18 +187,23 @@ class Batch:
         Raises
         ------
         RequestError
-            The batch is running.
+            The batch is running, or there is no such failure class.
         """
         self._refuse_running()
-        requeue_items(self._store, self.id, State.FAILED, only)
-        if any(item.state is State.WAITING for item in read_items(self._store, self.id)):
-            self._start_again(self.head)
+        if only is not None and only not in FAILURE_CLASSES:
+            raise RequestError(
+                f"no failure class {only!r}; expected one of {', '.join(FAILURE_CLASSES)}"
+            )
+        requeue_items(self._store, self.id, State.FAILED, None if only is None else [only])
+        if self._has_waiting():
+            self._start_again()
         return self
 
     def resume(self) -> Batch:
         """Go on with the items that wait or were cancelled; without any, nothing happens.
 
-        What another batch has collected since this one was made is skipped.
+        So do those that failed because their source was blocked or refused the token: a person
+        has looked since. What another batch has collected since this one was made is skipped.
 
         Raises
         ------
@@ -260,24 +213,20 @@ class Batch:
         self._refuse_running()
         head = self.head
         requeue_items(self._store, self.id, State.CANCELLED)
+        requeue_items(self._store, self.id, State.FAILED, STOPPING)
         skip_collected(self._store, self.id, since=head.created_at)
-        if any(item.state is State.WAITING for item in read_items(self._store, self.id)):
-            self._start_again(head)
+        if self._has_waiting():
+            self._start_again()
         elif head.state in UNFINISHED:
             set_state(self._store, self.id, "completed")
         return self
 
-    def _start_again(self, head: BatchHead) -> None:
+    def _has_waiting(self) -> bool:
+        return any(item.state is State.WAITING for item in read_items(self._store, self.id))
+
+    def _start_again(self) -> None:
         set_state(self._store, self.id, "running", log="batch resumed")
-        items = read_items(self._store, self.id)
-        self.start(
-            Run(
-                batch_id=self.id,
-                items=items,
-                sources=frozenset(head.criteria["sources"]) | {item.source for item in items},
-                workers=head.criteria["workers"],
-            )
-        )
+        self.start()
 
     def wait(self, timeout: float | None = None) -> BatchReport:
         """Wait until the batch ends, at most ``timeout`` seconds, and return the report.
@@ -302,7 +251,7 @@ class Batch:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> BatchReport:
-        display = self._make_display() if self.is_running else None
+        display = self._outlets.make_display() if self.is_running else None
         # Interrupt is only noticed when the kernel's loop wakes: look up now and then.
         while self.is_running:
             await asyncio.sleep(POLL_SECONDS)
@@ -324,9 +273,10 @@ class Batch:
         if self.is_running:
             raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
 
-    async def _work(self, run: Run) -> None:
+    async def _work(self, run: Run, guards: dict[str, SourceGuard]) -> None:
+        started_at = datetime.now(UTC)
         try:
-            state = await run_batch(self._thread.collector, run)
+            state = await run_batch(self.collector, run, guards)
         except StoreError:
             raise  # nothing can be written
         except Exception as error:
@@ -334,7 +284,43 @@ class Batch:
             raise
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
+        self._keep_figures(run, guards, started_at)
+        path = self.head.criteria.get("export_to")
+        if path is not None and state != "interrupted":
+            await self._export(run, path)
+        for warning in run.warnings:
+            run.note("warning", warning, level="warning")
+        write_log(self._store, self.id, run.log)
         notes = [*run.stopped.values(), *run.warnings]
-        if notes:
-            write_log(self._store, self.id, notes, "warning")
         set_state(self._store, self.id, state, error="; ".join(notes) or None)
+
+    def _keep_figures(self, run: Run, guards: dict[str, SourceGuard], started_at: datetime) -> None:
+        ended_at = datetime.now(UTC)
+        write_runs(
+            self._store,
+            [
+                SourceRun(
+                    batch_id=self.id,
+                    source=source,
+                    host=self.collector.configs[source].host,
+                    started_at=started_at,
+                    ended_at=ended_at,
+                    requests=usage.requests,
+                    refused=usage.refused,
+                    bytes=usage.received_bytes,
+                    fresh=run.fresh[source],
+                    joined=run.joined[source],
+                )
+                for source, usage in run.usage.items()
+            ],
+        )
+        save_coverage(self._store, learned_of(self.collector, guards))
+
+    async def _export(self, run: Run, path: str) -> None:
+        """Write the workbook that the batch asks for; what goes wrong with it is told."""
+        try:
+            await asyncio.to_thread(self._outlets.export, path)
+        except (PropkitError, OSError) as error:
+            run.warnings.append(f"the workbook was not written: {error}")
+        else:
+            run.note("exported", f"workbook {Path(path).name} written")

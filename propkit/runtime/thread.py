@@ -1,36 +1,76 @@
-"""A background thread with an event loop of its own, where the collector lives.
+"""A background thread with an event loop of its own, where collectors live.
 
-Never a task on the kernel's loop: it would stall while a cell computes.
+Never a task on the kernel's loop: it would stall while a cell computes. All kits over one store
+share one thread, and with it the paces of hosts and what is in work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from propkit.collector import Collector
 from propkit.errors import StoreError
+from propkit.sources import SourceConfig
+from propkit.store import Store
+from propkit.store.paces import read_paces
+from propkit.traffic import Traffic
+
+if TYPE_CHECKING:
+    from propkit.runtime.batch import Batch
 
 T = TypeVar("T")
 
 
 class CollectorThread:
-    """Runs one collector; ``submit`` hands it work from any other thread."""
+    """The thread of one store; ``submit`` hands it work from any other thread.
 
-    def __init__(self, make_collector: Callable[[], Collector]) -> None:
+    ``batches`` are those that run or ran here, by id, whichever kit started them.
+    """
+
+    _threads: ClassVar[dict[Store, CollectorThread]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, store: Store) -> None:
+        self.batches: dict[str, Batch] = {}
+        self._store = store
+        self._uses = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="propkit-collector", daemon=True
         )
         self._thread.start()
+        self.traffic = self.make(lambda: Traffic(store))
 
-        async def make() -> Collector:
-            return make_collector()
+    @classmethod
+    def share(cls, store: Store) -> CollectorThread:
+        """Return the store's thread, started when it is first asked for; close it once for each."""
+        with cls._lock:
+            thread = cls._threads.get(store)
+            if thread is None:
+                thread = cls._threads[store] = cls(store)
+            thread._uses += 1
+            return thread
 
-        self.collector = self.submit(make()).result()
+    @classmethod
+    def find(cls, store: Store) -> CollectorThread | None:
+        """Return the store's thread where one runs."""
+        with cls._lock:
+            return cls._threads.get(store)
+
+    def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function in the thread and return what it gives."""
+        return self.submit(function()).result()
+
+    def make(self, function: Callable[[], T]) -> T:
+        """Call a plain function in the thread and return what it gives."""
+
+        async def call() -> T:
+            return function()
+
+        return self.submit(call()).result()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start a coroutine in the thread and return its future."""
@@ -44,10 +84,23 @@ class CollectorThread:
         self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
-        """Close the collector and end the thread; a second call does nothing."""
-        if self._loop.is_closed():
-            return
-        self.submit(self.collector.close()).result()
+        """End the thread once everyone who shares it has closed it."""
+        with self._lock:
+            self._uses -= 1
+            if self._uses:
+                return
+            del self._threads[self._store]
+        self.make(self.traffic.save)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def kept_rates(store: Store, sources: Mapping[str, SourceConfig]) -> dict[str, float]:
+    """Return the requests per second that each host is asked now, or was when last learned."""
+    thread = CollectorThread.find(store)
+    if thread is not None:
+        return thread.traffic.rates()
+    learned = {config.host for config in sources.values() if config.is_pace_learned}
+    paces = read_paces(store).values()
+    return {one.host: one.requests_per_second for one in paces if one.host in learned}

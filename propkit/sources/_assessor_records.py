@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError
 from propkit.pages import Page
 from propkit.records import Parcel, Residence, Sale, Valuation
-from propkit.sources._base import (
-    Payload,
-    read_bool,
-    read_date,
-    read_decimal,
-    read_float,
-    read_int,
-    read_text,
+from propkit.sources._assessor_columns import (
+    GEO,
+    HOUSE,
+    HOUSE_SIZE,
+    LAND,
+    OWNER,
+    PROPERTY,
+    SALE,
+    VALUE,
+    read_tax_year,
 )
-from propkit.sources._readers import Fields, fold_keys, pick, read_apn, read_area, split_address
+from propkit.sources._base import Payload, read_text
+from propkit.sources._layouts import ABSENT, Fields, Layout, pick_first, putters, read_fields
+from propkit.sources._readers import read_apn, split_address
 
 KEY_OF: Final[Mapping[str, str]] = {
     "owner-details": "owner",
@@ -41,228 +44,296 @@ _HOUSE_KEYS: Final = frozenset({
     "constructionyear", "livablespace", "lotsize", "pool", "bathfixtures",
     "improvementqualitygrade",
 })  # fmt: skip
+_VALUE_KEYS: Final = frozenset({"fullcashvalue", "limitedpropertyvalue"})
 # No document gives the keys of the address section: these are a client's and the searches'.
 _STREET_KEYS: Final = ("housenumber", "direction", "streetname", "suffix", "unit")
 _CITY_KEYS: Final = ("situscity", "cityname", "city")
 _ZIP_KEYS: Final = ("situszip", "zip", "zipcode")
 
+_PUT: Final = putters(Parcel)
+_PUT_APN: Final = {kind: putters(kind)["apn"] for kind in (Parcel, Residence, Sale, Valuation)}
+_PARCEL_COLUMNS: Final = frozenset(_PUT) - {"apn", "county"}
+_SITUS: Final = frozenset({"situs_address", "situs_city", "situs_zip"})
+# What the newest valuation says where the property does not.
+_ALSO_VALUED: Final = ("tax_area_code", "use_code", "use_description")
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The answers about one parcel, with keys in lower case, whichever pages they came on."""
+Unsaid = Mapping[str, frozenset[str]]
+R = TypeVar("R", Parcel, Residence, Sale, Valuation)
+
+
+class Reading(NamedTuple):
+    """What the answers say about one parcel; ``unsaid`` is shared, so not to be changed."""
+
+    parcel: Parcel | None
+    residence: Residence | None
+    valuations: tuple[Valuation, ...]
+    sale: Sale | None
+    deed_number: str | None
+    unsaid: Unsaid
+
+
+class _Situs(NamedTuple):
+    """Street, city and ZIP of a parcel, and for which of these columns there was a key."""
+
+    street: str | None
+    city: str | None
+    zip_code: str | None
+    said: frozenset[str]
+
+
+class _Answers(NamedTuple):
+    """The answers about one parcel, whichever pages they came on."""
 
     apn: str
-    property_: Fields
+    info: Fields
     owner: Fields
     house: Fields
-    values: tuple[Fields, ...]
-    situs: tuple[str | None, str | None, str | None]
-
-    @classmethod
-    def of(cls, payload: Payload, apn: str) -> Answers:
-        """Read the pages of a payload; an unknown layout or another parcel is an error."""
-        whole = _object(payload.page("parcel"), PROPERTY_KEYS)
-        info = whole or _object(payload.page("propertyinfo"), PROPERTY_KEYS)
-        owner = _object(payload.page("owner-details"), _OWNER_KEYS)
-        owner = owner or _known(fold_keys(whole.get("owner"), "Owner"), _OWNER_KEYS, "Owner")
-        house = _object(payload.page("residential-details"), _HOUSE_KEYS)
-        house = house or _known(
-            fold_keys(whole.get("residentialpropertydata"), "ResidentialPropertyData"),
-            _HOUSE_KEYS,
-            "ResidentialPropertyData",
-        )
-        page = payload.page("valuations")
-        values = _value_rows(page.json() if page else whole.get("valuations"))
-        for fields in (info, owner, house):
-            named = read_text(fields.get("apn"))
-            if named is not None and read_apn(named) != apn:
-                raise InvalidAnswerError(f"parcel {apn}: the answer is about {named!r}")
-        situs = _situs(info)
-        if situs is None:
-            situs = _address(payload.page("address"))
-        return cls(apn, info, owner, house, values, situs)
-
-    @property
-    def deed_number(self) -> str | None:
-        """The recording number of the last deed."""
-        number = read_text(self.owner.get("mostcurrentdeed"))
-        return number if number and number.strip("0") else None
-
-    def parcel(self, county: str) -> Parcel | None:
-        """Return the parcel; None where no answer says anything about it."""
-        info, owner = self.property_, self.owner
-        if not info and not owner and not any(self.situs):
-            return None
-        geo = fold_keys(info.get("geo"), "Geo")
-        newest = max(self.values, key=_tax_year, default={})
-        lines = (read_text(owner.get(f"mailingaddress{line}")) for line in (1, 2))
-        lot_size = read_area(info.get("lotsize"), "LotSize")
-        return Parcel(
-            apn=self.apn,
-            county=county,
-            property_type=read_text(info.get("propertytype")),
-            situs_address=self.situs[0],
-            situs_city=self.situs[1],
-            situs_zip=self.situs[2],
-            owner_name=read_text(owner.get("ownership")),
-            in_care_of=read_text(owner.get("incareof")),
-            mailing_address=" ".join(line for line in lines if line) or None,
-            mailing_city=read_text(owner.get("mailingcity")),
-            mailing_state=read_text(owner.get("mailingstate")),
-            mailing_zip=read_text(owner.get("mailingzip")),
-            legal_description=read_text(info.get("propertydescription")),
-            subdivision=_text(info, "SubdivisionName", "SubdivisonName"),
-            lot_number=_text(info, "LotNumber"),
-            mcr=_text(info, "MCR"),
-            section_township_range=_text(info, "SectionTownshipRange"),
-            lot_size_sqft=lot_size or read_area(self.house.get("lotsize"), "LotSize"),
-            jurisdiction=_text(info, "LocalJusidiction", "LocalJurisdiction"),
-            elementary_school_district=_text(info, "ElementarySchoolDistrict"),
-            high_school_district=_text(info, "HighSchoolDistrict"),
-            tax_area_code=_text(info, "TaxAreaCode") or _text(newest, "TaxAreaCode"),
-            use_code=_text(info, "PropertyUseCode") or _text(newest, "PropertyUseCode"),
-            use_description=_text(info, "PEPropUseDesc") or _text(newest, "PEPropUseDesc"),
-            is_rental=read_bool(info.get("isrental"), "IsRental"),
-            # No parcel of the county lies at 0, 0.
-            latitude=read_float(pick(geo, "lat", "latitude"), "Geo.lat") or None,
-            longitude=read_float(pick(geo, "long", "lon", "lng", "longitude"), "Geo.long") or None,
-            deed_number=self.deed_number,
-            deed_date=read_date(owner.get("deeddate"), "DeedDate"),
-            deed_type=read_text(owner.get("deedtype")),
-        )
-
-    def residence(self) -> Residence | None:
-        """Return the house; None without a construction year and a livable area."""
-        house = self.house
-        year = _number(house, "ConstructionYear") or None
-        area = read_area(house.get("livablespace"), "LivableSpace")
-        if year is None and area is None:
-            return None
-        return Residence(
-            apn=self.apn,
-            construction_year=year,
-            original_construction_year=_number(house, "OriginalConstructionYear") or None,
-            livable_area_sqft=area,
-            detached_livable_area_sqft=read_area(house.get("detached_livable_sqft"), "Detached"),
-            pool_area_sqft=read_area(house.get("pool"), "Pool"),
-            quality_grade=_text(house, "ImprovementQualityGrade"),
-            covered_patios=_number(house, "NumberOfCoveredPatios"),
-            uncovered_patios=_number(house, "NumberOfUncoveredPatios"),
-            patio_type=_text(house, "PatioType"),
-            exterior_walls=_text(house, "ExteriorWalls"),
-            roof_type=_text(house, "RoofType"),
-            bath_fixtures=_number(house, "BathFixtures"),
-            cooling=_text(house, "Cooling"),
-            heating=_text(house, "Heating"),
-            garage_stalls=_number(house, "NumberOfGarages"),
-            carport_stalls=_number(house, "NumberOfCarports"),
-            parking_type=_text(house, "ParkingType") or _parking_type(house.get("parkingdetails")),
-            physical_condition=_text(house, "PhysicalCondition"),
-            market_area=_text(house, "AssessorMarket"),
-            neighborhood=_text(house, "AreaNeighborhood"),
-        )
-
-    def valuations(self) -> list[Valuation]:
-        """Return the values of each tax year."""
-        years: dict[int, Valuation] = {}
-        for row in self.values:
-            value = _read_valuation(row, self.apn)
-            if years.setdefault(value.tax_year, value) != value:
-                raise LayoutChangedError(f"Valuations: two values for {value.tax_year}")
-        return list(years.values())
-
-    def sale(self) -> Sale | None:
-        """Return the last sale; None without a date and a price."""
-        sold_on = read_date(self.owner.get("saledate"), "SaleDate")
-        price = read_decimal(self.owner.get("saleprice"), "SalePrice") or None
-        if sold_on is None and price is None:
-            return None
-        return Sale(
-            apn=self.apn, sold_on=sold_on, recording_number=self.deed_number, sale_price=price
-        )
+    values: list[Any]
+    situs: _Situs
 
 
-def _object(page: Page | None, known: frozenset[str]) -> Fields:
-    """Return a page's object; {} for a page that is empty or was not asked for."""
-    return {} if page is None else _known(fold_keys(page.json(), page.name), known, page.name)
+class _Values(NamedTuple):
+    """The valuations, the newest of them, and the layouts of their rows."""
+
+    found: tuple[Valuation, ...]
+    newest: Valuation | None
+    newest_layout: Layout
+    layouts: tuple[Layout, ...]
+
+
+def read_assessor(payload: Payload, apn: str, county: str, *, has_parcel: bool) -> Reading:
+    """Read the pages of a payload; an unknown layout or another parcel is an error.
+
+    Without ``has_parcel`` the parcel is left out.
+    """
+    answers = _sort_answers(payload, apn)
+    values = _read_values(answers.values, apn)
+    geo = answers.info.child("geo", "Geo") if has_parcel else ABSENT
+    sale = _new(Sale, apn)
+    SALE.fill(sale, *answers.owner)
+    return Reading(
+        _read_parcel(answers, county, geo, values.newest) if has_parcel else None,
+        _read_residence(answers.house, apn),
+        values.found,
+        None if sale.sold_on is None and sale.sale_price is None else sale,
+        sale.recording_number,
+        _find_unsaid(
+            _Layouts(
+                answers.info.layout,
+                answers.owner.layout,
+                answers.house.layout,
+                geo.layout,
+                answers.situs.said,
+                values.newest_layout,
+                values.layouts,
+            )
+        ),
+    )
+
+
+def _sort_answers(payload: Payload, apn: str) -> _Answers:
+    whole = _page_fields(payload.page("parcel"), PROPERTY_KEYS)
+    info = whole if whole.answer else _page_fields(payload.page("propertyinfo"), PROPERTY_KEYS)
+    owner = _section(payload, "owner-details", whole, "Owner", _OWNER_KEYS)
+    house = _section(payload, "residential-details", whole, "ResidentialPropertyData", _HOUSE_KEYS)
+    page = payload.page("valuations")
+    values = _value_rows(page.json() if page else whole.get("valuations"))
+    for part in (info, owner, house):
+        named = read_text(part.get("apn"))
+        if named is not None and read_apn(named) != apn:
+            raise InvalidAnswerError(f"parcel {apn}: the answer is about {named!r}")
+    situs = _situs(info)
+    if situs is None:
+        situs = _address(payload.page("address"))
+    return _Answers(apn, info, owner, house, values, situs)
+
+
+def _page_fields(page: Page | None, known: frozenset[str]) -> Fields:
+    """Return a page's object; one that is empty says nothing, as one that was not asked for."""
+    if page is None:
+        return ABSENT
+    fields = read_fields(page.json(), page.name)
+    return _known(fields, known, page.name) if fields.answer else ABSENT
+
+
+def _section(
+    payload: Payload, name: str, whole: Fields, where: str, known: frozenset[str]
+) -> Fields:
+    """Return a section from its own page, else from the one-call answer."""
+    fields = _page_fields(payload.page(name), known)
+    return fields if fields.answer else _known(whole.child(KEY_OF[name], where), known, where)
 
 
 def _known(fields: Fields, known: frozenset[str], where: str) -> Fields:
-    if fields and not known & fields.keys():
-        raise LayoutChangedError(f"{where}: none of the known keys in {sorted(fields)[:8]}")
+    if fields.answer and known.isdisjoint(fields.layout.key_of):
+        names = sorted(fields.layout.key_of)[:8]
+        raise LayoutChangedError(f"{where}: none of the known keys in {names}")
     return fields
 
 
-def _value_rows(answer: Any) -> tuple[Fields, ...]:
+def _value_rows(answer: Any) -> list[Any]:
     if answer is None or answer in ("", {}):
-        return ()
+        return []
     if not isinstance(answer, list):
         raise LayoutChangedError(f"Valuations: expected a list, got {type(answer).__name__}")
-    return tuple(fold_keys(row, "Valuations") for row in answer)
+    return answer
 
 
-def _situs(info: Fields) -> tuple[str | None, str | None, str | None] | None:
+# --- where it lies ----------------------------------------------------------------------------
+
+
+def _situs(info: Fields) -> _Situs | None:
     """Return street, city and ZIP; None where the answer has no key for an address."""
-    if "situsaddress" in info:
-        return _text(info, "SitusAddress"), _text(info, "SitusCity"), _text(info, "SitusZip")
-    return split_address(info["propertyaddress"]) if "propertyaddress" in info else None
+    said = _situs_said(info.layout)
+    if "situsaddress" in info.layout.key_of:
+        street, city, zip_code = map(info.get, ("situsaddress", "situscity", "situszip"))
+        return _Situs(read_text(street), read_text(city), read_text(zip_code), said)
+    if "propertyaddress" in info.layout.key_of:
+        return _Situs(*split_address(info.get("propertyaddress")), said)
+    return None
 
 
-def _address(page: Page | None) -> tuple[str | None, str | None, str | None]:
+def _address(page: Page | None) -> _Situs:
     """Read the address section."""
     answer = None if page is None else page.json()
     if isinstance(answer, str):
-        return split_address(answer)
-    fields = fold_keys(answer, "address")
+        return _Situs(*split_address(answer), _SITUS if answer else frozenset())
+    fields = read_fields(answer, "address")
     if (situs := _situs(fields)) is not None:
         return situs
     _known(fields, frozenset({"streetname", "address"}), "address")
     parts = (read_text(fields.get(key)) for key in _STREET_KEYS)
-    street = " ".join(part for part in parts if part) or _text(fields, "address")
-    return street, _text(fields, *_CITY_KEYS), _text(fields, *_ZIP_KEYS)
-
-
-def _text(fields: Fields, *names: str) -> str | None:
-    return read_text(pick(fields, *names))
-
-
-def _number(fields: Fields, name: str) -> int | None:
-    return read_int(fields.get(name.lower()), name)
-
-
-def _parking_type(details: Any) -> str | None:
-    first = details[0] if isinstance(details, list) and details else details
-    return _text(fold_keys(first, "ParkingDetails"), "ParkingType")
-
-
-def _tax_year(row: Fields) -> int:
-    year = _number(row, "TaxYear")
-    if year is None or not 1900 <= year <= 2200:
-        raise LayoutChangedError(f"Valuations: no tax year in {row.get('taxyear')!r}")
-    return year
-
-
-def _read_valuation(row: Fields, apn: str) -> Valuation:
-    year = _tax_year(row)
-    where = f"Valuations {year}"
-    if not {"fullcashvalue", "limitedpropertyvalue"} & row.keys():
-        raise LayoutChangedError(f"{where}: no values in {sorted(row)[:8]}")
-    ratio = read_decimal(row.get("assessmentratiopercentage"), f"{where} ratio")
-    if ratio is not None and not 0 <= ratio <= Decimal(1):
-        raise LayoutChangedError(f"{where}: {ratio} is no ratio from 0 to 1")
-    return Valuation(
-        apn=apn,
-        tax_year=year,
-        full_cash_value=read_decimal(row.get("fullcashvalue"), where),
-        limited_property_value=read_decimal(row.get("limitedpropertyvalue"), where),
-        property_class=_text(row, "LegalClassificationCode"),
-        property_class_description=_text(row, "LegalClassification"),
-        assessment_ratio=ratio,
-        assessed_full_cash_value=read_decimal(row.get("assessedfcv"), where),
-        assessed_limited_property_value=read_decimal(row.get("assessedlpv"), where),
-        valuation_source=_text(row, "ValuationSource"),
-        use_code=_text(row, "PropertyUseCode"),
-        use_description=_text(row, "PEPropUseDesc"),
-        tax_area_code=_text(row, "TaxAreaCode"),
-        is_pending_change=read_bool(row.get("noticeofchangeindc"), f"{where} NoticeOfChangeIndc"),
+    street = " ".join(part for part in parts if part) or read_text(fields.get("address"))
+    city, zip_code = (
+        read_text(pick_first([fields.get(key) for key in keys])) for keys in (_CITY_KEYS, _ZIP_KEYS)
     )
+    return _Situs(street, city, zip_code, _situs_said(fields.layout))
+
+
+@lru_cache(maxsize=128)
+def _situs_said(layout: Layout) -> frozenset[str]:
+    """Name the columns of the situs for which an object has a key."""
+    names = layout.key_of.keys()
+    city_keys, zip_keys = set(_CITY_KEYS), set(_ZIP_KEYS)
+    if "situsaddress" in names:
+        city_keys, zip_keys = {"situscity"}, {"situszip"}
+        said = {"situs_address"}
+    elif "propertyaddress" in names:
+        return _SITUS
+    else:
+        said = {"situs_address"} if {*_STREET_KEYS, "address"} & names else set()
+    if city_keys & names:
+        said.add("situs_city")
+    if zip_keys & names:
+        said.add("situs_zip")
+    return frozenset(said)
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def _new(kind: type[R], apn: str) -> R:
+    """Return a record that is still to be filled."""
+    record = object.__new__(kind)
+    _PUT_APN[kind](record, apn)
+    return record
+
+
+def _read_parcel(
+    answers: _Answers, county: str, geo: Fields, newest: Valuation | None
+) -> Parcel | None:
+    """Return the parcel; None where no answer says anything about it."""
+    situs = answers.situs
+    if not (answers.info.answer or answers.owner.answer or any(situs[:3])):
+        return None
+    parcel = _new(Parcel, answers.apn)
+    _PUT["county"](parcel, county)
+    _PUT["situs_address"](parcel, situs.street)
+    _PUT["situs_city"](parcel, situs.city)
+    _PUT["situs_zip"](parcel, situs.zip_code)
+    OWNER.fill(parcel, *answers.owner)
+    PROPERTY.fill(parcel, *answers.info)
+    GEO.fill(parcel, *geo)
+    if parcel.lot_size_sqft is None:
+        LAND.fill(parcel, *answers.house)
+    if newest is not None:
+        for column in _ALSO_VALUED:
+            if getattr(parcel, column) is None:
+                _PUT[column](parcel, getattr(newest, column))
+    return parcel
+
+
+def _read_residence(house: Fields, apn: str) -> Residence | None:
+    """Return the house; None without a construction year and a livable area."""
+    residence = _new(Residence, apn)
+    HOUSE_SIZE.fill(residence, *house)
+    if residence.construction_year is None and residence.livable_area_sqft is None:
+        return None
+    HOUSE.fill(residence, *house)
+    return residence
+
+
+def _read_values(rows: list[Any], apn: str) -> _Values:
+    """Read the values of each tax year."""
+    years: dict[int, Valuation] = {}
+    layouts: list[Layout] = []
+    newest, newest_layout = None, ABSENT.layout
+    for row in rows:
+        fields = read_fields(row, "Valuations")
+        layout = fields.layout
+        if layout not in layouts:
+            _check_values(fields)
+            layouts.append(layout)
+        value = _new(Valuation, apn)
+        try:
+            VALUE.fill(value, row, layout)
+        except LayoutChangedError as error:
+            year = read_tax_year(fields.get("taxyear"), "TaxYear")
+            raise LayoutChangedError(f"Valuations {year}: {error}") from error
+        year = value.tax_year
+        if years.setdefault(year, value) is not value and years[year] != value:
+            raise LayoutChangedError(f"Valuations: two values for {year}")
+        if newest is None or year > newest.tax_year:
+            newest, newest_layout = value, layout
+    return _Values(tuple(years.values()), newest, newest_layout, tuple(layouts))
+
+
+def _check_values(row: Fields) -> None:
+    """Raise unless the rows of a layout have a year and values."""
+    year = read_tax_year(row.get("taxyear"), "TaxYear")
+    if _VALUE_KEYS.isdisjoint(row.layout.key_of):
+        names = sorted(row.layout.key_of)[:8]
+        raise LayoutChangedError(f"Valuations {year}: no values in {names}")
+
+
+# --- what they leave unsaid -------------------------------------------------------------------
+
+
+class _Layouts(NamedTuple):
+    """The layouts of all objects of one parcel, and what is said of its situs."""
+
+    info: Layout
+    owner: Layout
+    house: Layout
+    geo: Layout
+    situs: frozenset[str]
+    newest_value: Layout
+    values: tuple[Layout, ...]
+
+
+@lru_cache(maxsize=256)
+def _find_unsaid(layouts: _Layouts) -> Unsaid:
+    """Name the columns of each table that no key of these objects stands for."""
+    house = layouts.house
+    parcel = PROPERTY.said(layouts.info) | OWNER.said(layouts.owner) | GEO.said(layouts.geo)
+    parcel |= layouts.situs | LAND.said(house)
+    parcel |= VALUE.said(layouts.newest_value) & frozenset(_ALSO_VALUED)
+    values = (VALUE.columns - VALUE.said(layout) for layout in layouts.values)
+    found = {
+        "parcels": _PARCEL_COLUMNS - parcel,
+        "residences": (HOUSE_SIZE.columns - HOUSE_SIZE.said(house))
+        | (HOUSE.columns - HOUSE.said(house)),
+        "valuations": frozenset[str]().union(*values),
+        "sales": SALE.columns - SALE.said(layouts.owner),
+    }
+    return {table: columns for table, columns in found.items() if columns}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -78,6 +78,21 @@ async def search_roll(query: str, by: str, ask: Ask, limit: int | None) -> Searc
     return SearchHits(rows=kept, total=total, is_complete=is_complete)
 
 
+def read_known(apn: str, pages: Iterable[Page]) -> bool:
+    """Whether these pages of a search show exactly this parcel; a search cut short is an error."""
+    seen, total, is_last = 0, None, False
+    for page in pages:
+        found = read_found(page)
+        if any(hit["apn"] == apn for hit in found.hits):
+            return True
+        seen += found.size
+        total = total if found.total is None else found.total
+        is_last = _is_last(found, seen, total)
+    if not is_last:
+        raise InvalidAnswerError(f"parcel {apn}: the search does not come to an end")
+    return False
+
+
 async def is_known(apn: str, ask: Ask, pages: list[Page]) -> bool:
     """Whether the search knows exactly this parcel; its pages are kept as the proof."""
     seen = 0
@@ -111,15 +126,23 @@ def read_found(page: Page) -> Found:
         rows = []
     if not isinstance(rows, list):
         raise LayoutChangedError("search: neither Results nor RealProperty.results", url=page.url)
+    if total and not rows and page.name == FIRST_PAGE:
+        raise InvalidAnswerError(f"search: {total} results, but no rows", url=page.url)
     hits = tuple(hit for row in rows if (hit := _read_hit(row)) is not None)
     return Found(hits, len(rows), total)
 
 
+def demand_apn(text: str) -> str:
+    """Return an APN's canonical form; what is no APN is a ``RequestError``."""
+    apn = read_apn(text)
+    if apn is None:
+        raise RequestError(f"{text!r} is no APN; expected one such as 304-77-566A")
+    return apn
+
+
 def _filter_of(query: str, by: str) -> Callable[[Hit], bool]:
     if by == "apn":
-        apn = read_apn(query)
-        if apn is None:
-            raise RequestError(f"{query!r} is no APN; expected one such as 304-77-566A")
+        apn = demand_apn(query)
         return lambda hit: hit["apn"] == apn
     names = _FIELDS_OF.get(by)
     if names is None:
@@ -149,18 +172,18 @@ async def _ask_pages(words: str, ask: Ask) -> AsyncGenerator[Found, None]:
         )
         found = read_found(page)
         total = found.total if found.total is not None else total
-        if number == 1 and not found.size and total:
-            raise InvalidAnswerError(f"search: {total} results, but no rows", url=page.url)
         if number > 1 and found.size and page.body == before:
             return
         seen, before = seen + found.size, page.body
-        is_last = not found.size or (
-            seen >= total if total is not None else found.size < _PAGE_SIZE
-        )
+        is_last = _is_last(found, seen, total)
         yield Found(found.hits, found.size, total, is_last, page)
         if is_last:
             return
         number += 1
+
+
+def _is_last(found: Found, seen: int, total: int | None) -> bool:
+    return not found.size or (seen >= total if total is not None else found.size < _PAGE_SIZE)
 
 
 def _read_hit(row: object) -> Hit | None:

@@ -4,6 +4,17 @@ A source is a class with the attributes of :class:`Source`, in a module of this 
 the entry point ``propkit.sources``. ``fetch`` is the only I/O; it never sleeps, retries or opens
 a session by itself: the ``ask`` it is given does. ``parse`` is pure, so that a kept payload can
 be read again without the network.
+
+What a source need not have, and the isinstance check does not ask for:
+
+``credits_per_item: float``
+    What one item costs at a paid source, in its credits; without it 0.0.
+``async search(query, by, ask, limit=None) -> SearchHits``
+    Search the office's roll by one of its fields.
+``async validate(key, apn, ask) -> Payload`` and ``parse_validation(payload) -> bool``
+    Does the office know this key? At the cost of the cheapest call that says so for certain: one
+    request where the key is known. ``parse_validation`` is pure as ``parse`` is, False means that
+    the office says it has no such key, and what does not settle it is an error.
 """
 
 from __future__ import annotations
@@ -13,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Literal, Protocol, runtime_checkable
 
 from propkit.errors import LayoutChangedError
@@ -35,7 +47,10 @@ class Payload:
 
     def page(self, name: str) -> Page | None:
         """Return the page of that name, or None."""
-        return next((page for page in self.pages if page.name == name), None)
+        for page in self.pages:
+            if page.name == name:
+                return page
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +174,15 @@ def now() -> datetime:
 
 _ABSENT = frozenset({"", "na", "n/a", "null", "none"})
 _LONGEST_ABSENT = max(map(len, _ABSENT))
+_EXACT_FLOATS = 2.0**63
 _MONEY = re.compile(
     r"(?P<open>\()?(?P<minus>-)?\s*\$?\s*(?P<minus2>-)?"
     r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?(open)\))",
     re.ASCII,
 )
+_FLOAT = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", re.ASCII)
+_US_DATE = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?=$|\s)", re.ASCII)
+_ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?=$|[T\s])", re.ASCII)
 
 
 def read_text(value: object) -> str | None:
@@ -173,29 +192,42 @@ def read_text(value: object) -> str | None:
             return None
         if isinstance(value, (list, dict)):
             raise LayoutChangedError(f"expected one value, got {value!r:.80}")
+        if isinstance(value, float) and abs(value) >= _EXACT_FLOATS:
+            # The decoder gives a float for a whole number beyond 64 bits: its digits are lost.
+            raise LayoutChangedError(f"expected one value, got a number beyond measure: {value!r}")
         value = str(value)
-    text = " ".join(value.split())
+    text = value.strip()
+    # Of all blanks only the plain one is printable.
+    if "  " in text or not text.isprintable():
+        text = " ".join(text.split())
     return None if len(text) <= _LONGEST_ABSENT and text.lower() in _ABSENT else text
 
 
 def read_decimal(value: object, where: str) -> Decimal | None:
     """Read money or another exact number: ``"$1,234.56"``, ``"164998      "``, ``"($5.00)"``."""
-    text = read_text(value)
-    if text is None:
+    if isinstance(value, str):
+        text = value.strip()
+        if text.isdecimal() and text.isascii():
+            return Decimal(text)
+    folded = read_text(value)
+    if folded is None:
         return None
-    match = _MONEY.fullmatch(text)
+    match = _MONEY.fullmatch(folded)
     if match is None:
         raise LayoutChangedError(f"{where}: {value!r} is no amount")
-    amount = Decimal(match["number"].replace(",", ""))
-    return -amount if match["open"] or match["minus"] or match["minus2"] else amount
+    opened, minus, minus2, number = match.groups()
+    amount = Decimal(number.replace(",", ""))
+    return -amount if opened or minus or minus2 else amount
 
 
 def read_int(value: object, where: str) -> int | None:
     """Read a whole number: ``7``, ``"7247"``, ``"   2,874"``; a fraction is an error."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         return int(value)
+    if isinstance(value, int) and value >= 0:
+        return value
     amount = read_decimal(value, where)
     if amount is None:
         return None
@@ -206,10 +238,12 @@ def read_int(value: object, where: str) -> int | None:
 
 def read_float(value: object, where: str) -> float | None:
     """Read a coordinate."""
+    if isinstance(value, float) and isfinite(value):
+        return value
     text = read_text(value)
     if text is None:
         return None
-    if re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text, re.ASCII) is None:
+    if _FLOAT.fullmatch(text) is None:
         raise LayoutChangedError(f"{where}: {value!r} is no number")
     return float(text)
 
@@ -221,9 +255,10 @@ def read_bool(value: object, where: str) -> bool | None:
     text = read_text(value)
     if text is None:
         return None
-    if text.lower() in {"y", "yes", "true", "1"}:
+    word = text.lower()
+    if word in {"y", "yes", "true", "1"}:
         return True
-    if text.lower() in {"n", "no", "false", "0"}:
+    if word in {"n", "no", "false", "0"}:
         return False
     raise LayoutChangedError(f"{where}: {value!r} is neither yes nor no")
 
@@ -233,10 +268,11 @@ def read_date(value: object, where: str) -> date | None:
     text = read_text(value)
     if text is None:
         return None
-    match = re.match(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?=$|\s)", text, re.ASCII)
-    parts = (match[4], match[1], match[3]) if match else None
-    if parts is None and (match := re.match(r"(\d{4})-(\d{2})-(\d{2})(?=$|[T\s])", text, re.ASCII)):
-        parts = (match[1], match[2], match[3])
+    parts: tuple[str, ...] | None = None
+    if match := _US_DATE.match(text):
+        parts = match.group(4, 1, 3)
+    elif match := _ISO_DATE.match(text):
+        parts = match.groups()
     if parts is None:
         raise LayoutChangedError(f"{where}: {value!r} is no date")
     try:

@@ -12,9 +12,9 @@ from importlib.metadata import entry_points, version
 from yarl import URL
 
 from propkit.errors import SettingsError
-from propkit.plan import Terms
 from propkit.settings import Settings, SourceSettings
 from propkit.sources._base import Source
+from propkit.terms import Terms
 
 ENTRY_POINT = "propkit.sources"
 """The entry point group by which another package brings a source."""
@@ -31,6 +31,7 @@ class SourceConfig:
     seconds_per_item: float
     is_pace_learned: bool
     max_in_flight: int
+    max_requests: int | None
     max_age: timedelta
     headers: Mapping[str, str] = field(repr=False)
     obey_robots: bool
@@ -49,6 +50,10 @@ class SourceConfig:
             requests_per_item=source.requests_per_item,
             requests_per_second=self.requests_per_second,
             max_age=self.max_age,
+            seconds_per_item=self.seconds_per_item,
+            can_search=hasattr(source, "search"),
+            can_validate=hasattr(source, "validate"),
+            credits_per_item=getattr(source, "credits_per_item", 0.0),
         )
 
     @property
@@ -113,15 +118,16 @@ def configure_sources(settings: Settings) -> dict[str, SourceConfig]:
             f"settings for unknown source {', '.join(unknown)}; known: {', '.join(sources)}"
         )
     return {
-        name: _configure(source, settings.sources.get(name, SourceSettings()), settings.contact)
+        name: _configure(source, settings.sources.get(name, SourceSettings()), settings)
         for name, source in sources.items()
     }
 
 
-def _configure(source: Source, given: SourceSettings, contact: str | None) -> SourceConfig:
+def _configure(source: Source, given: SourceSettings, settings: Settings) -> SourceConfig:
     base_url = str(given.base_url or source.base_url).rstrip("/")
     url = URL(base_url)
-    identity = f"propkit/{version('propkit')}" + (f" (+{contact})" if contact else "")
+    contact = f" (+{settings.contact})" if settings.contact else ""
+    identity = f"propkit/{version('propkit')}{contact}"
     rate = given.requests_per_second
     headers = {"User-Agent": given.user_agent or identity, **source.headers}
     if given.user_agent is None and any(name.lower() == "user-agent" for name in source.headers):
@@ -136,11 +142,15 @@ def _configure(source: Source, given: SourceSettings, contact: str | None) -> So
         source=source,
         base_url=base_url,
         host=_host_of(url),
-        requests_per_second=rate if isinstance(rate, float) else source.requests_per_second,
+        # Who sets a rate of their own has set it; a profile may use less than the known one.
+        requests_per_second=rate
+        if isinstance(rate, float)
+        else source.requests_per_second * settings.collect.pace_share,
         is_pace_learned=rate == "learn",
         # Who sets a rate of their own sets it for everything.
         seconds_per_item=0.0 if rate else source.seconds_per_item,
         max_in_flight=given.max_in_flight or source.max_in_flight,
+        max_requests=given.max_requests,
         max_age=source.max_age if given.max_age is None else given.max_age,
         headers=headers,
         obey_robots=given.obey_robots,

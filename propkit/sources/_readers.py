@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -20,9 +21,14 @@ def fold_keys(value: object, where: str) -> Fields:
     """Return a JSON object with lower-case keys; null, "" and [] are an empty one."""
     if value is None or value in ("", []):
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise LayoutChangedError(f"{where}: expected an object, got {type(value).__name__}")
-    return {str(key).lower(): item for key, item in value.items()}
+    return dict(zip(_fold_names(tuple(value)), value.values(), strict=True))
+
+
+@lru_cache(maxsize=128)
+def _fold_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in names)
 
 
 def pick(fields: Fields, *names: str) -> Any:
@@ -47,6 +53,7 @@ def why_missing(name: str, error: SourceError) -> str:
 # --- APNs -------------------------------------------------------------------------------------
 
 _APN: Final = re.compile(r"\d{8}[A-Z]{0,2}")
+_APN_MARKS: Final = re.compile(r"[-. ]")
 # Blanks stand where tags were. A letter set off by one is a split letter only when it stands
 # alone, two letters only at the end.
 _APN_IN_TEXT: Final = re.compile(
@@ -59,7 +66,10 @@ def read_apn(value: object) -> str | None:
     """Return an APN's canonical form (``"13238011A"``), or None when the value is no APN."""
     if value is None:
         return None
-    text = re.sub(r"[-. ]", "", str(value)).upper()
+    text = str(value)
+    if len(text) == 8 and text.isdecimal():
+        return text
+    text = _APN_MARKS.sub("", text).upper()
     return text if _APN.fullmatch(text) else None
 
 
@@ -81,6 +91,8 @@ _SQUARE_FEET: Final = re.compile(r"\s*(?:sq\.?\s*ft\.?|sqft|sf)$", re.IGNORECASE
 
 def read_area(value: object, where: str) -> int | None:
     """Read square feet: ``"7247"``, ``"11,834 sq ft."``; an area of nothing is absent."""
+    if isinstance(value, str) and value.isdecimal() and value.isascii():
+        return int(value) or None
     text = read_text(value)
     return read_int(_SQUARE_FEET.sub("", text), where) or None if text else None
 
@@ -97,6 +109,10 @@ _CITIES: Final = tuple(
     WADDELL;WICKENBURG;WINTERSBURG;WITTMANN;YOUNGTOWN""".replace("\n    ", ";").split(";")
 )
 """Cities and places of the county; none is the end of another's name."""
+_CITIES_BY_LAST_WORD: Final = {
+    word: tuple(city for city in _CITIES if city.rpartition(" ")[2] == word)
+    for word in {city.rpartition(" ")[2] for city in _CITIES}
+}
 _STREET_TYPES: Final = (
     "ST STREET AVE AV AVENUE DR DRIVE RD ROAD LN LANE CT COURT PL PLACE WAY WY BLVD BOULEVARD "
     "CIR CIRCLE TRL TRAIL PKWY PKY PARKWAY TER TERRACE HWY HIGHWAY LOOP LP PATH PASS RUN CV SQ "
@@ -107,6 +123,7 @@ _STREET: Final = re.compile(
     r"(?: (?:UNIT|APT|STE|SUITE|BLDG|LOT|#) ?[\w-]+| #\w+)*) (?P<city>[A-Z][A-Z /.'-]+)"
 )
 _ZIP: Final = re.compile(r"[,\s]*\b(\d{5}(?:-\d{4})?)$")
+_CITY: Final = re.compile(r"[A-Za-z][A-Za-z /.'-]+")
 _STATE: Final = re.compile(r"[,\s]*\b(?:AZ|ARIZONA)\.?$", re.IGNORECASE)
 
 
@@ -118,16 +135,16 @@ def split_address(value: object) -> tuple[str | None, str | None, str | None]:
     whole = read_text(value)
     if whole is None:
         return None, None, None
-    zip_match = _ZIP.search(whole)
-    zip_code = zip_match[1] if zip_match else None
-    place = _STATE.sub("", whole[: zip_match.start()] if zip_match else whole).strip(" ,")
+    place, zip_code = _cut_zip(whole)
+    place = place[:-3] if place.endswith(" AZ") else _STATE.sub("", place)
+    place = place.strip(" ,")
     if not place:
         return None, None, zip_code
     street, comma, city = place.rpartition(",")
-    if comma and re.fullmatch(r"[A-Za-z][A-Za-z /.'-]+", city.strip()):
+    if comma and _CITY.fullmatch(city.strip()):
         return street.strip(" ,"), city.strip(), zip_code
     upper = place.upper()
-    for city in _CITIES:
+    for city in _CITIES_BY_LAST_WORD.get(upper.rpartition(" ")[2], ()):
         if upper == city:
             return None, place, zip_code
         if upper.endswith(f" {city}"):
@@ -136,6 +153,15 @@ def split_address(value: object) -> tuple[str | None, str | None, str | None]:
     if match is None:
         return whole, None, zip_code
     return place[: match.end("street")], place[match.start("city") :], zip_code
+
+
+def _cut_zip(text: str) -> tuple[str, str | None]:
+    """Split the ZIP off the end of a text."""
+    head, blank, last = text.rpartition(" ")
+    if blank and len(last) == 5 and last.isdecimal():
+        return head.rstrip(" ,"), last
+    match = _ZIP.search(text)
+    return (text[: match.start()], match[1]) if match else (text, None)
 
 
 # --- HTML -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -43,6 +43,7 @@ _DUE_BLOCKS: Final = (
 _YEAR_TABLES: Final = (f"#{PREFIX}divBackTaxes", f"#{PREFIX}gvTaxYears")
 PAYMENTS_TABLE: Final = f"#{PREFIX}Activities1_gvActs"
 _DUE_COLUMNS: Final = ("assessed_tax", "amount_paid", "amount_due")
+_ROW_COLUMNS: Final = frozenset({*_DUE_COLUMNS, "status", "has_tax_lien"})
 
 NO_RECORDS: Final = re.compile(r"\bno records? (?:were |was )?found", re.IGNORECASE)
 NO_BILLS: Final = re.compile(
@@ -60,37 +61,55 @@ _LIEN: Final = re.compile(r"(?<!no )\btax lien", re.IGNORECASE)
 _NOTE: Final = re.compile(r"tax lien|certified funds", re.IGNORECASE)
 
 
-def read_bills(apn: str, summary: Page, years: Page | None) -> list[TaxBill]:
+class Bills(NamedTuple):
+    """A bill for each tax year, newest first, and the columns that not every one states."""
+
+    found: list[TaxBill]
+    unsaid: frozenset[str]
+
+
+class _Row(NamedTuple):
+    """A bill, and the columns for which its row has no cell."""
+
+    bill: TaxBill
+    unsaid: frozenset[str]
+
+
+def read_bills(apn: str, summary: Page, years: Page | None) -> Bills:
     """Read a bill for each tax year; what was paid is stated for the current one only."""
     cells = find_due_cells(summary.html())
     if cells is None:
         if _shows_amount(summary) or not _says_no_bills(apn, years or summary):
             raise LayoutChangedError("summary: no tax-due block", url=summary.url)
-        return []
+        return _as_bills([])
     current, labelled_year = _read_due_block(cells, summary.url)
+    rows = _read_years(apn, years or summary)
     if years is None:
         # Without the list of all years only the current bill is known, if its year is.
-        shown = _read_years(apn, summary)
-        year = labelled_year or max(shown or {}, default=None)
-        return [] if year is None else [_merge((shown or {}).get(year), apn, year, current)]
-    bills = _read_years(apn, years)
-    if bills is None:
+        year = labelled_year or max(rows or {}, default=None)
+        row = (rows or {}).get(year or 0)
+        return _as_bills([] if year is None else [_merge(row, apn, year, current)])
+    if rows is None:
         raise LayoutChangedError("years: no table of tax years", url=years.url)
-    if not bills and _read_years(apn, summary):
+    if not rows and _read_years(apn, summary):
         raise LayoutChangedError("years: none, but the summary shows some", url=years.url)
-    year = labelled_year or max(bills, default=None)
+    year = labelled_year or max(rows, default=None)
     if year is None:
         if any(current.values()):
             raise LayoutChangedError("summary: no tax year is shown anywhere", url=summary.url)
-        return []
-    in_table = bills[year].assessed_tax if year in bills else None
+        return _as_bills([])
+    in_table = rows[year].bill.assessed_tax if year in rows else None
     if labelled_year is None and in_table not in {None, current["assessed_tax"]}:
         raise LayoutChangedError(
             f"summary: the assessed tax {current['assessed_tax']} is not that of {year}",
             url=summary.url,
         )
-    bills[year] = _merge(bills.get(year), apn, year, current)
-    return [bills[year] for year in sorted(bills, reverse=True)]
+    rows[year] = _merge(rows.get(year), apn, year, current)
+    return _as_bills([rows[year] for year in sorted(rows, reverse=True)])
+
+
+def _as_bills(rows: list[_Row]) -> Bills:
+    return Bills([row.bill for row in rows], frozenset[str]().union(*(row.unsaid for row in rows)))
 
 
 def _says_no_bills(apn: str, page: Page) -> bool:
@@ -106,16 +125,16 @@ def _shows_amount(page: Page) -> bool:
     return any(re.search(r"[1-9]", amount) for amount in amounts)
 
 
-def _merge(
-    bill: TaxBill | None, apn: str, year: int, current: Mapping[str, Decimal | None]
-) -> TaxBill:
-    bill = bill or TaxBill(apn=apn, tax_year=year)
-    return replace(
+def _merge(row: _Row | None, apn: str, year: int, current: Mapping[str, Decimal | None]) -> _Row:
+    """Add what the tax-due block says to the row of the current year."""
+    bill = row.bill if row else TaxBill(apn=apn, tax_year=year)
+    merged = replace(
         bill,
         assessed_tax=current["assessed_tax"] if bill.assessed_tax is None else bill.assessed_tax,
         amount_paid=current["amount_paid"],
         amount_due=current["amount_due"] if bill.amount_due is None else bill.amount_due,
     )
+    return _Row(merged, (row.unsaid if row else _ROW_COLUMNS) - current.keys())
 
 
 def find_due_cells(html: LexborHTMLParser) -> list[str] | None:
@@ -198,13 +217,13 @@ def find_years(html: LexborHTMLParser) -> LexborNode | None:
     return next((one for name in _YEAR_TABLES if (one := _find_table(html, name))), None)
 
 
-def _read_years(apn: str, page: Page) -> dict[int, TaxBill] | None:
+def _read_years(apn: str, page: Page) -> dict[int, _Row] | None:
     """Read the table of tax years; None where the page has none."""
     table = find_years(page.html())
     if table is None:
         return None
     places: Mapping[str, int] | None = None
-    bills: dict[int, TaxBill] = {}
+    bills: dict[int, _Row] = {}
     strange = ""
     above: int | None = None
     for row, nodes in table_rows(table):
@@ -213,10 +232,10 @@ def _read_years(apn: str, page: Page) -> dict[int, TaxBill] | None:
         if YEARS.is_header(nodes, cells):
             places = YEARS.places(nodes, cells) or places
             continue
-        bill = _read_year(apn, cells, places)
-        if bill is not None:
-            above = bill.tax_year
-            if bills.setdefault(above, bill) != bill:
+        read = _read_year(apn, cells, places)
+        if read is not None:
+            above = read.bill.tax_year
+            if bills.setdefault(above, read).bill != read.bill:
                 raise LayoutChangedError(f"years: {above} stands twice in the table", url=page.url)
         elif not bills and _is_heading(text):
             strange = strange or text
@@ -227,14 +246,15 @@ def _read_years(apn: str, page: Page) -> dict[int, TaxBill] | None:
     return bills
 
 
-def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> TaxBill | None:
+def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> _Row | None:
     """Read a row of the table of years; None for a row that does not start with a year."""
     places = headed or {name: at for name, at in YEARS.documented.items() if at < len(cells)}
     match = YEAR.match(_cell(cells, places["year"])) if "year" in places else None
     if match is None or len(cells) == 1:
         return None
     year = int(match[1])
-    status = _cell(cells, _status_place(cells, places))
+    status_place = _status_place(cells, places)
+    status = _cell(cells, status_place)
     # A note may stand over several cells.
     is_short = max(places.values()) >= len(cells) or (headed is None and len(cells) == 3)
     if is_short and not any(_NOTE.search(cell) for cell in cells):
@@ -243,13 +263,25 @@ def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> 
         raise LayoutChangedError(f"years: an amount for a status in {cells!r}")
     if len(places) < 4 and any(MONEY.fullmatch(cell) for cell in _others(cells, places)):
         raise LayoutChangedError(f"years: an amount without a name in {cells!r}")
-    return TaxBill(
+    place_of = {
+        "status": status_place,
+        "assessed_tax": places.get("assessed"),
+        "amount_due": places.get("due"),
+        "amount_paid": None,
+    }
+    bill = TaxBill(
         apn=apn,
         tax_year=year,
         status=read_text(status),
         assessed_tax=_read_amount(_cell(cells, places.get("assessed")), f"years {year}"),
         amount_due=_read_amount(_cell(cells, places.get("due")), f"years {year}"),
         has_tax_lien=any(_LIEN.search(cell) for cell in cells),
+    )
+    return _Row(
+        bill,
+        frozenset(
+            column for column, place in place_of.items() if place is None or place >= len(cells)
+        ),
     )
 
 
@@ -261,13 +293,14 @@ def _status_place(cells: list[str], places: Mapping[str, int]) -> int | None:
     return None if MONEY.fullmatch(_cell(cells, documented)) else documented
 
 
-def _read_note(row: LexborNode, text: str, bills: dict[int, TaxBill], above: int | None) -> None:
+def _read_note(row: LexborNode, text: str, bills: dict[int, _Row], above: int | None) -> None:
     """Read a row without a year of its own: a lien's note, the total, or nothing."""
     if _LIEN.search(text):
         named = YEAR.search(text)
         year = int(named[1]) if named and int(named[1]) in bills else above
         if year is not None:
-            bills[year] = replace(bills[year], has_tax_lien=True)
+            bill, unsaid = bills[year]
+            bills[year] = _Row(replace(bill, has_tax_lien=True), unsaid)
             return
     elif _is_idle(row, text):
         return

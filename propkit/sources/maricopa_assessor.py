@@ -7,18 +7,24 @@ decides that there is no such parcel.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
-from propkit.records import Parcel, Record
-from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, Answers
-from propkit.sources._assessor_search import FIRST_PAGE, is_known, read_found, search_roll
+from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, read_assessor
+from propkit.sources._assessor_search import (
+    FIRST_PAGE,
+    demand_apn,
+    is_known,
+    read_found,
+    read_known,
+    search_roll,
+)
 from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits
+from propkit.sources._layouts import Layout, find_layout
 from propkit.sources._readers import fold_keys, is_empty, page_title, read_apn, why_missing
 
 _SECTIONS: Final = ("propertyinfo", "owner-details", "valuations", "residential-details")
@@ -31,7 +37,6 @@ _TABLES_OF: Final = {
 }
 # One may be a hiccup; after three parcels in a row the one call is asked for no more.
 _REFUSALS_ENOUGH: Final = 3
-_PARCEL_COLUMNS: Final = frozenset(field.name for field in fields(Parcel))
 _Kind = Literal["data", "empty", "failure", "frame"]
 
 
@@ -49,6 +54,7 @@ class MaricopaAssessor:
     max_age: timedelta = timedelta(hours=24)
     transport: Literal["http", "browser"] = "http"
     requests_per_item: int = 1
+    credits_per_item: float = 0.0
     token_header: str | None = "AUTHORIZATION"  # noqa: S105
     # The county's documentation asks for a user agent "with a value of null".
     headers: Mapping[str, str] = {"user-agent": "null"}
@@ -94,6 +100,22 @@ class MaricopaAssessor:
         """Search the roll; ``by`` is "apn", "owner", "address" or "subdivision"."""
         return await search_roll(query, by, ask, limit)
 
+    async def validate(self, key: str, apn: str | None, ask: Ask) -> Payload:
+        """Ask whether there is such a parcel: by the search, as nothing else says that it is not.
+
+        One request, unless more near matches than a page holds come before the parcel.
+        """
+        pages: list[Page] = []
+        await is_known(demand_apn(key), ask, pages)
+        return self._payload(key, apn, pages, {})
+
+    def parse_validation(self, payload: Payload) -> bool:
+        """Read whether there is exactly this parcel; a near match is another one."""
+        pages = [page for page in payload.pages if page.name.startswith(FIRST_PAGE)]
+        if not pages:
+            raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no search")
+        return read_known(demand_apn(payload.key), pages)
+
     def parse(self, payload: Payload) -> Parsed:
         """Read the records of one parcel and the number of its last deed."""
         apn = read_apn(payload.key) or payload.key
@@ -104,28 +126,19 @@ class MaricopaAssessor:
             if not any(hit["apn"] == apn for page in searched for hit in read_found(page).hits):
                 return Parsed(is_found=False)
             raise InvalidAnswerError(f"{self.name}: the payload of {apn} has no section")
-        answers = Answers.of(payload, apn)
         missing = {table for name in payload.missing for table in _TABLES_OF.get(name, ())}
         # Without one of its sections a parcel would have gaps that look like the county's.
-        parcel = None if "parcels" in missing else answers.parcel(self.county)
-        found: list[Record | None] = [
-            parcel,
-            answers.residence(),
-            *answers.valuations(),
-            answers.sale(),
-        ]
-        deed = answers.deed_number
-        follow_ups = (
-            (FollowUp(source="maricopa_recorder", key=deed, apn=apn),)
-            if deed is not None and re.fullmatch(r"\d{9,11}", deed)
-            else ()
-        )
+        reading = read_assessor(payload, apn, self.county, has_parcel="parcels" not in missing)
+        found = (reading.parcel, reading.residence, *reading.valuations, reading.sale)
+        deed = reading.deed_number
+        is_number = deed is not None and deed.isdecimal() and 9 <= len(deed) <= 11
         return Parsed(
-            records=tuple(record for record in found if record is not None),
-            follow_ups=follow_ups,
-            missing=tuple(table for table in self.provides if table in missing),
-            # The sections carry less than the one call: where it lies, for one.
-            unsaid={} if payload.page("parcel") else {"parcels": _PARCEL_COLUMNS},
+            records=tuple(filter(None, found)),
+            follow_ups=(FollowUp(source="maricopa_recorder", key=deed, apn=apn),)
+            if deed is not None and is_number
+            else (),
+            missing=tuple(table for table in self.provides if table in missing) if missing else (),
+            unsaid=reading.unsaid,
         )
 
 
@@ -165,20 +178,25 @@ def _kind_of(page: Page) -> _Kind:
     return "empty" if is_empty(page.json()) else "data"
 
 
-def _left_out(page: Page) -> list[str]:
+def _left_out(page: Page) -> tuple[str, ...]:
     """Name the sections that a one-call answer does not carry; what is null it does carry."""
     answer = page.json()
     if not isinstance(answer, dict):
-        return []
-    keys = {str(key).lower() for key in answer}
+        return ()
+    return _sections_left_out(find_layout(tuple(answer)))
+
+
+@lru_cache(maxsize=128)
+def _sections_left_out(layout: Layout) -> tuple[str, ...]:
+    keys = layout.key_of.keys()
     if not keys & PROPERTY_KEYS:
-        return []
-    left_out = [name for name, key in KEY_OF.items() if key not in keys]
-    return left_out if keys & ADDRESS_KEYS else [*left_out, "address"]
+        return ()
+    left_out = tuple(name for name, key in KEY_OF.items() if key not in keys)
+    return left_out if keys & ADDRESS_KEYS else (*left_out, "address")
 
 
 async def _ask_sections(
-    apn: str, names: list[str], ask: Ask, pages: list[Page], missing: dict[str, str]
+    apn: str, names: Iterable[str], ask: Ask, pages: list[Page], missing: dict[str, str]
 ) -> list[SourceError]:
     """Ask for sections; one that cannot be had goes to ``missing``."""
     errors: list[SourceError] = []

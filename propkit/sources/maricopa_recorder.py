@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -25,6 +26,20 @@ from propkit.sources._base import (
 from propkit.sources._readers import Fields, fold_keys, pick
 
 _PAGE: Final = "document"
+_KEYS_OF: Final[Mapping[str, frozenset[str]]] = {
+    "suffix": frozenset({"recordingsuffix"}),
+    "apn": frozenset(),
+    "recorded_on": frozenset({"recordingdate"}),
+    "document_codes": frozenset({"documentcodes", "documentcode"}),
+    "names": frozenset({"names"}),
+    "page_count": frozenset({"pageamount"}),
+    "docket_book": frozenset({"docketbook"}),
+    "docket_page": frozenset({"pagemap"}),
+    "is_restricted": frozenset({"restricted"}),
+}
+"""The keys that may hold each column, in lower case; the index knows no APN."""
+_BLOCKED: Final = ("restricted",)
+"""What the page "Information Blocked" says, as the keys of an answer."""
 
 
 class MaricopaRecorder:
@@ -41,6 +56,7 @@ class MaricopaRecorder:
     max_age: timedelta = timedelta(hours=24)
     transport: Literal["http", "browser"] = "http"
     requests_per_item: int = 1
+    credits_per_item: float = 0.0
     token_header: str | None = None
     headers: Mapping[str, str] = {
         "Referer": "https://recorder.maricopa.gov/",
@@ -63,14 +79,18 @@ class MaricopaRecorder:
             raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no document")
         if _is_information_blocked(page):
             document = Document(recording_number=payload.key, apn=payload.apn, is_restricted=True)
-            return Parsed(records=(document,))
+            return Parsed(records=(document,), unsaid=_find_unsaid((_BLOCKED,)))
         answer = page.json()
         if page.status == 404:
             return Parsed(is_found=False)
         if page.status != 200:
             raise InvalidAnswerError(f"document {payload.key}: {_message(answer)}", url=page.url)
         answers = answer if isinstance(answer, list) and answer else [answer]
-        return Parsed(records=tuple(_read_document(one, payload, page) for one in answers))
+        rows = [fold_keys(one, f"document {payload.key}") for one in answers]
+        return Parsed(
+            records=tuple(_read_document(fields, payload, page) for fields in rows),
+            unsaid=_find_unsaid(tuple(tuple(fields) for fields in rows)),
+        )
 
 
 def _says_something(page: Page) -> bool:
@@ -89,9 +109,19 @@ def _message(answer: Any) -> str:
     return read_text(pick(fields, "message", "error")) or repr(answer)
 
 
-def _read_document(answer: object, payload: Payload, page: Page) -> Document:
+@lru_cache(maxsize=64)
+def _find_unsaid(layouts: tuple[tuple[str, ...], ...]) -> Mapping[str, frozenset[str]]:
+    """Name the columns for which not every one of these objects has a key; not to be changed."""
+    unsaid = frozenset(
+        column
+        for column, keys in _KEYS_OF.items()
+        if any(keys.isdisjoint(names) for names in layouts)
+    )
+    return {"documents": unsaid}
+
+
+def _read_document(fields: Fields, payload: Payload, page: Page) -> Document:
     where = f"document {payload.key}"
-    fields = fold_keys(answer, where)
     number = read_text(fields.get("recordingnumber"))
     if number is None or not ({"names", "documentcodes", "documentcode"} & fields.keys()):
         raise LayoutChangedError(f"{where}: no recording number, names or codes", url=page.url)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final, Literal
 
 from selectolax.lexbor import LexborHTMLParser
@@ -50,6 +51,7 @@ class MaricopaTreasurer:
     transport: Literal["http", "browser"] = "http"
     # The first page redirects to the second.
     requests_per_item: int = 4
+    credits_per_item: float = 0.0
     token_header: str | None = None
     headers: Mapping[str, str] = {}
     is_session_bound: bool = True
@@ -99,19 +101,23 @@ class MaricopaTreasurer:
         for page in (years, activities):
             if page is not None:
                 _check_parcel(page, apn)
-        records: list[Record] = list(read_bills(apn, summary, years))
+        bills = read_bills(apn, summary, years)
+        records: list[Record] = list(bills.found)
         if activities is not None:
             records += read_payments(apn, activities)
         missing = (("tax_bills",) if years is None else ()) + (
             ("tax_payments",) if activities is None else ()
         )
-        return Parsed(records=tuple(records), missing=missing)
+        unsaid = {"tax_bills": bills.unsaid} if bills.unsaid else {}
+        return Parsed(records=tuple(records), missing=missing, unsaid=unsaid)
 
 
 # --- which parcel a page is about -------------------------------------------------------------
 
 
+@lru_cache(maxsize=8)
 def _header_apns(html: LexborHTMLParser) -> tuple[str, ...]:
+    """Return the APNs in a page's header; fetching and parsing ask more than once."""
     for selector in _HEADERS:
         apns = tuple(apn for node in html.css(selector) for apn in find_apns(node_text(node)))
         if apns:

@@ -6,7 +6,7 @@ import getpass
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,19 @@ from propkit.store.results import append_rows, item_row
 
 UNFINISHED = ("running", "paused", "interrupted")
 """Batch states in which items may still wait to be collected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One line of a batch's log: no bodies, no secrets. ``logged_at`` is aware UTC."""
+
+    event: str
+    message: str
+    level: str = "info"
+    source: str | None = None
+    key: str | None = None
+    seconds: float | None = None
+    logged_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +72,14 @@ def create_batch(
             [batch_id, kind, json.dumps(criteria), _user(), now, now],
         )
         append_rows(connection, "items", [item_row(batch_id, item) for item in items])
+        append_rows(connection, "batch_logs", [_log_row(batch_id, now, "created", "batch made")])
 
     store.writer.submit(work).result()
     return batch_id
 
 
 def read_head(store: Store, batch: str | int) -> BatchHead:
-    """Return a batch by id, by number, or the last one (``"last"``).
+    """Return a batch by id, by number, or the last one that a person started (``"last"``).
 
     Raises
     ------
@@ -74,7 +88,7 @@ def read_head(store: Store, batch: str | int) -> BatchHead:
     """
     where, params = "WHERE batch_id = $1", [str(batch)]
     if batch == "last":
-        where, params = "ORDER BY number DESC LIMIT 1", []
+        where, params = "ORDER BY kind = 'enhance', number DESC LIMIT 1", []
     elif isinstance(batch, int) or batch.isdecimal():
         where, params = "WHERE number = $1::INTEGER", [str(batch)]
     rows = store.rows(f"SELECT * FROM batch_heads {where}", params)
@@ -89,30 +103,26 @@ def set_state(
     """Write a batch's state and, when it ended, the time; ``log`` goes to its log."""
     now = datetime.now(UTC)
     ended = None if state == "running" else now
+    entry = _log_row(batch_id, now, state, log or f"batch {state}")
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             "UPDATE batch_heads SET state = ?, error = ?, completed_at = ? WHERE batch_id = ?",
             [state, error, ended, batch_id],
         )
-        append_rows(connection, "batch_logs", _log_rows(batch_id, [log or f"batch {state}"], now))
+        append_rows(connection, "batch_logs", [entry])
 
     store.writer.submit(work).result()
 
 
-def write_log(store: Store, batch_id: str, messages: Sequence[str], level: str) -> None:
-    """Append messages to a batch's log."""
-    rows = _log_rows(batch_id, messages, datetime.now(UTC), level)
+def write_log(store: Store, batch_id: str, entries: Sequence[LogEntry]) -> None:
+    """Append entries to a batch's log."""
+    rows = [{"batch_id": batch_id, **asdict(entry)} for entry in entries]
     store.writer.submit(lambda connection: append_rows(connection, "batch_logs", rows)).result()
 
 
-def _log_rows(
-    batch_id: str, messages: Sequence[str], now: datetime, level: str = "info"
-) -> list[dict[str, Any]]:
-    return [
-        {"batch_id": batch_id, "logged_at": now, "level": level, "message": message}
-        for message in messages
-    ]
+def _log_row(batch_id: str, now: datetime, event: str, message: str) -> dict[str, Any]:
+    return {"batch_id": batch_id, **asdict(LogEntry(event=event, message=message, logged_at=now))}
 
 
 def read_items(store: Store, batch_id: str) -> list[Item]:
@@ -128,16 +138,25 @@ def read_items(store: Store, batch_id: str) -> list[Item]:
     ]
 
 
+def unfinished_ids(store: Store) -> list[str]:
+    """Return the ids of the batches in which items may still wait, the oldest first."""
+    rows = store.rows(
+        "SELECT batch_id FROM batch_heads WHERE list_contains($1, state) ORDER BY number",
+        [list(UNFINISHED)],
+    )
+    return [row["batch_id"] for row in rows]
+
+
 def requeue_items(
-    store: Store, batch_id: str, state: State, failure_class: str | None = None
+    store: Store, batch_id: str, state: State, failure_classes: Sequence[str] | None = None
 ) -> None:
-    """Move a batch's failed or cancelled items, or those of one failure class, to waiting."""
+    """Move a batch's failed or cancelled items, or those of some failure classes, to waiting."""
     store.writer.submit(
         lambda connection: connection.execute(
             "UPDATE items SET state = 'waiting', failure_class = NULL, error = NULL,"
             " started_at = NULL, ended_at = NULL WHERE batch_id = ? AND state = ?"
-            " AND coalesce(failure_class = ?, true)",
-            [batch_id, state.value, failure_class],
+            " AND coalesce(list_contains(?::VARCHAR[], failure_class), true)",
+            [batch_id, state.value, failure_classes],
         ).fetchall()
     ).result()
 
@@ -167,15 +186,6 @@ def cancel_waiting(store: Store, batch_id: str) -> None:
             [datetime.now(UTC), batch_id],
         ).fetchall()
     ).result()
-
-
-def active_keys(store: Store) -> dict[tuple[str, str], str]:
-    """Return (source, key) → batch id of what running batches still have to collect."""
-    rows = store.rows(
-        "SELECT source, key, batch_id FROM items JOIN batch_heads b USING (batch_id)"
-        " WHERE b.state = 'running' AND items.state = 'waiting'"
-    )
-    return {(row["source"], row["key"]): row["batch_id"] for row in rows}
 
 
 def _user() -> str | None:

@@ -1,12 +1,16 @@
-"""What an item leaves behind, and how it is written: records replaced by scope, ledgers appended."""
+"""What an item leaves behind, and how it is written: records replaced by scope, ledgers appended.
+
+All of a group is written by whole columns: a Python object for each cell, or a statement for each
+row, would hold the interpreter's lock while the collector needs it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -14,15 +18,24 @@ import pyarrow as pa
 
 from propkit.items import Item, State
 from propkit.pages import Page
-from propkit.records import RECORD_TYPES, Record
-from propkit.store.schema import LEDGER_SCHEMAS, record_schema
+from propkit.records import Record
+from propkit.store.payloads import StoredDigests, make_payloads
+from propkit.store.replacing import Registered, gather_records, make_table, replace_records
+from propkit.store.schema import LEDGER_SCHEMAS
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
-_RECORD_COLUMNS = {
-    table: tuple(field.name for field in fields(kind)) for table, kind in RECORD_TYPES.items()
-}
+_ITEM_IDENTITY = ("batch_id", "source", "key")
+_ENDING = ("state", "attempts", "failure_class", "error", "started_at", "ended_at", "missing")
+_ENDED_SCHEMA = pa.schema(
+    [LEDGER_SCHEMAS["items"].field(column) for column in (*_ITEM_IDENTITY, *_ENDING)]
+)
+_HIT_COLUMNS = LEDGER_SCHEMAS["hits"].names[3:-2]
+_get_item = attrgetter(*_ITEM_COLUMNS)
+_get_ending = attrgetter(*_ENDING)
+_get_page = attrgetter("name", "url", "status", "content_type", "fetched_at")
 
 Row = dict[str, Any]
+_Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +45,9 @@ class Result:
     ``follow_ups`` are new items of the same batch. ``checked_at`` (aware UTC) is when the
     source answered; None when it did not, and then nothing becomes fresh. In the columns of
     ``unsaid`` (by table) an absent value is not known to be absent: a stored one stays.
+    ``hits`` are the rows that a search found, in the source's order, of the columns of the table
+    ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
+    query), and its older hits are replaced. None means that the item was no search.
     """
 
     batch_id: str
@@ -42,62 +58,82 @@ class Result:
     follow_ups: Sequence[Item] = ()
     checked_at: datetime | None = None
     unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    hits: Sequence[Mapping[str, str | None]] = ()
+    hits_of: tuple[str, str] | None = None
 
 
-def write_results(connection: duckdb.DuckDBPyConnection, results: Iterable[Result]) -> None:
-    """Write results inside the caller's transaction; of two answers to one key the later wins."""
-    records: dict[str, dict[tuple[Any, ...], list[Row]]] = defaultdict(dict)
-    ledgers: dict[str, list[Row]] = {table: [] for table in LEDGER_SCHEMAS}
-    new_items: list[Row] = []
-    payloads: dict[str, Row] = {}
-    for result in results:
-        _add_records(records, result, _stored_rows(connection, result))
-        for page in result.pages:
-            digest = hashlib.sha256(page.body).hexdigest()
-            payloads[digest] = _payload_row(digest, page.body)
-            ledgers["fetches"].append(_fetch_row(result, page, digest))
-        ledgers["items"].append(item_row(result.batch_id, result.item))
-        new_items += [item_row(result.batch_id, item) for item in result.follow_ups]
-        if result.checked_at is not None:
-            ledgers["freshness"].append(
-                {
-                    "source": result.item.source,
-                    "key": result.item.key,
-                    "checked_at": result.checked_at,
-                    "is_found": result.item.state is not State.NOT_FOUND,
-                    "missing": list(result.item.missing),
-                }
+def write_results(
+    connection: duckdb.DuckDBPyConnection,
+    results: Iterable[Result],
+    stored: StoredDigests | None = None,
+) -> None:
+    """Write results inside the caller's transaction; of two answers to one key the later wins.
+
+    ``stored`` is what is known of the stored payloads; who writes often keeps it.
+    """
+    group = list(results)
+    replacements = gather_records(
+        [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
+    )
+    tables = {each.table: each.data for each in replacements}
+    pages = [
+        (result, page, hashlib.sha256(page.body).hexdigest())
+        for result in group
+        for page in result.pages
+    ]
+    rows = {
+        "fetches": _make_fetches(pages),
+        "freshness": _make_freshness(group),
+        "items": [(r.batch_id, *_get_item(item)) for r in group for item in r.follow_ups],
+        "hits": _make_hits(group),
+    }
+    tables |= {
+        table: make_table(LEDGER_SCHEMAS[table], some) for table, some in rows.items() if some
+    }
+    tables |= (
+        _make_payloads(connection, pages, stored or StoredDigests())
+        | _make_ended(group)
+        | _make_searches(group)
+    )
+    with Registered(connection, tables) as new:
+        replace_records(connection, replacements, new)
+        if "searches" in new:
+            connection.execute(
+                f"DELETE FROM hits USING {new['searches']} AS new"
+                ' WHERE hits."by" = new."by" AND hits.query = new.query'
             )
-    for table, scopes in records.items():
-        _replace(connection, table, scopes)
-    _append_payloads(connection, payloads)
-    append_rows(connection, "fetches", ledgers["fetches"])
-    append_rows(connection, "freshness", ledgers["freshness"])
-    append_rows(connection, "items", new_items)  # before the update: they may have ended already
-    update_items(connection, ledgers["items"])
+        if "payloads" in new:
+            connection.execute(f"INSERT INTO payloads BY NAME FROM {new['payloads']}")
+        if "doubtful" in new:
+            connection.execute(
+                f"INSERT INTO payloads BY NAME FROM {new['doubtful']} WHERE sha256 NOT IN"
+                f" (SELECT sha256 FROM payloads SEMI JOIN {new['doubtful']} USING (sha256))"
+            )
+        for table in (table for table, some in rows.items() if some):
+            connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
+        _end_items(connection, new, group)  # at last: new ones may have ended already
 
 
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
     """Append rows to a ledger table."""
     if rows:
         data = pa.Table.from_pylist(rows, schema=LEDGER_SCHEMAS[table])
-        with _registered(connection, data) as name:
-            connection.execute(f"INSERT INTO {table} BY NAME FROM {name}")
+        with Registered(connection, {table: data}) as new:
+            connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
 
 
-def update_items(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> None:
-    """Bring stored items to the state of ``rows``."""
-    if not rows:
-        return
-    data = pa.Table.from_pylist(rows, schema=LEDGER_SCHEMAS["items"])
-    changed = ["state", "attempts", "failure_class", "error", "started_at", "ended_at", "missing"]
-    sets = ", ".join(f"{column} = new.{column}" for column in changed)
-    with _registered(connection, data) as name:
-        connection.execute(
-            f"UPDATE items SET {sets} FROM {name} AS new"
-            " WHERE items.batch_id = new.batch_id AND items.source = new.source"
-            " AND items.key = new.key"
-        )
+def replace_rows(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row], *scope: str
+) -> None:
+    """Put rows in place of those that are equal to one of them in the columns of ``scope``."""
+    if rows:
+        data = pa.Table.from_pylist(rows, schema=LEDGER_SCHEMAS[table])
+        columns = ", ".join(scope)
+        with Registered(connection, {table: data}) as new:
+            connection.execute(
+                f"DELETE FROM {table} WHERE ({columns}) IN (SELECT ({columns}) FROM {new[table]})"
+            )
+            connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
 
 
 def item_row(batch_id: str, item: Item) -> Row:
@@ -107,111 +143,86 @@ def item_row(batch_id: str, item: Item) -> Row:
     return row
 
 
-Stored = dict[tuple[str, tuple[Any, ...]], Row]
-
-
-def _stored_rows(connection: duckdb.DuckDBPyConnection, result: Result) -> Stored:
-    """Return the stored rows that a poorer answer must not empty, by table and identity."""
-    stored: Stored = {}
-    for record in result.records:
-        if record.table in result.unsaid:
-            identity = tuple(getattr(record, column) for column in record.identity)
-            same = " AND ".join(f"{column} IS NOT DISTINCT FROM ?" for column in record.identity)
-            found = connection.execute(
-                f"SELECT {', '.join(_RECORD_COLUMNS[record.table])} FROM {record.table} WHERE {same}",
-                list(identity),
-            ).fetchall()
-            for values in found:
-                row = dict(zip(_RECORD_COLUMNS[record.table], values, strict=True))
-                stored[record.table, identity] = row
-    return stored
-
-
-def _add_records(
-    records: dict[str, dict[tuple[Any, ...], list[Row]]], result: Result, stored: Stored
-) -> None:
-    seen: set[tuple[str, tuple[Any, ...]]] = set()
-    for record in result.records:
-        scope = (record.table, tuple(getattr(record, column) for column in record.scope))
-        rows = records[scope[0]]
-        if scope not in seen:  # a newer answer takes the whole scope
-            seen.add(scope)
-            rows[scope[1]] = []
-        row = {column: getattr(record, column) for column in _RECORD_COLUMNS[record.table]}
-        identity = tuple(getattr(record, column) for column in record.identity)
-        kept = stored.get((record.table, identity), {})
-        for column in result.unsaid.get(record.table, ()) if kept else ():
-            row[column] = kept[column] if row[column] is None else row[column]
-        row.update(source=result.item.source, collected_at=result.checked_at)
-        rows[scope[1]].append(row)
-
-
-def _replace(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    scopes: Mapping[tuple[Any, ...], list[Row]],
-) -> None:
-    kind = RECORD_TYPES[table]
-    schema = record_schema(kind)
-    unique: dict[tuple[Any, ...], Row] = {}
-    for rows in scopes.values():
-        for row in rows:
-            unique[tuple(row[column] for column in kind.identity)] = row
-    data = pa.Table.from_pylist(list(unique.values()), schema=schema)
-    same = " AND ".join(
-        f"{table}.{column} IS NOT DISTINCT FROM new.{column}" for column in kind.scope
-    )
-    with _registered(connection, data) as name:
-        connection.execute(f"DELETE FROM {table} USING {name} AS new WHERE {same}")
-        connection.execute(f"INSERT INTO {table} BY NAME FROM {name}")
-
-
-def _append_payloads(connection: duckdb.DuckDBPyConnection, payloads: Mapping[str, Row]) -> None:
-    if not payloads:
-        return
-    data = pa.Table.from_pylist(list(payloads.values()), schema=LEDGER_SCHEMAS["payloads"])
-    with _registered(connection, data) as name:
-        connection.execute(
-            f"INSERT INTO payloads BY NAME FROM {name}"
-            " WHERE sha256 NOT IN (SELECT sha256 FROM payloads)"
+def _make_freshness(group: Sequence[Result]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            r.item.source,
+            r.item.key,
+            r.checked_at,
+            r.item.state is not State.NOT_FOUND,
+            r.item.missing,
         )
+        for r in group
+        if r.checked_at is not None
+    ]
 
 
-def _payload_row(digest: str, body: bytes) -> Row:
-    try:
-        text: str | None = body.decode()
-    except UnicodeDecodeError:
-        text = None
-    return {"sha256": digest, "body_text": text, "body_bytes": body if text is None else None}
+def _make_fetches(pages: Sequence[_Answered]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            r.item.source,
+            r.item.key,
+            r.item.apn,
+            *_get_page(page),
+            digest,
+            r.parser_version,
+            r.batch_id,
+        )
+        for r, page, digest in pages
+    ]
 
 
-def _fetch_row(result: Result, page: Page, digest: str) -> Row:
-    return {
-        "source": result.item.source,
-        "key": result.item.key,
-        "apn": result.item.apn,
-        "page": page.name,
-        "url": page.url,
-        "status": page.status,
-        "content_type": page.content_type,
-        "fetched_at": page.fetched_at,
-        "sha256": digest,
-        "parser_version": result.parser_version,
-        "batch_id": result.batch_id,
-    }
+def _make_payloads(
+    connection: duckdb.DuckDBPyConnection, pages: Sequence[_Answered], stored: StoredDigests
+) -> dict[str, pa.Table]:
+    """Return the bodies that are certainly new and those that may be stored already."""
+    bodies = {digest: page.body for _, page, digest in pages}
+    if not bodies:
+        return {}
+    found = stored.find(connection, list(bodies))
+    doubtful = {digest: bodies.pop(digest) for digest in found}
+    tables = {"payloads": bodies, "doubtful": doubtful}
+    return {table: make_payloads(some) for table, some in tables.items() if some}
 
 
-class _registered:  # noqa: N801 -- reads as a verb phrase where it is used
-    """A table visible to SQL under a passing name."""
+def _newest_searches(group: Sequence[Result]) -> dict[tuple[str, str], Result]:
+    return {result.hits_of: result for result in group if result.hits_of is not None}
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, data: pa.Table) -> None:
-        self._connection = connection
-        self._data = data
 
-    def __enter__(self) -> str:
-        self._connection.register("propkit_rows", self._data)
-        return "propkit_rows"
+def _make_searches(group: Sequence[Result]) -> dict[str, pa.Table]:
+    searches = list(_newest_searches(group))
+    schema = pa.schema([("by", pa.string()), ("query", pa.string())])
+    return {"searches": make_table(schema, searches)} if searches else {}
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:  # else the rollback takes it away, and the failure itself is to be told
-            self._connection.unregister("propkit_rows")
+
+def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
+    return [
+        (*search, position, *map(hit.get, _HIT_COLUMNS), result.item.source, result.checked_at)
+        for search, result in _newest_searches(group).items()
+        for position, hit in enumerate(result.hits, start=1)
+    ]
+
+
+def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
+    """Return the new state of stored items, of two results of one item the later."""
+    newest = {(result.batch_id, *result.item.identity): result for result in group}
+    rows = [(*key, *_get_ending(result.item)) for key, result in newest.items()]
+    return {"ended": make_table(_ENDED_SCHEMA, rows)} if rows else {}
+
+
+def _end_items(
+    connection: duckdb.DuckDBPyConnection, new: Registered, group: Sequence[Result]
+) -> None:
+    """Bring stored items to the state of the group's."""
+    same = " AND ".join(f"items.{column} = new.{column}" for column in _ITEM_IDENTITY)
+    sets = ", ".join(f"{column} = new.{column}" for column in _ENDING[:-1])
+    # An update of a list deletes and appends the whole row, so only where it says something.
+    updated = connection.execute(
+        f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}"
+        " RETURNING len(items.missing)"
+    ).fetchall()
+    if any(result.item.missing for result in group) or any(count for (count,) in updated):
+        connection.execute(
+            f"UPDATE items SET missing = new.missing FROM {new['ended']} AS new WHERE {same}"
+            " AND items.missing IS DISTINCT FROM new.missing"
+        )

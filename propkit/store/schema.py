@@ -105,6 +105,35 @@ MIGRATIONS: list[tuple[str, str]] = [
             GROUP BY ALL;
         """,
     ),
+    (
+        "0002_engine",
+        """
+        CREATE TABLE paces (
+            host VARCHAR NOT NULL, requests_per_second DOUBLE NOT NULL, knee_per_second DOUBLE,
+            paused_until TIMESTAMPTZ, updated_at TIMESTAMPTZ NOT NULL);
+        CREATE TABLE breakers (
+            source VARCHAR NOT NULL, failures INTEGER NOT NULL, open_until TIMESTAMPTZ,
+            updated_at TIMESTAMPTZ NOT NULL);
+        CREATE TABLE runs (
+            batch_id VARCHAR NOT NULL, source VARCHAR NOT NULL, host VARCHAR,
+            started_at TIMESTAMPTZ NOT NULL, ended_at TIMESTAMPTZ, requests BIGINT NOT NULL,
+            refused BIGINT NOT NULL, bytes BIGINT NOT NULL, fresh BIGINT NOT NULL,
+            joined BIGINT NOT NULL);
+        CREATE TABLE coverage (
+            source VARCHAR NOT NULL, table_name VARCHAR NOT NULL, column_name VARCHAR NOT NULL,
+            parser_version INTEGER NOT NULL, answers BIGINT NOT NULL, filled BIGINT NOT NULL);
+        CREATE TABLE hits (
+            "by" VARCHAR NOT NULL, query VARCHAR NOT NULL, position INTEGER NOT NULL, apn VARCHAR,
+            owner_name VARCHAR, situs_address VARCHAR, situs_city VARCHAR, situs_zip VARCHAR,
+            property_type VARCHAR, subdivision VARCHAR, mcr VARCHAR,
+            section_township_range VARCHAR, rental_id VARCHAR, source VARCHAR NOT NULL,
+            collected_at TIMESTAMPTZ NOT NULL);
+        ALTER TABLE batch_logs ADD COLUMN event VARCHAR;
+        ALTER TABLE batch_logs ADD COLUMN source VARCHAR;
+        ALTER TABLE batch_logs ADD COLUMN key VARCHAR;
+        ALTER TABLE batch_logs ADD COLUMN seconds DOUBLE;
+        """,
+    ),
 ]
 
 
@@ -229,10 +258,74 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("logged_at", _TIME),
             ("level", pa.string()),
             ("message", pa.string()),
+            ("event", pa.string()),
+            ("source", pa.string()),
+            ("key", pa.string()),
+            ("seconds", pa.float64()),
+        ]
+    ),
+    "paces": pa.schema(
+        [
+            ("host", pa.string()),
+            ("requests_per_second", pa.float64()),
+            ("knee_per_second", pa.float64()),
+            ("paused_until", _TIME),
+            ("updated_at", _TIME),
+        ]
+    ),
+    "breakers": pa.schema(
+        [
+            ("source", pa.string()),
+            ("failures", pa.int32()),
+            ("open_until", _TIME),
+            ("updated_at", _TIME),
+        ]
+    ),
+    "runs": pa.schema(
+        [
+            ("batch_id", pa.string()),
+            ("source", pa.string()),
+            ("host", pa.string()),
+            ("started_at", _TIME),
+            ("ended_at", _TIME),
+            ("requests", pa.int64()),
+            ("refused", pa.int64()),
+            ("bytes", pa.int64()),
+            ("fresh", pa.int64()),
+            ("joined", pa.int64()),
+        ]
+    ),
+    "coverage": pa.schema(
+        [
+            ("source", pa.string()),
+            ("table_name", pa.string()),
+            ("column_name", pa.string()),
+            ("parser_version", pa.int32()),
+            ("answers", pa.int64()),
+            ("filled", pa.int64()),
+        ]
+    ),
+    "hits": pa.schema(
+        [
+            ("by", pa.string()),
+            ("query", pa.string()),
+            ("position", pa.int32()),
+            ("apn", pa.string()),
+            ("owner_name", pa.string()),
+            ("situs_address", pa.string()),
+            ("situs_city", pa.string()),
+            ("situs_zip", pa.string()),
+            ("property_type", pa.string()),
+            ("subdivision", pa.string()),
+            ("mcr", pa.string()),
+            ("section_township_range", pa.string()),
+            ("rental_id", pa.string()),
+            ("source", pa.string()),
+            ("collected_at", _TIME),
         ]
     ),
 }
-"""Arrow schemas of the tables that are appended to, by table."""
+"""Arrow schemas of the tables that are written besides the record tables, by table."""
 
 
 def find_duplicates(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

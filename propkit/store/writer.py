@@ -5,11 +5,12 @@ A crash can therefore repeat a fetch, but never half-store or double-store an it
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +19,13 @@ import pyarrow as pa
 
 from propkit.errors import InvalidAnswerError, StoreError
 from propkit.items import ENDED, State
+from propkit.store.payloads import StoredDigests
 from propkit.store.results import Result, write_results
 
 GROUP_ITEMS = 400
 GROUP_SECONDS = 1.0
+SLOW_SECONDS = 2.0
+TIMINGS = 1000
 
 _BAD_VALUES = (
     pa.ArrowException,
@@ -43,23 +47,39 @@ class Writer:
     ----------
     connect
         Opens a connection to the file; asked again when a commit left the connection dead.
+
+    Attributes
+    ----------
+    commits, items
+        How many transactions were committed, and how many results in them.
+    timings
+        How long the last commits took, work and all, in seconds.
+    on_slow
+        Told, on the writer's thread, of what took longer than ``SLOW_SECONDS``: the name of the
+        event (``commit``) and its seconds. It must not wait for the writer.
     """
 
     def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
         self._connect = connect
         self._connection = connect()
-        self._inbox: queue.SimpleQueue[Result | tuple[Work, Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        # Not a queue: who puts a result would wake this thread each time, for nothing.
+        self._inbox: deque[Result | tuple[Work, Future[Any]] | None] = deque()
+        self._wake = threading.Event()
+        self._is_idle = True
+        self._is_urgent = False
         self._failure: StoreError | None = None
+        self._stored = StoredDigests()
         self.commits = 0
+        self.items = 0
+        self.timings: deque[float] = deque(maxlen=TIMINGS)
+        self.on_slow: Callable[[str, float], None] | None = None
         self._thread = threading.Thread(target=self._run, name="propkit-writer", daemon=True)
         self._thread.start()
 
     @property
     def pending(self) -> int:
         """How many results wait to be committed."""
-        return self._inbox.qsize()
+        return len(self._inbox)
 
     def put(self, result: Result) -> None:
         """Hand over a result; it is durable after the next :meth:`flush`.
@@ -70,7 +90,9 @@ class Writer:
             An earlier commit failed for good.
         """
         self._check()
-        self._inbox.put(result)
+        self._inbox.append(result)
+        if self._is_idle or len(self._inbox) >= GROUP_ITEMS:
+            self._wake.set()
 
     def flush(self) -> Future[None]:
         """Return a future that is done when everything put so far is committed."""
@@ -80,16 +102,16 @@ class Writer:
         """Run ``work`` in a transaction of its own, after everything put so far."""
         self._check()
         future: Future[Any] = Future()
-        self._inbox.put((work, future))
+        self._ask((work, future))
         return future
 
     def close(self) -> None:
         """Commit what is pending and end the thread; what comes later is refused."""
-        self._inbox.put(None)
+        self._ask(None)
         self._thread.join()
         self._failure = self._failure or StoreError("the store is closed")
-        while not self._inbox.empty():  # put while the thread ended: nobody would answer
-            message = self._inbox.get()
+        while self._inbox:  # put while the thread ended: nobody would answer
+            message = self._inbox.popleft()
             if isinstance(message, tuple):
                 message[1].set_exception(self._failure)
         self._connection.close()
@@ -98,29 +120,45 @@ class Writer:
         if self._failure is not None:
             raise self._failure
 
+    def _ask(self, message: tuple[Work, Future[Any]] | None) -> None:
+        self._inbox.append(message)
+        self._is_urgent = True
+        self._wake.set()
+
     def _run(self) -> None:
-        group: list[Result] = []
-        deadline = 0.0
         while True:
-            try:
-                wait = max(0.0, deadline - time.monotonic()) if group else None
-                message = self._inbox.get(timeout=wait)
-            except queue.Empty:
+            self._wait()
+            group: list[Result] = []
+            while self._inbox:
+                message = self._inbox.popleft()
+                if isinstance(message, Result):
+                    group.append(message)
+                    if len(group) < GROUP_ITEMS:
+                        continue
                 self._commit_group(group)
                 group = []
-                continue
-            if isinstance(message, Result):
-                deadline = deadline if group else time.monotonic() + GROUP_SECONDS
-                group.append(message)
-                if len(group) >= GROUP_ITEMS:
-                    self._commit_group(group)
-                    group = []
-                continue
+                if message is None:
+                    return
+                if isinstance(message, tuple):
+                    self._do(*message)
             self._commit_group(group)
-            group = []
-            if message is None:
-                return
-            self._do(*message)
+
+    def _wait(self) -> None:
+        """Wait until a group is full or old enough, or somebody waits for the writer."""
+        self._is_idle = True
+        self._wake.clear()
+        if not self._inbox:
+            self._wake.wait()
+        self._is_idle = False
+        deadline = time.monotonic() + GROUP_SECONDS
+        while len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._wake.clear()
+            if len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
+                self._wake.wait(left)
+        self._is_urgent = False
 
     def _do(self, work: Work, future: Future[Any]) -> None:
         if not future.set_running_or_notify_cancel():
@@ -141,7 +179,8 @@ class Writer:
         if not group or self._failure is not None:
             return
         try:
-            self._transact(lambda connection: write_results(connection, group))
+            self._transact(lambda connection: write_results(connection, group, self._stored))
+            self.items += len(group)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
 
@@ -163,7 +202,7 @@ class Writer:
     def _store_one(self, result: Result) -> None:
         """Store one result; records that no table can hold are the item's failure, no more."""
         try:
-            self._transact(lambda connection: write_results(connection, [result]))
+            self._transact(lambda connection: write_results(connection, [result], self._stored))
         except _BAD_VALUES as error:
             failed = replace(
                 result.item,
@@ -172,11 +211,13 @@ class Writer:
                 error=f"the records cannot be stored: {error}",
                 missing=(),
             )
-            bare = replace(result, item=failed, records=(), checked_at=None)
-            self._transact(lambda connection: write_results(connection, [bare]))
+            bare = replace(result, item=failed, records=(), hits=(), hits_of=None, checked_at=None)
+            self._transact(lambda connection: write_results(connection, [bare], self._stored))
+        self.items += 1
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection
+        began = time.perf_counter()
         connection.execute("BEGIN")
         try:
             value = work(connection)
@@ -188,6 +229,11 @@ class Writer:
                 self._connection = self._connect()
             raise
         self.commits += 1
+        seconds = time.perf_counter() - began
+        self.timings.append(seconds)
+        if seconds > SLOW_SECONDS and self.on_slow is not None:
+            with suppress(Exception):  # the commit stands, whatever the listener makes of it
+                self.on_slow("commit", seconds)
         return value
 
 

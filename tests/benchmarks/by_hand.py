@@ -1,6 +1,7 @@
 """What a competent person writes for one task: read the assessor's answer, store it by Arrow.
 
-No payloads, no freshness, no retries, no pace: the least that gives the same rows.
+No payloads, no freshness, no ledger of items: the least that gives the same rows. Every contender
+but propkit and dlt stores with this sink; all but propkit read with this reader.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ GROUP = 1000
 
 Rows = dict[str, list[dict[str, Any]]]
 
-_TEXT, _INT, _MONEY, _DATE = pa.string(), pa.int64(), pa.float64(), pa.date32()
+_TEXT, _INT, _NUMBER, _DATE, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.date32(), pa.bool_()
 
 # Column, type and the answer's key; "owner." and "house." are its nested objects.
 _PARCEL = {
     "property_type": (_TEXT, "PropertyType"), "situs": (_TEXT, "PropertyAddress"),
     "owner_name": (_TEXT, "owner.Ownership"), "in_care_of": (_TEXT, "owner.InCareOf"),
-    "mailing_address": (_TEXT, "owner.MailingAddress1"),
+    "mailing_address": (_TEXT, "mailing_lines"),
     "mailing_city": (_TEXT, "owner.MailingCity"), "mailing_state": (_TEXT, "owner.MailingState"),
     "mailing_zip": (_TEXT, "owner.MailingZip"), "legal_description": (_TEXT, "PropertyDescription"),
     "subdivision": (_TEXT, "SubdivisionName"), "mcr": (_TEXT, "MCR"),
@@ -33,6 +34,8 @@ _PARCEL = {
     "elementary_school_district": (_TEXT, "ElementarySchoolDistrict"),
     "high_school_district": (_TEXT, "HighSchoolDistrict"), "tax_area_code": (_TEXT, "TaxAreaCode"),
     "use_code": (_TEXT, "PropertyUseCode"), "use_description": (_TEXT, "PEPropUseDesc"),
+    "is_rental": (_BOOL, "IsRental"), "latitude": (_NUMBER, "geo.lat"),
+    "longitude": (_NUMBER, "geo.long"),
     "deed_number": (_TEXT, "owner.MostCurrentDeed"), "deed_date": (_DATE, "owner.DeedDate"),
     "deed_type": (_TEXT, "owner.DeedType"),
 }  # fmt: skip
@@ -53,24 +56,42 @@ _RESIDENCE = {
     "market_area": (_TEXT, "house.AssessorMarket"), "neighborhood": (_TEXT, "house.AreaNeighborhood"),
 }  # fmt: skip
 _VALUATION = {
-    "tax_year": (_INT, "TaxYear"), "full_cash_value": (_MONEY, "FullCashValue"),
-    "limited_property_value": (_MONEY, "LimitedPropertyValue"),
+    "tax_year": (_INT, "TaxYear"), "full_cash_value": (_NUMBER, "FullCashValue"),
+    "limited_property_value": (_NUMBER, "LimitedPropertyValue"),
     "property_class": (_TEXT, "LegalClassificationCode"),
     "property_class_description": (_TEXT, "LegalClassification"),
-    "assessment_ratio": (_MONEY, "AssessmentRatioPercentage"),
-    "assessed_full_cash_value": (_MONEY, "AssessedFCV"),
-    "assessed_limited_property_value": (_MONEY, "AssessedLPV"),
+    "assessment_ratio": (_NUMBER, "AssessmentRatioPercentage"),
+    "assessed_full_cash_value": (_NUMBER, "AssessedFCV"),
+    "assessed_limited_property_value": (_NUMBER, "AssessedLPV"),
     "valuation_source": (_TEXT, "ValuationSource"), "use_code": (_TEXT, "PropertyUseCode"),
     "use_description": (_TEXT, "PEPropUseDesc"), "tax_area_code": (_TEXT, "TaxAreaCode"),
-    "is_pending_change": (_TEXT, "NoticeOfChangeIndc"),
+    "is_pending_change": (_BOOL, "NoticeOfChangeIndc"),
 }  # fmt: skip
 _SALE = {
     "sold_on": (_DATE, "owner.SaleDate"), "recording_number": (_TEXT, "owner.MostCurrentDeed"),
-    "sale_price": (_MONEY, "owner.SalePrice"),
+    "sale_price": (_NUMBER, "owner.SalePrice"),
 }  # fmt: skip
 
 _COLUMNS = {"parcels": _PARCEL, "residences": _RESIDENCE, "valuations": _VALUATION, "sales": _SALE}
 TABLES = tuple(_COLUMNS)
+IDENTITIES = {
+    "parcels": ("apn",),
+    "residences": ("apn",),
+    "valuations": ("apn", "tax_year"),
+    "sales": ("apn", "sold_on", "recording_number"),
+}
+"""The columns that tell a table's rows apart."""
+
+_SQL_TYPES = {_TEXT: "VARCHAR", _INT: "BIGINT", _NUMBER: "DOUBLE", _DATE: "DATE", _BOOL: "BOOLEAN"}
+COMPARED = {
+    table: {"apn": "VARCHAR"}
+    | {name: _SQL_TYPES[kind] for name, (kind, _) in columns.items() if name != "situs"}
+    for table, columns in _COLUMNS.items()
+}
+"""The columns that everybody must store alike, as which SQL type.
+
+propkit keeps the situs address in three columns and some columns more.
+"""
 _SCHEMAS = {
     table: pa.schema(
         [
@@ -84,14 +105,21 @@ _SCHEMAS = {
 
 
 def read_parcel(apn: str, body: bytes) -> Rows:
-    """Read one answer of /parcel/{apn}; an empty one means that there is no such parcel."""
-    answer = json.loads(body) if body.strip() else {}
+    """Read one answer of /parcel/{apn}; an empty list means that there is no such parcel.
+
+    Raises ValueError for what is no JSON.
+    """
+    answer = json.loads(body)
     if not answer:
         return {}
     now = datetime.now(UTC)
+    owner = answer.get("Owner") or {}
+    lines = ((owner.get(f"MailingAddress{line}") or "").strip() for line in (1, 2))
     flat = {
         **answer,
-        **{f"owner.{key}": value for key, value in (answer.get("Owner") or {}).items()},
+        "mailing_lines": " ".join(line for line in lines if line),
+        **{f"geo.{key}": value for key, value in (answer.get("Geo") or {}).items()},
+        **{f"owner.{key}": value for key, value in owner.items()},
         **{f"house.{k}": v for k, v in (answer.get("ResidentialPropertyData") or {}).items()},
     }
     rows: Rows = {
@@ -115,6 +143,8 @@ def _row(table: str, apn: str, now: datetime, answer: dict[str, Any]) -> dict[st
 
 
 def _value(value: Any, kind: pa.DataType) -> Any:
+    if kind is _BOOL:
+        return None if value is None else value in (True, "Y")
     text = "" if value is None or value is False else str(value).strip()
     if text in ("", "na"):
         return None

@@ -8,7 +8,16 @@ import httpx
 import pytest
 
 from propkit.demo_county import County
-from propkit.demo_county.faults import FaultPlan, Rule, read_rule
+from propkit.demo_county.faults import (
+    FAULT_KINDS,
+    SYSTEMS,
+    SYSTEMS_OF,
+    FaultPlan,
+    Rule,
+    example_rule,
+    read_rule,
+)
+from propkit.demo_county.fields import FIELDS
 
 
 @pytest.fixture
@@ -179,6 +188,145 @@ def test_selectors_choose_by_count_and_probability_by_seed():
     assert fired(probability=0.25) == fired(probability=0.25)
 
 
+def test_a_rule_starts_after_some_requests_and_counts_from_there():
+    def fired(**rule: object) -> list[int]:
+        plan = FaultPlan((Rule("hang", **rule),))  # type: ignore[arg-type]
+        return [n for n in range(1, 8) if plan.choose("assessor", "GET", "/x")]
+
+    assert fired(after=3) == [4, 5, 6, 7]
+    assert fired(after=3, first=2) == [4, 5]
+    assert fired(after=3, every=2) == [5, 7]
+
+
+def test_a_rule_starts_some_seconds_after_it_was_put_in_force():
+    seconds = iter([100.0, 104.9, 105.0, 106.0])
+    plan = FaultPlan((Rule("hang", after_seconds=5, first=1),), clock=lambda: next(seconds))
+
+    found = [plan.choose("assessor", "GET", "/x") is not None for _ in range(3)]
+
+    assert found == [False, True, False]
+
+
+def test_an_answer_loses_a_key_or_its_value(client, county: County, path: str):
+    before = client.get(path).json()
+    strike(county, kind="lose_field", field="FullCashValue", how="absent")
+    absent = client.get(path).json()
+    strike(county, kind="lose_field", field="FullCashValue", how="blank")
+    blank = client.get(path).json()
+
+    assert "FullCashValue" in before["Valuations"][0]
+    assert before["Valuations"] != absent["Valuations"]
+    for answer, lost in ((absent, None), (blank, "")):
+        expected = [dict(row) for row in before["Valuations"]]
+        for row in expected:
+            row.pop("FullCashValue")
+            if lost is not None:
+                row["FullCashValue"] = lost
+        assert answer["Valuations"] == expected
+        assert answer["Owner"] == before["Owner"]
+    assert county.ledger()[-1]["fault"] == "lose_field"
+
+
+def test_an_object_or_a_number_is_lost_as_its_kind(client, county: County, path: str):
+    strike(county, kind="lose_field", field="Owner", how="blank")
+    owner = client.get(path).json()["Owner"]
+    strike(county, kind="lose_field", field="IsRental", how="blank")
+    is_rental = client.get(path).json()["IsRental"]
+
+    assert (owner, is_rental) == ({}, None)
+
+
+@pytest.mark.parametrize("layout", ["list", "table"])
+@pytest.mark.parametrize("how", ["absent", "blank"])
+def test_a_page_loses_a_column_and_a_label(client, county: County, layout: str, how: str):
+    apn = county.truth(county.apns(3))["tax_bills"][0]["apn"]
+    county.switch(layout=layout)
+    before = client.get(f"/treasurer/Parcel/?Parcel={apn}").text
+
+    county.switch(
+        faults=[
+            {"system": "treasurer", "kind": "lose_field", "field": "Assessed Tax", "how": how},
+        ]
+    )
+    after = client.get("/treasurer/Parcel/Summary.aspx").text
+
+    assert after != before
+    assert after.count("Assessed Tax") == (0 if how == "absent" else before.count("Assessed Tax"))
+    assert after.count("$") < before.count("$")
+    assert after.count("Amount Due</th>") == 1
+
+
+@pytest.mark.parametrize("how", ["absent", "blank"])
+def test_a_document_loses_a_key(client, county: County, how: str):
+    number = county.truth(county.apns(20))["documents"][0]["recording_number"]
+    county.switch(
+        faults=[
+            {"system": "recorder", "kind": "lose_field", "field": "recordingDate", "how": how},
+        ]
+    )
+
+    answer = client.get(f"/recorder/documents/{number}").json()
+
+    assert answer.get("recordingDate") == (None if how == "absent" else "")
+    assert answer["names"]
+
+
+@pytest.mark.parametrize(
+    ("system", "paths"),
+    [
+        ("assessor", ["/assessor/parcel/{apn}"]),
+        ("treasurer", ["/treasurer/Parcel/?Parcel={apn}", "/treasurer/Parcel/Activities.aspx"]),
+        ("recorder", ["/recorder/documents/{number}"]),
+    ],
+)
+def test_every_field_that_can_be_lost_is_in_the_answers(
+    client, county: County, system: str, paths: list[str]
+):
+    truth = county.truth(county.apns(20))
+    apn = truth["tax_payments"][0]["apn"]
+    number = truth["documents"][0]["recording_number"]
+
+    text = "".join(client.get(path.format(apn=apn, number=number)).text for path in paths)
+
+    assert [name for name in FIELDS[system] if name not in text] == []
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_every_kind_has_an_example_at_every_system_where_it_means_something(kind: str):
+    rules = [read_rule(example_rule(kind, system)) for system in SYSTEMS_OF[kind]]
+
+    assert [(rule.kind, rule.system) for rule in rules] == [
+        (kind, system) for system in SYSTEMS_OF[kind]
+    ]
+    assert set(SYSTEMS_OF[kind]) <= set(SYSTEMS)
+    assert FAULT_KINDS[kind].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("kind", "system"), [(kind, system) for kind in FAULT_KINDS for system in SYSTEMS_OF[kind]]
+)
+def test_every_kind_strikes_at_every_system(client, county: County, kind: str, system: str):
+    truth = county.truth(county.apns(20))
+    apn, number = truth["tax_bills"][0]["apn"], truth["documents"][0]["recording_number"]
+    path = {
+        "assessor": f"/assessor/parcel/{apn}",
+        "treasurer": "/treasurer/Parcel/Summary.aspx",
+        "recorder": f"/recorder/documents/{number}",
+    }[system]
+    client.get(f"/treasurer/Parcel/?Parcel={apn}")
+    true = client.get(path)
+    county.switch(faults=[example_rule(kind, system)])
+
+    try:
+        answer = client.get(path)
+    except httpx.TransportError:
+        assert kind in {"hang", "cut", "drop"}
+    else:
+        is_same = (answer.status_code, answer.content) == (true.status_code, true.content)
+        assert is_same == (kind == "slow")
+    assert county.ledger(system)[-1]["fault"] == kind
+
+
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
@@ -190,6 +338,17 @@ def test_selectors_choose_by_count_and_probability_by_seed():
         ({"kind": "status"}, "needs a status"),
         ({"kind": "hang", "first": 1, "every": 2}, "takes one of"),
         ({"kind": "hang", "path": "("}, "is no pattern"),
+        ({"kind": "hang", "field": "names"}, "only the fault 'lose_field' takes a field"),
+        ({"kind": "lose_field", "field": "names"}, "needs a system: assessor, treasurer"),
+        ({"kind": "lose_field", "system": "recorder"}, "a field of the recorder is one of names"),
+        (
+            {"kind": "lose_field", "system": "assessor", "field": "Price"},
+            "one of PropertyType, .*, not 'Price'",
+        ),
+        (
+            {"kind": "lose_field", "system": "recorder", "field": "names", "how": "gone"},
+            "one of absent, blank, not 'gone'",
+        ),
     ],
 )
 def test_a_wrong_rule_is_refused_with_a_sentence(rule: object, says: str):

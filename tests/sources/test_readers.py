@@ -19,6 +19,7 @@ from propkit.sources._base import (
     read_int,
     read_text,
 )
+from propkit.sources._layouts import Memory
 from propkit.sources._readers import (
     _CITIES,
     find_apns,
@@ -30,6 +31,7 @@ from propkit.sources._readers import (
 
 CENTS = st.integers(min_value=0, max_value=10**13)
 APNS = st.from_regex(r"[0-9]{8}[A-Z]{0,2}", fullmatch=True)
+ABSENT = {"", "na", "n/a", "null", "none"}
 BLANKS = st.text(" ", max_size=12)
 
 
@@ -143,6 +145,46 @@ def test_an_absent_text_is_none(value: object) -> None:
 def test_a_structure_is_no_text() -> None:
     with pytest.raises(LayoutChangedError):
         read_text({"name": "OCOTILLO"})
+
+
+@pytest.mark.parametrize("number", [1e25, -1e300, float(2**63)])
+def test_a_number_whose_digits_are_lost_is_refused(number: float) -> None:
+    for read in (
+        read_text,
+        lambda value: read_decimal(value, "x"),
+        lambda value: read_int(value, "x"),
+    ):
+        with pytest.raises(LayoutChangedError, match="beyond measure"):
+            read(number)
+    assert read_float(number, "x") == number
+
+
+@given(st.text(alphabet=string.printable + "\u00a0\u2003\u200b\x1c"))
+def test_a_text_has_single_blanks(text: str) -> None:
+    folded = " ".join(text.split())
+
+    assert read_text(text) == (None if folded.lower() in ABSENT else folded)
+
+
+def test_a_memory_tells_equal_values_of_other_types_apart() -> None:
+    def show(value: object, where: str) -> str:
+        return f"{where}{value!r}"
+
+    memory = Memory(show, "")
+    values = ["1", 1, True, 1.0, None, "", False, 0, -0.0]
+
+    for _ in range(2):
+        assert [memory[value] for value in values] == [repr(value) for value in values]
+    assert set(memory) == {"1", None, ""}
+
+
+def test_a_memory_is_bounded() -> None:
+    memory = Memory(lambda value, _: value, "")
+
+    for number in range(20_000):
+        assert memory[str(number)] == str(number)
+
+    assert len(memory) <= 4096
 
 
 @pytest.mark.parametrize(

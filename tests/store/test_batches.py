@@ -11,7 +11,7 @@ from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store import Store
 from propkit.store.batches import (
-    active_keys,
+    LogEntry,
     cancel_waiting,
     create_batch,
     read_head,
@@ -126,7 +126,7 @@ def test_a_state_is_written_with_its_time_and_log(store: Store):
     batch = batch_of(store, "1")
     set_state(store, batch, "paused", error="a captcha")
     paused = read_head(store, batch)
-    write_log(store, batch, ["look at it"], "warning")
+    write_log(store, batch, [LogEntry(event="note", message="look at it", level="warning")])
     set_state(store, batch, "running", log="batch resumed")
 
     running = read_head(store, batch)
@@ -139,6 +139,7 @@ def test_a_state_is_written_with_its_time_and_log(store: Store):
     ) == [
         {"batch_id": batch, "level": level, "message": message}
         for level, message in [
+            ("info", "batch made"),
             ("info", "batch paused"),
             ("warning", "look at it"),
             ("info", "batch resumed"),
@@ -177,10 +178,15 @@ def test_a_second_opener_interrupts_nothing(store: Store, path: Path):
 
 @pytest.mark.parametrize(
     ("only", "waiting"),
-    [(None, {"late", "wall", "waiting"}), ("timeout", {"late", "waiting"}), ("other", {"waiting"})],
+    [
+        (None, {"late", "wall", "waiting"}),
+        (["timeout"], {"late", "waiting"}),
+        (["timeout", "blocked"], {"late", "wall", "waiting"}),
+        (["other"], {"waiting"}),
+    ],
 )
-def test_failed_items_are_requeued(store: Store, only: str | None, waiting: set[str]):
-    """A retry takes up failures, all or those of one class, and forgets what was wrong."""
+def test_failed_items_are_requeued(store: Store, only: list[str] | None, waiting: set[str]):
+    """A retry takes up failures, all or those of some classes, and forgets what was wrong."""
     batch, other = ended_batch(store), ended_batch(store)
 
     requeue_items(store, batch, State.FAILED, only)
@@ -215,4 +221,4 @@ def test_active_is_what_running_batches_still_have_to_collect(store: Store):
     write(store, result("1", batch_id=running, at=noon()))
     set_state(store, paused, "paused")
 
-    assert active_keys(store) == {(ASSESSOR, "2"): running}
+    assert store.active({ASSESSOR: ["1", "2", "3"]}) == {(ASSESSOR, "2"): running}

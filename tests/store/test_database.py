@@ -8,19 +8,23 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
 from propkit.errors import StoreError
+from propkit.items import Item, State
 from propkit.records import RECORD_TYPES
 from propkit.store import Store
-from propkit.store.schema import LEDGER_SCHEMAS
+from propkit.store.batches import create_batch, set_state
+from propkit.store.schema import LEDGER_SCHEMAS, MIGRATIONS
 from tests.store.made import batch_of, noon, page, parcel, payments, result, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from propkit.terms import Freshness
 
 HOLD = """
 import sys
@@ -222,7 +226,9 @@ def test_a_newer_schema_is_refused_and_the_file_let_go(path: Path):
         Store.open(path)
 
     with duckdb.connect(path) as other:  # refused while the first connection is open
-        assert other.execute("SELECT count(*) FROM schema_migrations").fetchone() == (2,)
+        assert other.execute("SELECT count(*) FROM schema_migrations").fetchone() == (
+            len(MIGRATIONS) + 1,
+        )
 
 
 def test_a_reopened_store_holds_everything(path: Path):
@@ -246,25 +252,43 @@ def test_a_reopened_store_holds_everything(path: Path):
     assert [row.pop("state") for row in before["batch_heads"]] == ["running"]
     after["batch_heads"][0].pop("state")
     assert after == before
-    assert sum(map(len, after.values())) == 12
+    filled = {"parcels", "tax_payments", "payloads", "fetches", "freshness", "items"}
+    assert {table for table in filled if not after[table]} == set()
 
 
 def test_freshness_is_the_newest_answer_of_each_key(store: Store):
     """The newest answer counts, in whatever order they were written; what is unknown is absent."""
     write(
         store,
-        result("1", at=noon(60), missing=("residences",)),
+        result("1", at=noon(60), missing=("residences", "sales")),
         result("1", at=noon(0)),
         result("2", at=noon(0)),
         result("3", at=None),
+        result("4", at=noon(0.25), state=State.NOT_FOUND),
+        result("1", at=noon(30), source="maricopa_treasurer"),
     )
 
-    found = store.freshness({"maricopa_assessor": ["1", "3", "4"], "maricopa_treasurer": ["1"]})
+    found = store.freshness(
+        {
+            "maricopa_recorder": ["1"],
+            "maricopa_assessor": ["4", "1", "3", "5"],
+            "maricopa_treasurer": ["5", "1"],
+        }
+    )
 
-    assert {
-        identity: (fresh.checked_at, fresh.is_found, fresh.missing)
-        for identity, fresh in found.items()
-    } == {("maricopa_assessor", "1"): (noon(60), True, ("residences",))}
+    assert {source: sorted(_rows(columns)) for source, columns in found.items()} == {
+        "maricopa_assessor": [
+            ("1", noon(60).timestamp(), True, ("residences", "sales")),
+            ("4", noon(0.25).timestamp(), False, ()),
+        ],
+        "maricopa_treasurer": [("1", noon(30).timestamp(), True, ())],
+    }
+
+
+def _rows(columns: Freshness) -> list[tuple[Any, ...]]:
+    return list(
+        zip(columns.keys, columns.checked_at, columns.is_found, columns.missing, strict=True)
+    )
 
 
 def test_freshness_of_no_keys_is_nothing(store: Store):
@@ -273,6 +297,43 @@ def test_freshness_of_no_keys_is_nothing(store: Store):
 
     assert store.freshness({}) == {}
     assert store.freshness({"maricopa_assessor": []}) == {}
+
+
+def test_active_is_what_running_batches_have_left(store: Store):
+    """Of the keys asked about, at their source, and not what is done or of an ended batch."""
+    running, ended = batch_of(store, "1", "2", "3"), batch_of(store, "4")
+    set_state(store, ended, "completed")
+    write(store, result("2", batch_id=running))
+
+    found = store.active({"maricopa_assessor": ["1", "2", "4", "5"], "maricopa_treasurer": ["3"]})
+
+    assert found == {("maricopa_assessor", "1"): running}
+    assert store.active({}) == {}
+
+
+def test_active_counts_batches_that_ask_the_same(store: Store):
+    """A validation is shared with validations; collecting is shared whatever its tables."""
+    item = Item(source="maricopa_assessor", key="1")
+    kinds = ("validation", "search", "taxes")
+    batches = {kind: create_batch(store, [item], kind=kind, criteria={}) for kind in kinds}
+    keys = {"maricopa_assessor": ["1"]}
+
+    found = {
+        kind: store.active(keys, kind).get(item.identity)
+        for kind in ("validation", "search", "taxes", "comprehensive")
+    }
+
+    assert found == {**batches, "comprehensive": batches["taxes"]}
+
+
+@pytest.mark.parametrize("ask", [Store.freshness, Store.active])
+def test_a_closed_store_says_so(path: Path, ask):
+    """Also where many keys are asked about."""
+    store = Store.open(path)
+    store.close()
+
+    with pytest.raises(StoreError, match="is closed"):
+        ask(store, {"maricopa_assessor": ["1"]})
 
 
 def test_a_parcels_column_leaves_out_what_is_absent(store: Store):

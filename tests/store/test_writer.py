@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -466,14 +467,14 @@ def test_work_that_fails_is_rolled_back_and_told(store: Store):
     """A piece of work ends as its future says; the writer goes on with the next."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("INSERT INTO batch_logs VALUES ('b', now(), 'info', 'half')")
+        connection.execute("INSERT INTO breakers VALUES ('half', 1, NULL, now())")
         raise ValueError("stumbled")
 
     with pytest.raises(StoreError, match="stumbled"):
         store.writer.submit(work).result(timeout=30)
 
     write(store, result("1"))
-    assert rows(store, "SELECT count(*) FROM batch_logs") == [(0,)]
+    assert rows(store, "SELECT count(*) FROM breakers") == [(0,)]
     assert rows(store, "SELECT key FROM freshness") == [("1",)]
 
 
@@ -483,7 +484,7 @@ def test_work_whose_future_was_cancelled_is_not_done(store: Store):
     store.writer.submit(lambda _: may_go.wait(20))
     unwanted = store.writer.submit(
         lambda connection: connection.execute(
-            "INSERT INTO batch_logs VALUES ('b', now(), 'info', 'unwanted')"
+            "INSERT INTO breakers VALUES ('unwanted', 1, NULL, now())"
         )
     )
 
@@ -494,4 +495,46 @@ def test_work_whose_future_was_cancelled_is_not_done(store: Store):
     assert was_cancelled
     with pytest.raises(CancelledError):
         unwanted.result()
-    assert rows(store, "SELECT count(*) FROM batch_logs") == [(0,)]
+    assert rows(store, "SELECT count(*) FROM breakers") == [(0,)]
+
+
+# --- the writer's own knowledge ---------------------------------------------------------------
+
+
+@no_clock
+def test_payloads_of_an_earlier_process_are_not_stored_again(path: Path):
+    """What the writer knows of stored bodies it reads from the file when it begins."""
+    for number in range(3):
+        with closing(Store.open(path)) as store:
+            pages = [page(b"the same"), page(f"only {number}".encode()), page(b"\xff")]
+            write(store, result("1", pages=pages))
+            write(store, result("2", pages=pages))
+            found = rows(store, "SELECT coalesce(body_text, 'bytes') FROM payloads ORDER BY ALL")
+            assert found == [
+                ("bytes",),
+                *[(f"only {n}",) for n in range(number + 1)],
+                ("the same",),
+            ]
+
+
+@no_clock
+def test_a_payload_that_was_rolled_back_is_stored_by_the_next_answer(store: Store):
+    """The body of a failed group is known to the writer, and yet not stored: it is looked for."""
+    bad = result("9", [no_county()], pages=[page(b"body")])
+    write(store, result("1"), bad)
+    store.writer.submit(lambda connection: connection.execute("DELETE FROM payloads")).result()
+
+    write(store, result("1", pages=[page(b"body")]))
+
+    assert rows(store, "SELECT body_text FROM payloads") == [("body",)]
+
+
+def test_the_writer_keeps_no_result(store: Store):
+    """What is committed is let go: memory does not grow with the batch."""
+    one = result("1", [parcel("1")], pages=[page(b"body")])
+    before = sys.getrefcount(one)
+
+    write(store, one)
+    store.writer.submit(lambda _: None).result(timeout=30)
+
+    assert sys.getrefcount(one) == before

@@ -1,0 +1,203 @@
+"""What becomes of items: handed to the writer and counted, with everything that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from propkit.batch_run.queues import Queues, first_parcels
+from propkit.batch_run.run import Run
+from propkit.batch_run.tally import Tally
+from propkit.breaker import TROUBLE
+from propkit.collector import Collector, Outcome
+from propkit.errors import CollectionCancelledError, LayoutChangedError, SourceBlockedError
+from propkit.items import Item, State
+from propkit.sources import FollowUp
+from propkit.store import Result
+
+_CANCELLED = CollectionCancelledError.failure_class
+_DOWN = {*TROUBLE, SourceBlockedError.failure_class}
+"""Failures that leave an older record as good as it was."""
+_REPLACED = {*_DOWN, LayoutChangedError.failure_class}
+"""Failures after which another way in is tried."""
+
+
+class Keeper:
+    """Takes items in and out of a run. ``on_end`` is called when one needs no more work."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        run: Run,
+        tally: Tally,
+        queues: Queues,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.unfinished = 0
+        self._collector = collector
+        self._writer = collector.store.writer
+        self._run = run
+        self._tally = tally
+        self._queues = queues
+        self._on_end = on_end
+        self._left: list[Item] = []
+
+    def take_in(self, items: Iterable[Item], batch_size: int | None) -> None:
+        """Take in the items of the batch; those beyond the batch size wait for the next run."""
+        items = list(items)
+        chosen = first_parcels(items, batch_size)
+        for item in items:
+            is_held_back = chosen is not None and (item.apn or item.key) not in chosen
+            if not self._queues.take_note(item):
+                continue
+            self._tally.add(item)
+            if item.state is State.WAITING and not is_held_back:
+                self._push(item)
+            self._run.fresh[item.source] += item.state is State.SKIPPED
+
+    def store(self, outcome: Outcome) -> None:
+        """Hand an item that ended to the writer, with everything that follows from it."""
+        ended = self._keep_older(outcome.item)
+        parsed = outcome.parsed
+        follow_ups = self._follow_ups(ended, parsed.follow_ups) if parsed else []
+        if ended.failure_class in _REPLACED:
+            follow_ups += self._fall_back(ended)
+        self._writer.put(
+            Result(
+                batch_id=self._run.batch_id,
+                item=ended,
+                parser_version=self._collector.configs[ended.source].source.parser_version,
+                pages=outcome.pages,
+                records=parsed.records if parsed else (),
+                follow_ups=follow_ups,
+                checked_at=max((p.fetched_at for p in outcome.pages), default=ended.ended_at)
+                if parsed or outcome.hits is not None
+                else None,
+                unsaid=parsed.unsaid if parsed else {},
+                hits=outcome.hits or (),
+                hits_of=outcome.hits_of,
+            )
+        )
+        self._tally.move(State.RUNNING, ended)
+        self._end()
+
+    def join(self, item: Item, other: Item) -> None:
+        """Take another batch's answer to the same item: one request serves both."""
+        ended = item.move(State.RUNNING, started_at=other.started_at).move(
+            other.state,
+            failure_class=other.failure_class,
+            error=other.error,
+            missing=other.missing,
+            ended_at=other.ended_at,
+        )
+        self._run.joined[item.source] += 1
+        self._put(item.state, ended)
+        self._end()
+
+    def cancel(self, running: Item) -> None:
+        """End an item that a cancel caught under way; where the run was left it waits again."""
+        if self._run.is_left:
+            self.put_back(running)
+            return
+        ended = running.move(State.CANCELLED, failure_class=_CANCELLED, ended_at=datetime.now(UTC))
+        self._put(State.RUNNING, ended)
+        self._end()
+
+    def put_back(self, running: Item) -> None:
+        """Let an item that came to nothing wait for the next run."""
+        self._tally.move(State.RUNNING, running.move(State.WAITING, started_at=None))
+        self._end()
+
+    def pass_by(self, item: Item) -> None:
+        """Leave an item of a stopped source waiting, or to the next way in."""
+        if not self._run.fallbacks.get(item.source):
+            self._left.append(item)
+            self._end()
+            return
+        running = item.move(State.RUNNING)
+        self._tally.move(item.state, running)
+        failed = running.move(
+            State.FAILED,
+            failure_class=SourceBlockedError.failure_class,
+            error=f"not asked: {self._run.stopped[item.source]}",
+            ended_at=datetime.now(UTC),
+        )
+        self.store(Outcome(item=failed))
+
+    def keep_stale(self) -> None:
+        """Let older records stand for what waits at stopped sources, where that is allowed."""
+        for item in self._left:
+            since = self._run.stale.get(item.identity)
+            if since is not None:
+                text = _stale(since, self._run.stopped[item.source])
+                kept = item.move(State.SKIPPED, error=text, ended_at=datetime.now(UTC))
+                self._put(State.WAITING, kept)
+
+    def _put(self, before: State, item: Item) -> None:
+        self._writer.put(Result(batch_id=self._run.batch_id, item=item, parser_version=0))
+        self._tally.move(before, item)
+
+    def _push(self, item: Item) -> None:
+        self.unfinished += 1
+        self._queues.push(item)
+
+    def _end(self) -> None:
+        self.unfinished -= 1
+        self._on_end()
+
+    def _follow_ups(self, parent: Item, found: Iterable[FollowUp]) -> list[Item]:
+        """Make items of what an answer asks for, save what is fresh or not wanted."""
+        made = []
+        for follow_up in found:
+            if follow_up.source not in self._run.sources:
+                continue
+            is_fresh = (follow_up.source, follow_up.key) in self._run.fresh_keys
+            item = Item(
+                source=follow_up.source,
+                key=follow_up.key,
+                apn=follow_up.apn,
+                priority=parent.priority,
+                sequence=self._queues.next_sequence,
+                state=State.SKIPPED if is_fresh else State.WAITING,
+                error="fresh: collected for this deed before" if is_fresh else None,
+            )
+            made += self._add_new(item)
+        return made
+
+    def _fall_back(self, failed: Item) -> list[Item]:
+        """Ask the next way in for what a source could not give."""
+        made = []
+        for source in self._run.fallbacks.get(failed.source, ())[:1]:
+            item = Item(
+                source=source,
+                key=failed.key,
+                apn=failed.apn,
+                priority=failed.priority,
+                sequence=self._queues.next_sequence,
+            )
+            made += self._add_new(item)
+        return made
+
+    def _add_new(self, item: Item) -> list[Item]:
+        if not self._queues.take_note(item):
+            return []
+        self._tally.add(item)
+        self._tally.change(item)
+        if item.state is State.WAITING:
+            self._push(item)
+        self._run.fresh[item.source] += item.state is State.SKIPPED
+        return [item]
+
+    def _keep_older(self, item: Item) -> Item:
+        """Let an older record stand where the source is down, and say so."""
+        since = self._run.stale.get(item.identity)
+        if since is None or item.failure_class not in _DOWN:
+            return item
+        return replace(
+            item, state=State.SKIPPED, failure_class=None, error=_stale(since, item.error)
+        )
+
+
+def _stale(since: datetime, why: str | None) -> str:
+    return f"stale: kept as collected {since:%Y-%m-%d %H:%M} UTC; {why}"

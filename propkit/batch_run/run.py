@@ -1,0 +1,74 @@
+"""What one run of a batch may do, who listens to it, and what it leaves to tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from propkit.http_client import Usage
+from propkit.items import Item
+from propkit.progress import Listener, Progress
+from propkit.store.batches import LogEntry
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run of a batch: what it may do, who listens, and the flag that ends it.
+
+    Parameters
+    ----------
+    way
+        How its items are asked for: ``"collect"``, ``"validate"`` or ``"search"``.
+    workers, strategy
+        Most items in work at once on each host; ``"parallel"``, ``"hybrid"`` (one on each host)
+        or ``"sequential"`` (one at all).
+    fresh_keys
+        Keys of further answers that need not be asked for.
+    fallbacks
+        By source, those to try in turn for the same key when it cannot give it.
+    max_requests
+        By source, most requests in this run; its items then wait.
+    credits_left, credits_of
+        What paid sources may still cost, and what an item of each costs.
+    batch_size
+        Most parcels to work on; the others wait for the next run.
+    stale
+        When what is stored under (source, key) was collected: it is kept when the source is down.
+    is_left
+        Makes of the end no cancel: items that are not done wait for the next run.
+    """
+
+    batch_id: str
+    items: Sequence[Item]
+    sources: frozenset[str]
+    workers: int
+    way: str = "collect"
+    strategy: str = "parallel"
+    fresh_keys: frozenset[tuple[str, str]] = frozenset()
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    max_requests: Mapping[str, int] = field(default_factory=dict)
+    credits_left: Decimal | None = None
+    credits_of: Mapping[str, Decimal] = field(default_factory=dict)
+    batch_size: int | None = None
+    stale: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    progress_seconds: float = 0.2
+    listeners: list[Listener] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    is_left: bool = False
+    progress: Progress | None = None
+    stopped: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
+    usage: dict[str, Usage] = field(default_factory=dict)
+    joined: Counter[str] = field(default_factory=Counter)
+    fresh: Counter[str] = field(default_factory=Counter)
+    planned_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """What others have collected since then is as good as asked."""
+
+    def note(self, event: str, message: str, **more: object) -> None:
+        """Add a line to the batch's log."""
+        self.log.append(LogEntry(event=event, message=message, **more))  # type: ignore[arg-type]

@@ -1,0 +1,107 @@
+"""Counts a run's items by source and state, and tells listeners how far it is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+
+from propkit.batch_run.run import Run
+from propkit.http_client import Host, Usage
+from propkit.items import ENDED, Item, State
+from propkit.progress import Progress, SourceProgress
+
+log = logging.getLogger(__name__)
+
+
+class Tally:
+    """Counts that are never far from the items themselves."""
+
+    def __init__(self, run: Run, hosts: Mapping[str, Host], sources: Iterable[str]) -> None:
+        self.usage = run.usage = {
+            name: Usage(max_requests=run.max_requests.get(name), should_stop=run.cancelled.is_set)
+            for name in sources
+        }
+        self.current: str | None = None
+        self._run = run
+        self._hosts = hosts
+        self._started = time.monotonic()
+        self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
+        self._partial = 0
+        self._changed: list[Item] = []
+        self._ends: deque[float] = deque(maxlen=50)
+
+    def count(self, state: State) -> int:
+        """Return how many items are in a state."""
+        return sum(counts[state] for counts in self._counts.values())
+
+    def add(self, item: Item) -> None:
+        """Count an item that is new to the run."""
+        self._counts[item.source][item.state] += 1
+        self._partial += item.is_partial
+
+    def move(self, before: State, after: Item) -> None:
+        """Count an item that has moved on from a state."""
+        counts = self._counts[after.source]
+        counts[before] -= 1
+        counts[after.state] += 1
+        self._partial += after.is_partial
+        self._changed.append(after)
+        if after.state in ENDED:
+            self._ends.append(time.monotonic())
+
+    def change(self, item: Item) -> None:
+        """Tell of an item that is new to the batch."""
+        self._changed.append(item)
+
+    def cancel_waiting(self) -> None:
+        """Count what waits as cancelled."""
+        for counts in self._counts.values():
+            counts[State.CANCELLED] += counts.pop(State.WAITING, 0)
+
+    def emit(self, state: str) -> None:
+        """Tell every listener; one that fails is told of, and no longer called."""
+        run = self._run
+        counts: Counter[State] = sum(self._counts.values(), Counter())
+        changed, self._changed = tuple(self._changed), []
+        event = Progress(
+            batch_id=run.batch_id,
+            state=state,
+            total=sum(counts.values()),
+            counts=dict(counts),
+            partial=self._partial,
+            sources=tuple(self._source_progress(name) for name in self._counts),
+            elapsed_seconds=time.monotonic() - self._started,
+            eta_seconds=self._eta_seconds(counts) if state == "running" else None,
+            current=self.current,
+            changed=changed,
+        )
+        run.progress = event
+        for listener in list(run.listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                log.exception("a progress listener failed and is no longer called")
+                run.listeners.remove(listener)
+                run.warnings.append(f"a progress listener failed: {error!r}")
+
+    def _source_progress(self, name: str) -> SourceProgress:
+        counts, usage = self._counts[name], self.usage[name]
+        return SourceProgress(
+            source=name,
+            total=counts.total(),
+            ended=sum(counts[state] for state in ENDED),
+            failed=counts[State.FAILED],
+            requests=usage.requests,
+            refused=usage.refused,
+            requests_per_second=self._hosts[name].pace.requests_per_second,
+            stopped=self._run.stopped.get(name),
+        )
+
+    def _eta_seconds(self, counts: Mapping[State, int]) -> float | None:
+        """Seconds to go, at the rate of the last items."""
+        if len(self._ends) < 2:
+            return None
+        spacing = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
+        return spacing * (counts.get(State.WAITING, 0) + counts.get(State.RUNNING, 0))

@@ -1,0 +1,44 @@
+"""What a kit does where it runs: bars in a notebook, a line of text elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from propkit.runtime.batch import Batch
+from propkit.runtime.progress_line import ProgressLine
+from propkit.runtime.report import BatchReport
+
+
+def is_notebook() -> bool:
+    """Whether a notebook's kernel runs."""
+    shell = sys.modules.get("IPython")
+    running = shell.get_ipython() if shell else None
+    return running is not None and hasattr(running, "kernel")
+
+
+def notebook_bars() -> Any:
+    """Return progress bars where a notebook's kernel runs, else None."""
+    if not is_notebook():
+        return None
+    from propkit.widgets import ProgressBars
+
+    return ProgressBars()
+
+
+def watch_batch(batch: Batch, *, show: bool) -> BatchReport:
+    """Show a batch's progress until it ends; Interrupt cancels it and returns the report."""
+    display = (notebook_bars() or ProgressLine(sys.stderr)) if show else None
+    try:
+        while batch.is_running:
+            try:
+                batch.wait(timeout=0.2)
+            except TimeoutError:
+                if display and batch.progress:
+                    display.show(batch.progress)
+        return batch.wait()
+    except KeyboardInterrupt:
+        return batch.cancel()
+    finally:
+        if display:
+            display.end(batch.progress)

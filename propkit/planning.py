@@ -1,0 +1,194 @@
+"""Planning: from whatever holds parcels and from what the store knows to a plan."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from propkit.identifier_lists import Identifiers, read_identifiers
+from propkit.kinds import (
+    choose_datasets,
+    choose_priority,
+    choose_search,
+    parse_budget,
+)
+from propkit.plan import Plan, make_plan, make_search_plan
+from propkit.queries import read_queries
+from propkit.settings import parse_duration
+from propkit.sources import SourceConfig
+from propkit.store import Store
+from propkit.terms import (
+    Known,
+    Terms,
+    choose_fallbacks,
+    choose_searcher,
+    choose_sources,
+    choose_validator,
+)
+
+
+def plan_parcels(
+    store: Store,
+    sources: Mapping[str, SourceConfig],
+    parcels: object,
+    *,
+    kind: str = "comprehensive",
+    datasets: str | Iterable[str] | None = None,
+    mode: str = "auto",
+    max_age: Any = "default",
+    priority: str | None = None,
+    budget: float | Decimal | None = None,
+    by: str | None = None,
+    column: str | None = None,
+    sheet: str | None = None,
+    rates: Mapping[str, float] | None = None,
+    now: datetime | None = None,
+) -> Plan:
+    """Say what a batch would do, without any request.
+
+    Parameters
+    ----------
+    parcels
+        What :func:`propkit.identifier_lists.read_identifiers` reads; for a search what
+        :func:`propkit.queries.read_queries` does.
+    max_age
+        A duration (:func:`propkit.settings.parse_duration`) or ``"default"``: each source's own.
+    priority
+        None: ``"low"`` for ``kind="enhance"``, else ``"high"``.
+    budget
+        Most credits that paid sources may charge; None: no limit, the plan says what they charge.
+    by
+        What a search searches by; None is ``"owner"``.
+    rates
+        The learnt pace of hosts, requests a second; others keep the known one.
+    now
+        Aware UTC; None: the clock's.
+
+    Raises
+    ------
+    IdentifierError
+        The parcels cannot be read: no such file, column or sheet.
+    RequestError
+        An option has no such value, or no source can do what is asked.
+    """
+    learnt = rates or {}
+    terms = [
+        replace(term, requests_per_second=learnt.get(term.host, term.requests_per_second))
+        for term in (config.terms for config in sources.values())
+    ]
+    search = choose_search(kind, by)
+    wanted = choose_datasets(kind, datasets)
+    rank = choose_priority(kind, priority)
+    limit = parse_budget(budget)
+    age = None if _is_default(max_age) else parse_duration(max_age)
+    if search is not None:
+        searcher = choose_searcher(terms, mode)
+        queries = read_queries(parcels, column=column, sheet=sheet)
+        keys = [f"{search}:{' '.join(text.split())}" for text in queries.texts]
+        active = store.active({searcher.source: keys}, kind)
+        return make_search_plan(
+            queries, searcher, active, by=search, mode=mode, priority=rank, budget=limit
+        )
+    with _without_gc():
+        return _plan_apns(
+            store,
+            terms,
+            read_identifiers(parcels, column=column, sheet=sheet),
+            kind=kind,
+            datasets=wanted,
+            mode=mode,
+            max_age=age,
+            priority=rank,
+            budget=limit,
+            now=now or datetime.now(UTC),
+        )
+
+
+def _plan_apns(
+    store: Store,
+    terms: Sequence[Terms],
+    identifiers: Identifiers,
+    *,
+    kind: str,
+    datasets: tuple[str, ...],
+    mode: str,
+    max_age: timedelta | None,
+    priority: int,
+    budget: Decimal | None,
+    now: datetime,
+) -> Plan:
+    if kind == "validation":
+        chosen, fallbacks = [choose_validator(terms, mode)], {}
+    else:
+        chosen = choose_sources(terms, datasets, mode)
+        fallbacks = choose_fallbacks(terms, chosen, datasets, mode)
+    known = read_known(store, chosen, identifiers, kind)
+    if kind == "validation":
+        known = _with_roll(store, known, chosen[0], terms, identifiers)
+    return make_plan(
+        identifiers,
+        chosen,
+        known,
+        datasets=datasets,
+        mode=mode,
+        max_age=max_age,
+        priority=priority,
+        now=now,
+        kind=kind,
+        budget=budget,
+        fallbacks=fallbacks,
+    )
+
+
+def read_known(store: Store, terms: Sequence[Terms], identifiers: Identifiers, kind: str) -> Known:
+    """Return what the store knows of these parcels at these sources."""
+    apns = list(_apns(identifiers))
+    keys = {
+        term.source: store.parcel_column(term.needs, apns)
+        for term in terms
+        if term.needs is not None
+    }
+    asked = {
+        term.source: list(dict.fromkeys(keys[term.source].values())) if term.needs else apns
+        for term in terms
+    }
+    return Known(freshness=store.freshness(asked), keys=keys, active=store.active(asked, kind))
+
+
+def _with_roll(
+    store: Store, known: Known, validator: Terms, terms: Sequence[Terms], identifiers: Identifiers
+) -> Known:
+    """Let a fresh record of the roll speak for a source that validates and keeps no roll."""
+    rolls = [term for term in terms if "parcels" in term.provides and term.needs is None]
+    if "parcels" in validator.provides or not rolls:
+        return known
+    fresh = store.freshness({rolls[0].source: list(_apns(identifiers))}).get(rolls[0].source)
+    return replace(known, freshness={validator.source: fresh} if fresh else {})
+
+
+def _apns(identifiers: Identifiers) -> dict[str, None]:
+    """Return each certain APN once, in the order of first appearance."""
+    return dict.fromkeys(
+        [one.apn.canonical for one in identifiers.entries if one.apn and one.is_valid]
+    )
+
+
+def _is_default(max_age: object) -> bool:
+    return isinstance(max_age, str) and max_age == "default"
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Let garbage be: among the 100,000 objects of a long list is none, yet a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,100 @@
+"""How a batch is run, as asked for: checked once, then kept in the batch's criteria."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from propkit.errors import RequestError
+from propkit.profiles import choose_profile, machine
+from propkit.settings import CollectSettings
+
+STRATEGIES = ("parallel", "hybrid", "sequential")
+
+Caps = int | Mapping[str, int] | None
+"""Most requests of a run: at each host, or by the name of a host or source; None: no cap."""
+
+
+def run_criteria(
+    settings: CollectSettings,
+    names: Collection[str],
+    *,
+    workers: int | None = None,
+    strategy: str | None = None,
+    profile: str | None = None,
+    batch_size: int | None = None,
+    max_requests: Caps = None,
+    stale_ok: bool | None = None,
+    export_to: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Return what a batch's criteria say of its runs; what is not given is the setting's.
+
+    ``names`` are those of hosts and sources.
+
+    Raises
+    ------
+    RequestError
+        A value that cannot be used; the message names it and what was expected.
+    """
+    if profile is not None:
+        chosen = choose_profile(profile, *machine())
+        workers = chosen.workers if workers is None else workers
+        strategy = chosen.strategy if strategy is None else strategy
+    if strategy is not None and strategy not in STRATEGIES:
+        raise RequestError(f"no strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
+    if not (stale_ok is None or isinstance(stale_ok, bool)):
+        raise RequestError(f"stale_ok must be True or False, not {stale_ok!r}")
+    size = settings.batch_size if batch_size is None else batch_size
+    return {
+        "workers": settings.workers if workers is None else _whole("workers", workers),
+        "strategy": settings.strategy if strategy is None else strategy,
+        "batch_size": None if size is None else _whole("batch_size", size),
+        "max_requests": _caps(max_requests, names),
+        "stale_ok": settings.stale_ok if stale_ok is None else stale_ok,
+        "export_to": None if export_to is None else str(check_workbook(export_to)),
+    }
+
+
+def check_workbook(path: str | os.PathLike[str]) -> Path:
+    """Return a workbook's full path; refuse a bad one before any work is done for it.
+
+    Raises
+    ------
+    RequestError
+        It does not end in .xlsx, or its folder cannot be written.
+    """
+    place = Path(path).expanduser().absolute()
+    if place.suffix.lower() != ".xlsx":
+        raise RequestError(f"{place.name!r} is no workbook's name; expected one ending in .xlsx")
+    if not place.parent.is_dir():
+        folder = Path(path).parent
+        raise RequestError(f"{folder} is no folder: the workbook cannot be written there")
+    try:
+        TemporaryFile(dir=place.parent).close()
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+    return place
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RequestError(f"{name} must be a whole number from 1 up, not {value!r}")
+    return value
+
+
+def _caps(given: Caps, names: Collection[str]) -> Any:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        return _whole("max_requests", given)
+    for name, cap in given.items():
+        if name not in names:
+            known = ", ".join(sorted(names))
+            raise RequestError(
+                f"max_requests: no host or source {name!r}; expected some of {known}"
+            )
+        _whole(f"max_requests[{name!r}]", cap)
+    return dict(given)

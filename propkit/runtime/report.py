@@ -1,0 +1,233 @@
+"""What a batch did: counts, failures with their evidence, requests, bytes and times."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from propkit.items import Item, State
+from propkit.store import Store
+from propkit.store.batches import read_head, read_items
+from propkit.store.statistics import (
+    Failure,
+    SlowOperation,
+    SourceStatistics,
+    failures,
+    slow_operations,
+    source_statistics,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTCOMES = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
+_MOST_SLOW = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """What a batch did. ``counts`` is items by source and outcome; times are aware UTC.
+
+    ``failures`` are the items that failed, each with its error and the answer that is kept as
+    evidence; ``partial`` those that are done with tables missing; ``stale`` those whose older
+    record was kept because the source was down. ``not_usable`` are the identifiers that were no
+    APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
+    ``slow`` the operations that took longest.
+    """
+
+    batch_id: str
+    kind: str
+    state: str
+    counts: Mapping[str, Mapping[str, int]]
+    failures: tuple[Failure, ...]
+    partial: tuple[Item, ...]
+    stale: tuple[Item, ...]
+    not_usable: Mapping[str, str]
+    error: str | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    sources: tuple[SourceStatistics, ...]
+    slow: tuple[SlowOperation, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything asked for is at hand and up to date.
+
+        No failure, no part missing, no older record in its place, no identifier unusable.
+        """
+        unfinished = sum(
+            counted.get(outcome, 0)
+            for counted in self.counts.values()
+            for outcome in ("failed", "partial", "waiting", "cancelled")
+        )
+        is_whole = not (unfinished or self.stale or self.not_usable)
+        return self.state == "completed" and is_whole
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Items by outcome, over all sources."""
+        totals: Counter[str] = Counter()
+        for counted in self.counts.values():
+            totals.update(counted)
+        return {outcome: totals[outcome] for outcome in OUTCOMES if totals[outcome]}
+
+    @property
+    def failure_classes(self) -> dict[str, int]:
+        """Failed items by failure class."""
+        return dict(Counter(failure.failure_class or "unknown" for failure in self.failures))
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From the first start to the last end; None while it was not ended."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.started_at).total_seconds()
+
+    @property
+    def items_per_second(self) -> float | None:
+        """Items that were asked for, by the duration."""
+        ran = sum(self.totals.get(outcome, 0) for outcome in ("done", "partial", "not_found"))
+        ran += self.totals.get("failed", 0)
+        return ran / self.duration_seconds if self.duration_seconds else None
+
+    @property
+    def requests(self) -> int:
+        """Requests sent."""
+        return sum(source.requests for source in self.sources)
+
+    @property
+    def refused(self) -> int:
+        """Requests that a host refused (429, 503)."""
+        return sum(source.refused for source in self.sources)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of all answers."""
+        return sum(source.bytes for source in self.sources)
+
+    @property
+    def cache_hits(self) -> int:
+        """Items that cost no request: fresh ones, and those that another batch was asking for."""
+        return sum(source.fresh + source.joined for source in self.sources)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row a source: index source (text).
+
+        Columns: an int64 for each outcome, then requests, refused, received_bytes and cache_hits
+        (int64), seconds_p50 and seconds_p95 of an item (float64; NaN where none ran).
+        """
+        import pandas as pd
+
+        figures = {source.source: source for source in self.sources}
+        rows = []
+        for name, counted in self.counts.items():
+            row: dict[str, float | None] = {o: counted.get(o, 0) for o in OUTCOMES}
+            found = figures.get(name)
+            row["requests"] = found.requests if found else 0
+            row["refused"] = found.refused if found else 0
+            row["received_bytes"] = found.bytes if found else 0
+            row["cache_hits"] = found.fresh + found.joined if found else 0
+            row["seconds_p50"] = found.seconds_p50 if found else None
+            row["seconds_p95"] = found.seconds_p95 if found else None
+            rows.append(row)
+        whole = [*OUTCOMES, "requests", "refused", "received_bytes", "cache_hits"]
+        columns = [*whole, "seconds_p50", "seconds_p95"]
+        index = pd.Index(list(self.counts), name="source", dtype="string")
+        frame = pd.DataFrame(rows, index=index, columns=columns)
+        return frame.astype(
+            {**dict.fromkeys(whole, "int64"), **dict.fromkeys(columns[-2:], "float64")}
+        )
+
+    def failures_frame(self) -> pd.DataFrame:
+        """Return one row a failed item, with Arrow dtypes.
+
+        Columns: source, key, apn, failure_class, error, attempts, ended_at, and the answer that
+        is kept as evidence: evidence_url, evidence_status, evidence_sha256.
+        """
+        import pandas as pd
+
+        columns = list(Failure.__dataclass_fields__)
+        rows = [[getattr(failure, name) for name in columns] for failure in self.failures]
+        return pd.DataFrame(rows, columns=columns).convert_dtypes(dtype_backend="pyarrow")
+
+    def __str__(self) -> str:
+        """Return the report as a small text table, failures below."""
+        shown = [o for o in OUTCOMES if any(c.get(o) for c in self.counts.values())] or ["done"]
+        width = max([len(source) for source in self.counts] + [6])
+        lines = [f"Batch {self.batch_id}: {self.state}{self._duration()}"]
+        lines.append("  ".join(["source".ljust(width), *(f"{o:>9}" for o in shown)]))
+        for source, counted in self.counts.items():
+            numbers = (f"{counted.get(outcome, 0):>9}" for outcome in shown)
+            lines.append("  ".join([source.ljust(width), *numbers]))
+        if self.requests:
+            lines.append(self._traffic())
+        if self.error:
+            lines.append(f"! {self.error}")
+        lines += [
+            f"  failed: {one.source} {one.key}: {one.failure_class}: {one.error}"
+            for one in self.failures[:5]
+        ]
+        lines += _more(len(self.failures), "failed", "report.failures_frame()")
+        for kind, items in (("partial", self.partial), ("stale", self.stale)):
+            for item in items[:5]:
+                what = f"{', '.join(item.missing)} missing: " if item.missing else ""
+                lines.append(f"  {kind}: {item.source} {item.key}: {what}{item.error}")
+            lines += _more(len(items), kind, "batch.items()")
+        lines += [f"  not usable: {raw!r}: {why}" for raw, why in self.not_usable.items()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(str(self))}</pre>"
+
+    def _duration(self) -> str:
+        seconds = self.duration_seconds
+        return "" if seconds is None else f" in {seconds:.1f} s"
+
+    def _traffic(self) -> str:
+        text = f"{self.requests} requests, {self.received_bytes / 1e6:.1f} MB"
+        if self.refused:
+            text += f", {self.refused} refused"
+        if self.cache_hits:
+            text += f", {self.cache_hits} items without a request"
+        if self.items_per_second:
+            text += f", {self.items_per_second:.1f} items/s"
+        return text
+
+
+def make_report(store: Store, batch_id: str) -> BatchReport:
+    """Return what a batch did so far, from the store."""
+    head = read_head(store, batch_id)
+    items = read_items(store, batch_id)
+    counts: dict[str, Counter[str]] = {}
+    for item in items:
+        counted = counts.setdefault(item.source, Counter())
+        counted["partial" if item.is_partial else item.state.value] += 1
+    return BatchReport(
+        batch_id=head.batch_id,
+        kind=head.kind,
+        state=head.state,
+        counts={source: dict(counted) for source, counted in counts.items()},
+        failures=tuple(failures(store, batch_id)),
+        partial=tuple(item for item in items if item.is_partial),
+        stale=tuple(
+            item
+            for item in items
+            if item.state is State.SKIPPED and (item.error or "").startswith("stale")
+        ),
+        not_usable=head.criteria.get("not_usable", {}),
+        error=head.error,
+        started_at=head.started_at,
+        completed_at=head.completed_at,
+        sources=tuple(source_statistics(store, batch_id)),
+        slow=tuple(slow_operations(store, batch_id, _MOST_SLOW)),
+    )
+
+
+def _more(count: int, kind: str, where: str) -> list[str]:
+    return [f"  … and {count - 5} more {kind}; see {where}"] if count > 5 else []

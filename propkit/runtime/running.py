@@ -1,0 +1,146 @@
+"""From a stored batch to a run: what it may do, by its criteria, and what guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from propkit.batch_run import Run, SourceGuard
+from propkit.collector import COLLECT, WAYS, Collector
+from propkit.items import Item, State
+from propkit.progress import Listener
+from propkit.quality import choose_canaries
+from propkit.quality.columns import Learned
+from propkit.store import Store
+from propkit.store.batches import BatchHead
+from propkit.store.canaries import filled_columns, last_pages
+from propkit.store.coverage import read_coverage
+
+_MOST_LOOKED_UP = 2000
+"""Among so many waiting items canaries are sought."""
+
+
+def make_run(
+    collector: Collector,
+    head: BatchHead,
+    items: Sequence[Item],
+    *,
+    fresh_keys: frozenset[tuple[str, str]] = frozenset(),
+    listeners: Iterable[Listener] = (),
+    planned_at: datetime | None = None,
+) -> Run:
+    """Return a run of a batch's waiting items, by the criteria it was made with.
+
+    ``planned_at`` (aware UTC) is when it was decided what is due; None: now.
+    """
+    criteria = head.criteria
+    sources = frozenset(criteria["sources"]) | {item.source for item in items}
+    prices = {
+        name: Decimal(str(price))
+        for name in sources
+        if (price := collector.configs[name].terms.credits_per_item)
+    }
+    budget = criteria.get("budget")
+    spent = sum((prices[i.source] for i in items if i.attempts and i.source in prices), Decimal(0))
+    is_stale_ok = criteria.get("stale_ok", False)
+    waiting = [item for item in items if item.state is State.WAITING]
+    return Run(
+        batch_id=head.batch_id,
+        items=items,
+        sources=sources,
+        way=WAYS.get(head.kind, COLLECT),
+        workers=criteria["workers"],
+        strategy=criteria.get("strategy", "parallel"),
+        fresh_keys=fresh_keys,
+        fallbacks={name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()},
+        max_requests=_caps(collector, sources, criteria.get("max_requests")),
+        credits_left=None if budget is None else Decimal(budget) - spent,
+        credits_of=prices,
+        batch_size=criteria.get("batch_size"),
+        stale=_stale(collector.store, waiting) if is_stale_ok else {},
+        progress_seconds=collector.settings.progress_seconds,
+        listeners=list(listeners),
+        planned_at=planned_at or datetime.now(UTC),
+    )
+
+
+def make_guards(collector: Collector, run: Run) -> dict[str, SourceGuard]:
+    """Return what guards each source of a run against drift; none where nothing is read."""
+    if run.way != COLLECT or not collector.settings.drift_guard:
+        return {}
+    learned = read_coverage(collector.store)
+    waiting: dict[str, list[Item]] = {name: [] for name in run.sources}
+    for item in run.items:
+        if item.state is State.WAITING and item.apn and len(waiting[item.source]) < _MOST_LOOKED_UP:
+            waiting[item.source].append(item)
+    known = collector.store.freshness(
+        {name: [item.key for item in items] for name, items in waiting.items()}
+    )
+    guards = {}
+    for name, items in waiting.items():
+        source = collector.configs[name].source
+        last = known.get(name)
+        complete = {
+            key
+            for key, is_found, missing in (
+                zip(last.keys, last.is_found, last.missing, strict=True) if last else ()
+            )
+            if is_found and not missing
+        }
+        chosen, _ = choose_canaries([item.key for item in items], complete)
+        apns = {item.key: item.apn for item in items if item.key in chosen and item.apn}
+        filled = filled_columns(collector.store, source.provides, list(apns.values()))
+        layouts = last_pages(collector.store, name, list(apns))
+        guards[name] = SourceGuard(
+            {
+                layout: coverage
+                for (of, version), coverage in learned.items()
+                for source_name, _, layout in [of.partition(":")]
+                if (source_name, version) == (name, source.parser_version)
+            },
+            {
+                key: ("+".join(sorted(layouts[key])), filled[apn])
+                for key, apn in apns.items()
+                if apn in filled and key in layouts
+            },
+        )
+    return guards
+
+
+def learned_of(
+    collector: Collector, guards: Mapping[str, SourceGuard]
+) -> dict[tuple[str, int], Learned]:
+    """Return what the guards have learned, by "source:layout" and parser version, to be kept."""
+    return {
+        (f"{name}:{layout}", collector.configs[name].source.parser_version): coverage
+        for name, guard in guards.items()
+        for layout, coverage in guard.learned().items()
+    }
+
+
+def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[str, int]:
+    """Return the most requests by source: the smaller of the batch's own and the settings'."""
+    caps: dict[str, int] = {}
+    for name in sources:
+        config = collector.configs[name]
+        own = given.get(name, given.get(config.host)) if isinstance(given, dict) else given
+        limits = [limit for limit in (own, config.max_requests) if limit is not None]
+        if limits:
+            caps[name] = min(limits)
+    return caps
+
+
+def _stale(store: Store, waiting: Sequence[Item]) -> dict[tuple[str, str], datetime]:
+    """Return when what is stored under the waiting keys was collected."""
+    keys: dict[str, list[str]] = {}
+    for item in waiting:
+        keys.setdefault(item.source, []).append(item.key)
+    found = store.freshness(keys)
+    return {
+        (source, key): datetime.fromtimestamp(checked_at, UTC)
+        for source, last in found.items()
+        for key, checked_at, is_found in zip(last.keys, last.checked_at, last.is_found, strict=True)
+        if is_found
+    }

@@ -1,0 +1,234 @@
+"""What the store knows of its own work: counts and times by source, commits, slow operations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from propkit.records import RECORD_TYPES
+from propkit.store.database import Store
+from propkit.store.results import append_rows
+from propkit.store.schema import LEDGER_SCHEMAS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRun:
+    """What one source did in one run of a batch. Times are aware UTC.
+
+    ``refused`` counts the requests that the host refused; ``fresh`` the items that were skipped
+    as fresh, ``joined`` those that took another batch's answer.
+    """
+
+    batch_id: str
+    source: str
+    host: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    requests: int = 0
+    refused: int = 0
+    bytes: int = 0
+    fresh: int = 0
+    joined: int = 0
+
+
+def write_runs(store: Store, rows: Sequence[SourceRun]) -> Future[None]:
+    """Hand the figures of a run to the writer; the future is done once they are durable."""
+    data = [asdict(row) for row in rows]
+    return store.writer.submit(lambda connection: append_rows(connection, "runs", data))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStatistics:
+    """How a source did, over one batch or all.
+
+    ``items`` counts by state and ``failed`` by failure class. ``success_rate`` is the share of
+    done and not found among what ended and was not skipped, None when nothing did. The seconds
+    are those from an item's start to its end; ``items_per_second`` is over the time from a batch's
+    first start to its last end.
+    """
+
+    source: str
+    items: dict[str, int] = field(default_factory=dict)
+    success_rate: float | None = None
+    failed: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    refused: int = 0
+    bytes: int = 0
+    fresh: int = 0
+    joined: int = 0
+    seconds_p50: float | None = None
+    seconds_p95: float | None = None
+    items_per_second: float | None = None
+
+
+_SOURCES = """
+    WITH chosen AS (FROM items WHERE $batch_id IS NULL OR batch_id = $batch_id),
+    ran AS (
+        SELECT batch_id, source, state, epoch(ended_at) - epoch(started_at) AS seconds,
+            started_at, ended_at
+        FROM chosen WHERE started_at IS NOT NULL AND ended_at IS NOT NULL AND state <> 'skipped'),
+    spans AS (
+        SELECT source, sum(n) / nullif(sum(span), 0) AS items_per_second FROM (
+            SELECT source, epoch(max(ended_at)) - epoch(min(started_at)) AS span,
+                count(*) AS n FROM ran GROUP BY batch_id, source)
+        GROUP BY source),
+    states AS (
+        SELECT source, map(list(state ORDER BY state), list(n ORDER BY state)) AS items,
+            sum(n) FILTER (state IN ('done', 'not_found'))
+                / nullif(sum(n) FILTER (state IN ('done', 'not_found', 'failed', 'cancelled')), 0)
+                AS success_rate
+        FROM (SELECT source, state, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY source),
+    failures AS (
+        SELECT source, map(list(failure_class ORDER BY failure_class),
+            list(n ORDER BY failure_class)) AS failed
+        FROM (SELECT source, coalesce(failure_class, 'unavailable') AS failure_class,
+            count(*) AS n FROM chosen WHERE state = 'failed' GROUP BY ALL)
+        GROUP BY source),
+    times AS (
+        SELECT source, quantile_cont(seconds, 0.5) AS seconds_p50,
+            quantile_cont(seconds, 0.95) AS seconds_p95 FROM ran GROUP BY source),
+    traffic AS (
+        SELECT source, sum(requests)::BIGINT AS requests, sum(refused)::BIGINT AS refused,
+            sum(bytes)::BIGINT AS bytes, sum(fresh)::BIGINT AS fresh,
+            sum(joined)::BIGINT AS joined
+        FROM runs WHERE $batch_id IS NULL OR batch_id = $batch_id GROUP BY source)
+    SELECT source, items, success_rate, failed, requests, refused, bytes, fresh, joined,
+        seconds_p50, seconds_p95, items_per_second
+    FROM states FULL JOIN traffic USING (source) LEFT JOIN failures USING (source)
+        LEFT JOIN times USING (source) LEFT JOIN spans USING (source)
+    ORDER BY source
+"""
+
+
+def source_statistics(store: Store, batch_id: str | None = None) -> list[SourceStatistics]:
+    """Return how each source did in a batch, or in all; sorted by source."""
+    found = []
+    for row in store.rows(_SOURCES, {"batch_id": batch_id}):
+        for name in ("requests", "refused", "bytes", "fresh", "joined"):
+            row[name] = row[name] or 0
+        for name in ("items", "failed"):
+            row[name] = dict(row[name] or ())
+        found.append(SourceStatistics(**row))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatistics:
+    """How large a store is, and how its writer does since it was opened.
+
+    ``file_bytes`` include the write-ahead log; ``payload_bytes`` are those of the bodies as they
+    came. The commit times (seconds) are over the last 1,000 commits, None when there were none.
+    """
+
+    path: Path
+    file_bytes: int
+    rows: dict[str, int]
+    payload_bytes: int
+    commits: int
+    items_per_commit: float | None
+    commit_seconds_p50: float | None
+    commit_seconds_p95: float | None
+    commit_seconds_max: float | None
+
+
+def store_statistics(store: Store) -> StoreStatistics:
+    """Return a store's figures; ``rows`` are counted by table."""
+    tables = [*RECORD_TYPES, *LEDGER_SCHEMAS, "batch_heads"]
+    counts = " UNION ALL BY NAME ".join(
+        f"SELECT '{table}' AS name, count(*) AS n FROM {table}" for table in tables
+    )
+    payloads = store.rows(
+        "SELECT coalesce(sum(coalesce(strlen(body_text), octet_length(body_bytes))), 0)::BIGINT"
+        " AS size FROM payloads"
+    )
+    timings = sorted(store.writer.timings.copy())
+    commits = store.writer.commits
+    return StoreStatistics(
+        path=store.path,
+        file_bytes=sum(_size(Path(f"{store.path}{end}")) for end in ("", ".wal")),
+        rows={row["name"]: row["n"] for row in store.rows(counts)},
+        payload_bytes=payloads[0]["size"],
+        commits=commits,
+        items_per_commit=store.writer.items / commits if commits else None,
+        commit_seconds_p50=_quantile(timings, 0.5),
+        commit_seconds_p95=_quantile(timings, 0.95),
+        commit_seconds_max=timings[-1] if timings else None,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 -- as for every path of the store
+    except FileNotFoundError:  # the log is folded into the file now and then
+        return 0
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the least value that the share of all values does not exceed."""
+    if not ordered:
+        return None
+    return ordered[ceil(len(ordered) * share) - 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowOperation:
+    """Something that took long, as the log has it."""
+
+    batch_id: str
+    logged_at: datetime
+    message: str
+    source: str | None
+    key: str | None
+    seconds: float
+
+
+def slow_operations(
+    store: Store, batch_id: str | None = None, limit: int = 20
+) -> list[SlowOperation]:
+    """Return the slowest operations of a batch, or of all, the slowest first."""
+    rows = store.rows(
+        "SELECT batch_id, logged_at, message, source, key, seconds FROM batch_logs"
+        " WHERE event = 'slow' AND seconds IS NOT NULL"
+        " AND ($batch_id IS NULL OR batch_id = $batch_id)"
+        " ORDER BY seconds DESC, logged_at LIMIT $limit",
+        {"batch_id": batch_id, "limit": limit},
+    )
+    return [SlowOperation(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failed item, with the last answer that it got, if any, as evidence."""
+
+    source: str
+    key: str
+    apn: str | None
+    failure_class: str | None
+    error: str | None
+    attempts: int
+    ended_at: datetime | None
+    evidence_url: str | None
+    evidence_sha256: str | None
+    evidence_status: int | None
+
+
+def failures(store: Store, batch_id: str) -> list[Failure]:
+    """Return a batch's failed items in the batch's order; ``evidence_sha256`` is the payload's."""
+    rows: list[dict[str, Any]] = store.rows(
+        "SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"
+        " f.url AS evidence_url, f.sha256 AS evidence_sha256, f.status AS evidence_status"
+        " FROM items i LEFT JOIN ("
+        "   SELECT source, key, arg_max(url, (fetched_at, rowid)) AS url,"
+        "   arg_max(sha256, (fetched_at, rowid)) AS sha256,"
+        "   arg_max(status, (fetched_at, rowid)) AS status"
+        "   FROM fetches WHERE batch_id = $1 GROUP BY source, key) f USING (source, key)"
+        " WHERE i.batch_id = $1 AND i.state = 'failed' ORDER BY i.sequence, i.source, i.key",
+        [batch_id],
+    )
+    return [Failure(**row) for row in rows]

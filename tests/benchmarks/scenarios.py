@@ -1,0 +1,179 @@
+"""The scenarios. A further one is an entry of :data:`SCENARIOS`, with its own table and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks import tables, targets
+from tests.benchmarks.jobs import Pace
+from tests.benchmarks.server import HostSpec
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One contender, and how many parcels it collects at each host."""
+
+    contender: str
+    shares: tuple[int, ...]
+
+    @property
+    def parcels(self) -> int:
+        """How many parcels it collects in all."""
+        return sum(self.shares)
+
+    @property
+    def label(self) -> str:
+        """How the entry is named in a run's files."""
+        return f"{self.contender}-{self.parcels}"
+
+    def scaled(self, scale: float) -> Entry:
+        """Return the entry with other shares, for a quick look."""
+        return Entry(self.contender, tuple(max(20, round(n * scale)) for n in self.shares))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is measured, and how it is shown.
+
+    ``may_lose`` says that lost and doubled parcels are shown and no error. ``minutes`` is about
+    how long the scenario takes on two cores.
+    """
+
+    says: str
+    entries: tuple[Entry, ...]
+    hosts: tuple[HostSpec, ...] = (HostSpec(),)
+    rounds: int = 5
+    pace: Pace = "none"
+    may_lose: bool = False
+    minutes: float
+    table: Callable[[Found], list[str]] = tables.throughput_table
+    checks: Callable[[Found], list[targets.Check]] = targets.no_checks
+    notes: tuple[str, ...] = ()
+
+
+_FEWER = (
+    "Contenders that are asked for fewer parcels are compared by parcels per second; what it costs"
+    " to start and to end is in it."
+)
+_LEFT_AS_THEY_COME = (
+    "aiohttp_by_hand asks with 16 workers for each host and waits out each Retry-After: some ten"
+    " times too slow, so it collects a tenth. Crawlee and Scrapy (AutoThrottle) are left as they"
+    " come."
+)
+_JUDGED_BY_ANSWERED = (
+    "A contender that lost parcels gave them up, and ended the sooner: it is judged by the parcels"
+    " that it was given."
+)
+_WAITING = (
+    "The time is mostly that of waiting: Crawlee and Scrapy do not wait when Retry-After asks them"
+    " to, aiohttp_by_hand pauses one worker, propkit the host."
+)
+_LIMITED_SECONDS = 60
+_LIMITED_HOSTS = tuple(HostSpec(requests_per_second=rate) for rate in (5.0, 10.0, 20.0))
+_A_MINUTE = tuple(
+    int((host.requests_per_second or 0) * _LIMITED_SECONDS) for host in _LIMITED_HOSTS
+)
+
+SCENARIOS: dict[str, Scenario] = {
+    "unlimited": Scenario(
+        says="One host that answers at once and refuses nothing.",
+        entries=(
+            Entry("propkit", (10_000,)),
+            Entry("aiohttp_by_hand", (10_000,)),
+            Entry("crawlee", (10_000,)),
+            Entry("scrapy", (5000,)),
+            Entry("dlt", (5000,)),
+            Entry("requests_threads", (2000,)),
+            Entry("requests_one_by_one", (2000,)),
+            Entry("aiohttp_fetch_only", (10_000,)),
+            Entry("server_alone", (2000,)),
+        ),
+        minutes=6,
+        checks=targets.check_unlimited,
+        notes=(_FEWER,),
+    ),
+    "latency": Scenario(
+        says="One host that answers after 50 ms: 16 in flight make 320 parcels/s at most.",
+        hosts=(HostSpec(latency_seconds=0.05),),
+        entries=(
+            Entry("propkit", (1000,)),
+            Entry("aiohttp_by_hand", (1000,)),
+            Entry("crawlee", (1000,)),
+            Entry("scrapy", (1000,)),
+            Entry("dlt", (1000,)),
+            Entry("requests_threads", (1000,)),
+            Entry("requests_one_by_one", (200,)),
+        ),
+        minutes=4,
+    ),
+    "known_limits": Scenario(
+        says=(
+            "Three hosts that refuse more than 5, 10 and 20 requests/s (a burst of 2 is let"
+            " through); the client knows these limits and collects a minute's worth at each."
+        ),
+        hosts=_LIMITED_HOSTS,
+        entries=(Entry("propkit", _A_MINUTE), Entry("aiohttp_by_hand", _A_MINUTE)),
+        rounds=2,
+        pace="known",
+        minutes=4.5,
+        table=tables.limits_table,
+        checks=targets.check_known_limits,
+        notes=("aiohttp_by_hand starts requests exactly 1/rate seconds apart.",),
+    ),
+    "unknown_limits": Scenario(
+        says=(
+            "Three hosts that refuse more than 5, 10 and 20 requests/s (a burst of 2 is let"
+            " through) with 429 and Retry-After: 1; the client does not know these limits."
+        ),
+        hosts=_LIMITED_HOSTS,
+        entries=(
+            Entry("propkit", _A_MINUTE),
+            Entry("aiohttp_by_hand", tuple(share // 10 for share in _A_MINUTE)),
+            Entry("crawlee", _A_MINUTE),
+            Entry("scrapy", _A_MINUTE),
+        ),
+        rounds=2,
+        pace="learn",
+        may_lose=True,
+        minutes=8,
+        table=tables.limits_table,
+        checks=targets.check_unknown_limits,
+        notes=(_LEFT_AS_THEY_COME, _JUDGED_BY_ANSWERED),
+    ),
+    "faults": Scenario(
+        says=(
+            "One host where 10 % of the requests fail: 500, 503 and 429 (both with Retry-After: 1),"
+            " a body cut short, a dropped connection, an HTML page or nothing with status 200. No"
+            " parcel fails more than twice."
+        ),
+        hosts=(HostSpec(faults=0.1),),
+        entries=(
+            Entry("propkit", (500,)),
+            Entry("aiohttp_by_hand", (500,)),
+            Entry("crawlee", (500,)),
+            Entry("scrapy", (500,)),
+            Entry("dlt", (500,)),
+            Entry("requests_threads", (500,)),
+        ),
+        may_lose=True,
+        minutes=4,
+        table=tables.faults_table,
+        checks=targets.check_faults,
+        notes=(_WAITING,),
+    ),
+    "growth": Scenario(
+        says="One host that answers at once; ten and a hundred times as many parcels.",
+        entries=tuple(
+            Entry(contender, (parcels,))
+            for parcels in (1000, 10_000, 100_000)
+            for contender in ("propkit", "aiohttp_by_hand")
+        ),
+        rounds=2,
+        minutes=9,
+        checks=targets.check_growth,
+    ),
+}

@@ -1,0 +1,148 @@
+"""The tables, in Markdown: contenders, targets, and what a reader must know of the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.benchmarks.contenders import FETCH_ONLY
+from tests.benchmarks.targets import Check, cpu_ms, per_second
+
+Found = dict[str, Any]
+
+_QUIET = 0.1
+"""What other programs may use of a core before times are doubted."""
+
+
+def throughput_table(found: Found) -> list[str]:
+    """Return a line for each contender: parcels per second, CPU and memory."""
+    of_propkit = [entry for entry in found["entries"] if entry["contender"] == "propkit"]
+    # Beside the job of the same size, where there are several.
+    same_size = {entry["parcels"]: entry for entry in of_propkit}
+    first = of_propkit[0] if of_propkit else None
+    lines = []
+    for entry in found["entries"]:
+        median, own = entry["median"], same_size.get(entry["parcels"], first)
+        cells = [
+            entry["contender"],
+            f"{entry['parcels']:,}",
+            f"{per_second(entry):,.0f}",
+            _range(entry),
+            f"{per_second(own) / per_second(entry):.2f} ×" if own else "",
+            f"{cpu_ms(entry):.2f}",
+            f"{cpu_ms(own) / cpu_ms(entry):.2f} ×" if own else "",
+            f"{median['peak_mb']:,.0f}",
+            f"{median['server_busy']:.0%}",
+        ]
+        if entry["contender"] in FETCH_ONLY:
+            cells[0], cells[4], cells[6] = f"({cells[0]})", "", ""
+        lines.append(cells)
+    return _table(
+        [
+            "contender", ":parcels", ":parcels/s", ":slowest to fastest round", ":propkit is as fast", ":CPU ms/parcel",
+            ":propkit needs", ":peak MB", ":server busy",
+        ],
+        lines,
+    )  # fmt: skip
+
+
+def limits_table(found: Found) -> list[str]:
+    """Return a line for each contender and host: the time against the ideal, and refusals."""
+    return _table(
+        [
+            "contender", ":limit/s", ":parcels", ":seconds", ":to ideal", ":refused",
+            ":share refused", ":lost", ":doubled",
+        ],
+        [
+            [
+                entry["contender"],
+                f"{host['requests_per_second']:g}",
+                f"{host['parcels']:,}",
+                f"{host['seconds']:.1f}",
+                f"{host['to_ideal']:.3f} ×",
+                f"{host['refused']:,.0f}",
+                f"{host['refused_share']:.1%}",
+                f"{host['lost']:,}",
+                f"{entry['worst']['doubled']:,}",
+            ]
+            for entry in found["entries"]
+            for host in entry["hosts"]
+        ],
+    )  # fmt: skip
+
+
+def faults_table(found: Found) -> list[str]:
+    """Return a line for each contender: what was lost or doubled, and the time."""
+    return _table(
+        ["contender", ":parcels", ":lost", ":doubled", ":requests", ":seconds", ":CPU ms/parcel"],
+        [
+            [
+                entry["contender"],
+                f"{entry['parcels']:,}",
+                f"{entry['worst']['lost']:,}",
+                f"{entry['worst']['doubled']:,}",
+                f"{entry['median']['requests']:,.0f}",
+                f"{entry['median']['seconds']:.1f}",
+                f"{cpu_ms(entry):.2f}",
+            ]
+            for entry in found["entries"]
+        ],
+    )
+
+
+def as_markdown(found: Found, table: list[str], checks: list[Check]) -> str:
+    """Return a scenario's part of the report."""
+    versions = ", ".join(f"{name} {text}" for name, text in found["versions"].items())
+    rows = ", but for what is shown as lost" if found["may_lose"] else ""
+    said = (
+        f"{found['says']} Medians of {found['rounds']} alternating rounds; {found['in_flight']}"
+        " requests in flight for each host (requests: 5 threads, or one by one). Every contender"
+        f" stored the same rows{rows}. propkit stores more besides: every answer's body, when it"
+        " was asked and how, the freshness ledger and the items of the batch."
+    )
+    ran_on = (
+        f"Python {found['python']}, {found['cores']} cores; {versions}. While it ran, programs"
+        f" outside the benchmark used {found['others_busy']:.0%} of one core (median), at most"
+        f" {found['others_most']:.0%}."
+    )
+    if found["others_busy"] > _QUIET:
+        ran_on += (
+            " **That is too much: times and ratios of times are distorted, CPU and counts are"
+            " less so.**"
+        )
+    lines = [
+        *(f"## {found['scenario']}", "", said, "", ran_on, ""),
+        *table,
+        "",
+        *(line for note in found["notes"] for line in (note, "")),
+    ]
+    if checks:
+        lines += [
+            *_table(
+                ["target", ":measured", ":wanted", "met"],
+                [
+                    [
+                        check.what,
+                        f"{check.value:.3f}",
+                        f"{'≥' if check.at_least else '≤'} {check.target:g}",
+                        "yes" if check.is_met else "**no**",
+                    ]
+                    for check in checks
+                ],
+            ),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _range(entry: Found) -> str:
+    speeds = [entry["parcels"] / run["seconds"] for run in entry["runs"]]
+    return f"{min(speeds):,.0f} to {max(speeds):,.0f}"
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a Markdown table; a title that begins with a colon stands over numbers."""
+    return [
+        f"| {' | '.join(title.removeprefix(':') for title in titles)} |",
+        f"|{'|'.join('---:' if title.startswith(':') else '---' for title in titles)}|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]

@@ -1,0 +1,111 @@
+"""What propkit is to reach. A target that is missed is shown, and is no error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A measured value beside its target: at least so much, or at most."""
+
+    what: str
+    value: float
+    target: float
+    at_least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the target is reached."""
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def no_checks(found: Found) -> list[Check]:
+    """Return no targets: the scenario only shows."""
+    return []
+
+
+def check_unlimited(found: Found) -> list[Check]:
+    """Compare parcels per second, and CPU seconds per parcel."""
+    own = _find(found, "propkit")
+    checks = []
+    for name, target in {
+        "aiohttp_by_hand": 0.8,
+        "crawlee": 2.0,
+        "scrapy": 5.0,
+        "requests_threads": 4.0,
+        "dlt": 8.0,
+    }.items():
+        if own and (other := _find(found, name)):
+            ratio = per_second(own) / per_second(other)
+            checks.append(Check(f"parcels/s, propkit to {name}", ratio, target, at_least=True))
+    for name, target in {"crawlee": 1 / 2, "scrapy": 1 / 4, "dlt": 1 / 8}.items():
+        if own and (other := _find(found, name)):
+            ratio = cpu_ms(own) / cpu_ms(other)
+            checks.append(Check(f"CPU per parcel, propkit to {name}", ratio, target))
+    return checks
+
+
+def check_known_limits(found: Found) -> list[Check]:
+    """Judge each host alone: the time against the ideal, and no refusal."""
+    return _check_limits(found, slowest=1.02, refused_share=0.0)
+
+
+def check_unknown_limits(found: Found) -> list[Check]:
+    """Judge each host alone: the time against the ideal, and few refusals."""
+    return _check_limits(found, slowest=1.10, refused_share=0.05)
+
+
+def check_faults(found: Found) -> list[Check]:
+    """Nothing may be lost, or stored twice."""
+    own = _find(found, "propkit")
+    if not own:
+        return []
+    return [
+        Check("lost parcels", own["worst"]["lost"], 0),
+        Check("doubled rows", own["worst"]["doubled"], 0),
+    ]
+
+
+def check_growth(found: Found) -> list[Check]:
+    """Compare the largest job with the one of a tenth."""
+    entries = [entry for entry in found["entries"] if entry["contender"] == "propkit"]
+    if len(entries) < 2:
+        return []
+    less, more = sorted(entries, key=lambda entry: entry["parcels"])[-2:]
+    sizes = f"{more['parcels']:,} to {less['parcels']:,} parcels"
+    return [
+        Check(f"peak memory, {sizes}", more["median"]["peak_mb"] / less["median"]["peak_mb"], 1.3),
+        Check(f"seconds per parcel, {sizes}", per_second(less) / per_second(more), 1.1),
+    ]
+
+
+def per_second(entry: Found) -> float:
+    """Return the median parcels per second of a contender."""
+    return float(entry["parcels"] / entry["median"]["seconds"])
+
+
+def cpu_ms(entry: Found) -> float:
+    """Return the median CPU milliseconds per parcel of a contender."""
+    return float(1000 * entry["median"]["cpu_seconds"] / entry["parcels"])
+
+
+def _check_limits(found: Found, *, slowest: float, refused_share: float) -> list[Check]:
+    own = _find(found, "propkit")
+    checks = []
+    for host in own["hosts"] if own else []:
+        at = f"at {host['requests_per_second']:g} requests/s"
+        checks.append(Check(f"time to ideal {at}", host["to_ideal"], slowest))
+        checks.append(
+            Check(f"share of refused requests {at}", host["refused_share"], refused_share)
+        )
+    if own:
+        checks.append(Check("lost parcels", own["worst"]["lost"], 0))
+    return checks
+
+
+def _find(found: Found, contender: str) -> Found:
+    return next((entry for entry in found["entries"] if entry["contender"] == contender), {})

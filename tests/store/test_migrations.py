@@ -1,0 +1,90 @@
+"""A file of an older propkit is brought up to date, and what it holds stays."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from propkit.records import RECORD_TYPES
+from propkit.store import Store, schema
+from propkit.store.schema import MIGRATIONS, migrate
+from tests.store.made import page, parcel, payments, result, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The tables of 0001 that may hold rows before 0002.
+OLD_TABLES = [
+    *RECORD_TYPES,
+    *["payloads", "fetches", "freshness", "items", "batch_heads", "batch_logs"],
+]
+NEW_TABLES = ["paces", "breakers", "runs", "coverage", "hits"]
+
+
+def fill_old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple]]:
+    """Make a file with 0001 only and a row in most of its tables; return its rows by table."""
+    with monkeypatch.context() as patch, duckdb.connect(path) as connection:
+        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
+        connection.execute("SET TimeZone = 'UTC'")
+        migrate(connection)
+        connection.execute(
+            """
+            INSERT INTO parcels BY NAME
+                SELECT '1' AS apn, 'maricopa' AS county, 'SMITH' AS owner_name, 's' AS source,
+                    TIMESTAMPTZ '2026-11-22 12:00:00+00' AS collected_at;
+            INSERT INTO payloads VALUES ('ab', '{}', NULL), ('cd', NULL, '\\xFF'::BLOB);
+            INSERT INTO fetches SELECT 's', '1', '1', 'parcel', 'http://h', 200, 'text/plain',
+                TIMESTAMPTZ '2026-11-22 12:00:00+00', 'ab', 1, 'b1';
+            INSERT INTO freshness
+                SELECT 's', '1', TIMESTAMPTZ '2026-11-22 12:00:00+00', true, ['sales'];
+            INSERT INTO items SELECT 'b1', 's', '1', '1', 1, 0, 'done', 1, NULL, NULL, NULL, NULL,
+                ['sales'];
+            INSERT INTO batch_heads SELECT 'b1', 1, 'collect', 'completed', '{}', 'me', NULL,
+                TIMESTAMPTZ '2026-11-22 12:00:00+00', NULL, NULL;
+            INSERT INTO batch_logs
+                SELECT 'b1', TIMESTAMPTZ '2026-11-22 12:00:00+00', 'info', 'batch made';
+            """
+        )
+        rows = {table: connection.sql(f"FROM {table}").to_arrow_table() for table in OLD_TABLES}
+    return {
+        table: [tuple(row.values()) for row in data.to_pylist()] for table, data in rows.items()
+    }
+
+
+def test_a_store_of_the_first_schema_opens_with_its_data(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every old row is as it was, logs with the new columns empty; the new tables are there."""
+    before = fill_old_store(path, monkeypatch)
+
+    with closing(Store.open(path)) as store:
+        after = {
+            table: [tuple(row.values()) for row in store.rows(f"FROM {table}")]
+            for table in OLD_TABLES
+        }
+        applied = [row["name"] for row in store.rows("FROM schema_migrations ORDER BY name")]
+        new = {table: store.rows(f"FROM {table}") for table in NEW_TABLES}
+
+    before["batch_logs"] = [(*row, None, None, None, None) for row in before["batch_logs"]]
+    assert after == before
+    assert sum(map(len, after.values())) == 8
+    assert applied == [name for name, _ in MIGRATIONS]
+    assert new == {table: [] for table in NEW_TABLES}
+
+
+def test_a_migrated_store_is_written_and_read_like_a_new_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The migration is applied once; the parcel from before it is replaced by a newer answer."""
+    fill_old_store(path, monkeypatch)
+
+    for owner in ("DOE", "ROE"):  # opened twice
+        with closing(Store.open(path)) as store:
+            records = [parcel("1", owner), *payments("1", 2025, 10)]
+            write(store, result("1", records, pages=[page(b"{}")]))
+            assert store.rows("SELECT owner_name FROM parcels") == [{"owner_name": owner}]
+            assert store.duplicates() == {}
+            assert len(store.rows("FROM schema_migrations")) == len(MIGRATIONS)

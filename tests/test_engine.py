@@ -1,0 +1,408 @@
+"""The engine over a real county: several batches at once, limits, trouble, and what is kept."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import propkit as pk
+from propkit.demo_county import start_county
+from propkit.errors import RequestError
+from propkit.sources import configure_sources
+from propkit.store import Store
+from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from propkit.demo_county import County
+
+SYSTEMS = ("assessor", "treasurer", "recorder")
+ROLL = ["parcels", "residences", "valuations", "sales"]
+LAST = 60
+
+
+@pytest.fixture
+def county() -> Iterator[County]:
+    with start_county(parcels=300, limits=dict.fromkeys(SYSTEMS)) as county:
+        yield county
+
+
+def asked(county: County, system: str) -> list[str]:
+    """Return the paths that were asked of a system, robots.txt left out."""
+    paths = [entry["path"] for entry in county.ledger(system)]
+    return [path for path in paths if not path.endswith("robots.txt")]
+
+
+def paced_kit(county: County, path: Path, rate: float, **more: Any) -> pk.Kit:
+    """Open a kit that asks the assessor so often, with two requests in flight."""
+    settings = quick_settings(county)
+    slow = settings.sources["maricopa_assessor"].model_copy(
+        update={"requests_per_second": rate, "max_in_flight": 2, **more}
+    )
+    settings = settings.model_copy(
+        update={"sources": {**settings.sources, "maricopa_assessor": slow}}
+    )
+    return pk.Kit(Store.open(path), settings, configure_sources(settings))
+
+
+# ---------------------------------------------------------------- several batches at once
+
+
+def test_two_batches_with_the_same_parcels_ask_once(county: County, tmp_path: Path):
+    """Every parcel is asked for once; both batches end complete."""
+    apns = county.apns(40)
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        first = kit.plan(apns, datasets=ROLL, max_age=0)
+        second = kit.plan(apns, datasets=ROLL, max_age=0)
+        batches = [kit.start(first), kit.start(second)]
+        reports = [batch.wait(LAST) for batch in batches]
+
+    assert sorted(asked(county, "assessor")) == sorted(set(asked(county, "assessor")))
+    assert [report.state for report in reports] == ["completed", "completed"]
+    assert reports[0].totals == reports[1].totals
+    assert sum(report.cache_hits for report in reports) == 40
+
+
+def test_a_plan_says_what_another_batch_has_in_work(county: County, tmp_path: Path):
+    """Its items are active, cost no request, and are part of the plan all the same."""
+    apns = county.apns(10)
+    with paced_kit(county, tmp_path / "one.duckdb", 2) as kit:
+        batch = kit.start(apns, datasets=ROLL)
+        plan = kit.plan(apns, datasets=ROLL)
+        batch.cancel()
+
+    assert set(plan.counts) <= {"active", "fresh"}
+    assert sum(plan.requests.values()) == 0
+    assert len(plan.items) == 10
+
+
+def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: Path):
+    """At most the requests that were under way go before it."""
+    *many, one = county.apns(200)
+    sent = threading.Event()
+    with paced_kit(county, tmp_path / "one.duckdb", 20) as kit:
+        low = kit.start(
+            many,
+            datasets=ROLL,
+            priority="low",
+            listener=lambda event: event.counts.get("done", 0) > 3 and sent.set(),
+        )
+        assert sent.wait(LAST)
+        before = len(asked(county, "assessor"))
+        report = kit.collect(one, datasets=ROLL, priority="critical", progress=False)
+        place = next(at for at, path in enumerate(asked(county, "assessor")) if one in path)
+        state = low.cancel().state
+
+    assert report.is_complete
+    # Two in flight, and one that took its place while the critical one was planned.
+    assert place - before <= 6
+    assert state == "cancelled"
+
+
+def test_a_low_batch_is_not_starved_by_a_busier_one(county: County, tmp_path: Path):
+    """Waiting makes it more urgent: both are asked for turn by turn."""
+    apns = county.apns(120)
+    settings = quick_settings(county, ageing_seconds=0.1)
+    slow = settings.sources["maricopa_assessor"].model_copy(
+        update={"requests_per_second": 40, "max_in_flight": 1}
+    )
+    settings = settings.model_copy(
+        update={"sources": {**settings.sources, "maricopa_assessor": slow}}
+    )
+    with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configure_sources(settings)) as kit:
+        high = kit.start(apns[:100], datasets=ROLL, priority="critical", workers=8)
+        low = kit.start(apns[100:], datasets=ROLL, priority="low", workers=2)
+        low.wait(LAST)
+        is_high_running = high.is_running
+        states = (low.state, high.wait(LAST).state)
+
+    assert is_high_running
+    assert states == ("completed", "completed")
+
+
+def test_two_kits_over_one_store_share_the_pace(county: County, tmp_path: Path):
+    """Together they ask no more often than one of them may."""
+    county.switch(limits={"assessor": {"requests_per_second": 20, "burst": 2}})
+    path = tmp_path / "one.duckdb"
+    with paced_kit(county, path, 20) as one, paced_kit(county, path, 20) as two:
+        batches = [
+            one.start(county.apns(20), datasets=ROLL),
+            two.start(county.apns(40, seed=5), datasets=ROLL),
+        ]
+        reports = [batch.wait(LAST) for batch in batches]
+
+    assert [report.state for report in reports] == ["completed", "completed"]
+    assert sum(report.refused for report in reports) == 0
+
+
+# ---------------------------------------------------------------- limits of a run
+
+
+def test_a_cap_on_requests_is_never_exceeded(county: County, tmp_path: Path):
+    """The rest waits, with the reason named, and the next run goes on."""
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        report = kit.collect(
+            county.apns(30), datasets=ROLL, max_requests={"maricopa_assessor": 12}, progress=False
+        )
+        capped = len(county.ledger())
+        kit.batch("last").resume().wait(LAST)
+        kit.batch("last").resume().wait(LAST)
+        again = len(county.ledger())
+
+    assert report.state == "paused"
+    assert capped == 12
+    assert "the cap of 12 requests is reached" in (report.error or "")
+    assert again <= 36
+
+
+def test_a_batch_size_leaves_the_other_parcels_for_the_next_run(county: County, tmp_path: Path):
+    """Ten parcels at a time, everything of each of them."""
+    apns = county.apns(25)
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        batch = kit.start(apns, batch_size=10)
+        states, parcels = [batch.wait(LAST).state], [len(kit.frame("parcels"))]
+        for _ in range(2):
+            states.append(batch.resume().wait(LAST).state)
+            parcels.append(len(kit.frame("parcels")))
+        truth = {table: in_order(rows) for table, rows in county.truth(apns).items()}
+        tables = {table: table_as_truth(kit, table) for table in truth}
+
+    assert states == ["paused", "paused", "completed"]
+    assert parcels[0] <= 10 < parcels[1] <= 20 < parcels[2]
+    assert tables == truth
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 0}, "workers must be a whole number from 1 up, not 0"),
+        ({"strategy": "wild"}, "no strategy 'wild'; expected one of parallel, hybrid, sequential"),
+        (
+            {"profile": "wild"},
+            "no profile 'wild'; expected one of conservative, balanced, fast, auto",
+        ),
+        ({"batch_size": True}, "batch_size must be a whole number from 1 up, not True"),
+        ({"max_requests": -1}, "max_requests must be a whole number from 1 up, not -1"),
+        ({"max_requests": {"nowhere": 3}}, "max_requests: no host or source 'nowhere'"),
+        ({"stale_ok": "yes"}, "stale_ok must be True or False, not 'yes'"),
+        ({"export_to": "x.csv"}, "'x.csv' is no workbook's name; expected one ending in .xlsx"),
+        ({"budget": -1}, "budget must be a number of credits from 0 up or None, not -1"),
+        ({"kind": "wild"}, "no kind 'wild'"),
+    ],
+)
+def test_a_wrong_option_starts_nothing(county: County, tmp_path: Path, options: Any, said: str):
+    """The error names the value and what was expected; no batch was made."""
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        with pytest.raises(RequestError) as caught:
+            kit.start(county.apns(1), **options)
+        batches = len(kit.batches())
+
+    assert said in str(caught.value)
+    assert batches == 0
+    assert county.ledger() == []
+
+
+@pytest.mark.parametrize("strategy", ["sequential", "hybrid", "parallel"])
+def test_a_strategy_bounds_what_is_in_flight(county: County, tmp_path: Path, strategy: str):
+    """Sequential: one request at all; hybrid: one on each host; the answers are the same."""
+    county.switch(latency=0.05)
+    apns = county.apns(8)
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        report = kit.collect(apns, strategy=strategy, progress=False)
+
+    most = {
+        system: max(entry["in_flight"] for entry in county.ledger(system)) for system in SYSTEMS
+    }
+    assert report.is_complete
+    if strategy != "parallel":
+        assert most == dict.fromkeys(SYSTEMS, 1)
+
+
+# ---------------------------------------------------------------- kinds of batch
+
+
+def test_a_validation_asks_once_a_parcel_and_stores_no_records(county: County, tmp_path: Path):
+    """Known parcels are done, unknown ones not found; no table is filled."""
+    apns = [*county.apns(6), "99999998"]
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        plan = kit.plan(apns, kind="validation")
+        report = kit.collect(plan, progress=False)
+        parcels = len(kit.frame("parcels"))
+        again = kit.plan(apns).counts
+
+    known = {row["apn"] for row in county.truth(apns)["parcels"]}
+    assert sum(plan.requests.values()) == len(asked(county, "assessor"))
+    assert report.totals == {"done": len(known), "not_found": len(apns) - len(known)}
+    assert parcels == 0
+    assert again == {"due": 7}
+
+
+def test_a_search_batch_keeps_its_hits(county: County, tmp_path: Path):
+    """One item a query; the hits are a frame, and may be collected."""
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        apn = county.apns(1)[0]
+        now = kit.search(apn, by="apn")
+        report = kit.collect([apn, "  ", apn], kind="search", by="apn", progress=False)
+        hits = kit.frame("hits")
+
+    assert report.totals == {"done": 1}
+    assert list(hits["apn"]) == list(now["apn"]) == [apn]
+    assert list(report.not_usable) == [""]
+
+
+def test_taxes_only_asks_the_treasurer_only(county: County, tmp_path: Path):
+    """The other offices are left alone."""
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        report = kit.collect(county.apns(3), kind="taxes", progress=False)
+
+    assert report.kind == "taxes"
+    assert list(report.counts) == ["maricopa_treasurer"]
+    assert {entry["system"] for entry in county.ledger()} == {"treasurer", "root"}
+
+
+# ---------------------------------------------------------------- in the background
+
+
+def test_hits_are_enhanced_in_the_background_and_a_pause_stops_it(county: County, tmp_path: Path):
+    """The first of them at low priority; paused they wait, and go on later."""
+    hits = county.apns(30)
+    with paced_kit(county, tmp_path / "one.duckdb", 10) as kit:
+        batch = kit.enhance(hits, top=5)
+        assert batch is not None
+        kit.pause()
+        state = batch.state
+        kit.unpause()
+        report = kit.batch(batch.id).wait(LAST)
+        again = kit.enhance(hits, top=5)
+        items = batch.items()
+
+    assert state == "interrupted"
+    assert report.state == "completed"
+    assert again is None
+    assert set(items["priority"]) == {3}
+    assert set(items["apn"]) == set(hits[:5])
+
+
+def test_the_last_batch_is_the_last_that_a_person_started(county: County, tmp_path: Path):
+    """What runs in the background does not take its place."""
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        mine = kit.start(county.apns(1), datasets=ROLL)
+        mine.wait(LAST)
+        other = kit.enhance(county.apns(3, seed=9), top=2)
+        assert other is not None
+        other.wait(LAST)
+        last = kit.batch("last").id
+
+    assert last == mine.id
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_a_learned_pace_is_kept_for_the_next_process(county: County, tmp_path: Path):
+    """The next kit begins at the rate that the last one ended with, and plans with it."""
+    county.switch(limits={"assessor": {"requests_per_second": 12, "burst": 2}})
+    path = tmp_path / "one.duckdb"
+    with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
+        kit.collect(county.apns(40), datasets=ROLL, progress=False)
+        learned = kit.statistics().rates
+        host = kit.sources["maricopa_assessor"].host
+    with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
+        plan = kit.plan(county.apns(100), datasets=ROLL, max_age=0)
+        rate = kit._place()[0].hosts["maricopa_assessor"].pace.requests_per_second
+
+    assert learned[host] > 5.5
+    assert rate == pytest.approx(learned[host], rel=0.02)
+    assert plan.minutes == pytest.approx(100 / learned[host] / 60, rel=0.02)
+
+
+def test_a_long_pause_outlives_the_process(county: County, tmp_path: Path):
+    """A host that asked for ten minutes is not asked by the next process either."""
+    path = tmp_path / "one.duckdb"
+    rule = {"system": "assessor", "kind": "status", "status": 429, "retry_after": 600, "first": 1}
+    county.switch(faults=[rule])
+    with quick_kit(county, path) as kit:
+        first = kit.collect(county.apns(3), datasets=ROLL, workers=1, progress=False)
+    before = len(county.ledger("assessor"))
+    with quick_kit(county, path) as kit:
+        second = kit.batch("last").resume().wait(LAST)
+
+    assert first.state == second.state == "paused"
+    assert len(county.ledger("assessor")) == before
+
+
+def test_a_workbook_is_written_when_the_batch_ends(county: County, tmp_path: Path):
+    """By itself, also after a resume; a batch whose workbook fails is told of and complete."""
+    book = tmp_path / "book.xlsx"
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        report = kit.collect(county.apns(2), datasets=ROLL, export_to=book, progress=False)
+        is_written = book.stat().st_size > 1000
+        book.unlink()
+        book.mkdir()
+        failed = kit.collect(
+            county.apns(2), datasets=ROLL, max_age=0, export_to=book, progress=False
+        )
+
+    assert report.state == "completed"
+    assert is_written
+    assert failed.state == "completed"
+    assert "the workbook was not written" in (failed.error or "")
+
+
+def test_an_unfinished_batch_goes_on_by_itself_when_the_setting_says_so(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """``auto_resume``: opening the store is enough."""
+    path = tmp_path / "one.duckdb"
+    with quick_kit(county, path) as kit:
+        batch = kit.start(county.apns(12), datasets=ROLL, batch_size=5)
+        batch.wait(LAST)
+    settings = quick_settings(county, auto_resume=True)
+    with pk.open(path, settings=settings) as kit:
+        report = kit.batch("last").wait(LAST)
+        waiting = report.totals.get("waiting", 0)
+
+    assert report.state == "paused"
+    assert waiting == 2
+
+
+def test_statistics_and_the_log_tell_what_was_done(county: County, tmp_path: Path):
+    """Requests as the county counted them, sizes, times; the log in the order of events."""
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        report = kit.collect(county.apns(5), datasets=ROLL, progress=False)
+        statistics = kit.statistics()
+        log = kit.batch("last").log()
+        frame = report.frame()
+
+    sent = len(county.ledger())
+    assert report.requests == sent
+    assert frame.loc["maricopa_assessor", "requests"] == sent
+    assert frame.loc["maricopa_assessor", "seconds_p95"] > 0
+    assert report.received_bytes > 1000
+    assert statistics.frame().loc["maricopa_assessor", "success_rate"] == 1.0
+    assert statistics.store.rows["items"] == 5
+    assert statistics.store.file_bytes > 10_000
+    assert [log["event"].iloc[0], log["event"].iloc[-1]] == ["created", "completed"]
+    assert county.token not in log.to_string()
+
+
+def test_what_is_old_is_pruned_only_when_told(county: County, tmp_path: Path):
+    """The plan says what would go; the newest answer of each page stays."""
+    apns = county.apns(4)
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        kit.collect(apns, datasets=ROLL, progress=False)
+        kit.collect(apns, datasets=ROLL, max_age=0, progress=False)
+        before = kit.statistics().store.rows
+        pruning = kit.prune(0)
+        between = kit.statistics().store.rows
+        done = kit.prune(0, apply=True)
+        after = kit.statistics().store.rows
+
+    assert before == between
+    assert pruning.rows == done.rows
+    assert pruning.fetches == before["fetches"] - after["fetches"] == before["fetches"] // 2
+    assert after["parcels"] == before["parcels"]
