@@ -108,8 +108,8 @@ class Breaker:
             self._open_until = self._clock() + min(wait_seconds, self._seconds_max)
 
     def rearm(self) -> None:
-        """Let one given up be probed again, at once: somebody asks for more."""
-        if self.is_given_up:
+        """Let the next item be a probe, at once, where the breaker is open: somebody asks for more."""
+        if self.is_open:
             self._probes = 0
             self._open_until = self._clock()
 

@@ -194,6 +194,8 @@ class Collector:
             error=notes or None,
             ended_at=datetime.now(UTC),
         )
+        for page in ask.pages:
+            page.forget()  # it may wait for the writer, with hundreds of others
         return Outcome(item=ended, parsed=parsed, hits=hits, pages=tuple(ask.pages))
 
 

@@ -40,6 +40,8 @@ ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
 _REFUSALS_PER_ATTEMPT = 2
 _MAX_BODY_BYTES = 64 * 2**20
+_SLOW_SECONDS = 5.0
+_MOST_SLOW = 100
 _REFUSALS = frozenset({429, 503})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -62,7 +64,8 @@ class Usage:
     """What one run has asked of one host, how much it may, and whether it may go on.
 
     ``requests`` counts every request sent, ``refused`` the answers 429 and 503, ``received_bytes``
-    the bodies. Once ``should_stop`` says so, no further request is sent.
+    the bodies; ``slow`` has the addresses and seconds of answers that took long. Once
+    ``should_stop`` says so, no further request is sent.
     """
 
     max_requests: int | None = None
@@ -70,6 +73,7 @@ class Usage:
     requests: int = 0
     refused: int = 0
     received_bytes: int = 0
+    slow: list[tuple[str, float]] = field(default_factory=list)
 
     def spend(self) -> None:
         """Count one request more.
@@ -348,6 +352,8 @@ class HttpAsk:
                     self.host.pace.pause(pause if asked is None else asked)
                     self.usage.refused += 1
             self.usage.received_bytes += len(body)
+            if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:
+                self.usage.slow.append((str(url), seconds))
             if answer.status in _REDIRECTS and (target := headers.get("Location")):
                 url = read_redirect(start, url, target, name)
                 continue

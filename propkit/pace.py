@@ -18,9 +18,12 @@ from typing import Self
 from propkit.errors import SourceUnavailableError
 
 # Exactly at a host's limit up to 1 % of requests are refused (clocks differ): stay below. A start
-# that comes late (timers do) is caught up, but two starts are never closer than the second number.
-_BELOW_LIMIT = 1.015
-_CLOSEST = 1.003
+# that comes late is caught up, but two starts are never closer than the second number. Timers come
+# late by about a millisecond: they are set so much earlier, as measured.
+_BELOW_LIMIT = 1.012
+_CLOSEST = 1.002
+_LATENESS_SHARE = 0.1
+_MOST_LATE = 0.003
 
 # An unknown rate doubles in a few seconds until the host refuses for the first time. From then on
 # the rate follows a cubic curve, as TCP CUBIC does (RFC 9438): after a refusal it is cut, comes
@@ -33,6 +36,7 @@ _LOWER_PEAK_SHARE = 0.94
 _AFTER_REFUSAL = 0.72
 _AFTER_SAME_PEAK = 0.93
 _PLATEAU_SECONDS = 12.0
+_LONGER = 2.0
 _LONGEST_PLATEAU_SECONDS = 120.0
 _SETTLED = 0.6
 _SETTLING_SECONDS = 2.0
@@ -89,13 +93,14 @@ class Pace:
         self.refused = 0
         self._ageing_seconds = ageing_seconds
         self._clock = clock
-        self._next_at = float("-inf")
+        self._next_at = self._closest_at = float("-inf")
         self._paused_until = 0.0
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._arrivals = 0
         self._waiting: list[tuple[float, int, _Place]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._lateness = 0.0
 
     @property
     def requests_per_second(self) -> float:
@@ -162,7 +167,7 @@ class Pace:
             rate = self.requests_per_second
             is_same = self._peak > 0 and self._recovered_seconds > _SETTLED * self._plateau_seconds
             # A limit that was met twice is sure, and need not be tried so soon again.
-            longer = min(2 * self._plateau_seconds, _LONGEST_PLATEAU_SECONDS)
+            longer = min(_LONGER * self._plateau_seconds, _LONGEST_PLATEAU_SECONDS)
             self._plateau_seconds = longer if is_same else _PLATEAU_SECONDS
             share = _PEAK_SHARE if is_same else _LOWER_PEAK_SHARE
             self._cut(
@@ -231,16 +236,28 @@ class Pace:
             pause = self._paused_until - now
             if pause > 0:
                 self._give_up(pause)
-            wait = max(self._next_at - now, pause)
-            if wait > 0:
+            # Who comes a little early need not wait, as long as the limit itself is kept.
+            slack = self.spacing_seconds * (1 - _CLOSEST / _BELOW_LIMIT) / 2
+            if max(self._next_at - slack - now, self._closest_at - now, pause) > 0:
+                wait = max(self._next_at - now, pause)
                 if self._waiting:
-                    loop = asyncio.get_running_loop()
-                    self._timer = loop.call_later(wait, self._serve)
+                    self._set_timer(now + wait, wait)
                 return
             place = heapq.heappop(self._waiting)[2]
             if not place.ready.done():
                 self.take()
                 place.ready.set_result(None)
+
+    def _set_timer(self, due: float, wait: float) -> None:
+        """Serve again when a place is due."""
+
+        def serve() -> None:
+            late = min(max(self._clock() - due + lead, 0.0), _MOST_LATE)
+            self._lateness += _LATENESS_SHARE * (late - self._lateness)
+            self._serve()
+
+        lead = self._lateness if wait > 2 * self._lateness else 0.0
+        self._timer = asyncio.get_running_loop().call_later(wait - lead, serve)
 
     def _give_up(self, pause: float) -> None:
         """Turn away those who would have to wait longer than they may."""
@@ -265,8 +282,8 @@ class Pace:
         now = self._clock()
         is_late = now - self._next_at < self.spacing_seconds
         planned = self._next_at if is_late else now
-        closest = self.spacing_seconds * (_CLOSEST / _BELOW_LIMIT)
-        self._next_at = max(planned + self.spacing_seconds, now + closest)
+        self._closest_at = now + self.spacing_seconds * (_CLOSEST / _BELOW_LIMIT)
+        self._next_at = max(planned + self.spacing_seconds, self._closest_at)
         self.requests += 1
         self._in_flight += 1
 

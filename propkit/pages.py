@@ -54,6 +54,10 @@ class Page:
             self._read["json"] = self._decode()
         return self._read["json"]
 
+    def forget(self) -> None:
+        """Let go of what was read from the body, which takes ten times its room."""
+        self._read.clear()
+
     def _decode(self) -> Any:
         if not _is_utf8(self.content_type):
             return self._decode_text()

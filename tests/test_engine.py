@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ import propkit as pk
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
 from propkit.sources import configure_sources
+from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store
 from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
 
@@ -406,3 +409,91 @@ def test_what_is_old_is_pruned_only_when_told(county: County, tmp_path: Path):
     assert pruning.rows == done.rows
     assert pruning.fetches == before["fetches"] - after["fetches"] == before["fetches"] // 2
     assert after["parcels"] == before["parcels"]
+
+
+# ---------------------------------------------------------------- other ways in, and money
+
+
+class PaidAssessor(MaricopaAssessor):
+    """The assessor's API, as if each parcel cost three credits."""
+
+    name = "paid_assessor"
+    credits_per_item = 3.0
+
+
+class BrowserAssessor(MaricopaAssessor):
+    """Stands where a browser source will: the same tables and keys, by another way in."""
+
+    name = "browser_assessor"
+    transport = "browser"
+
+
+@contextmanager
+def kit_with(county: County, path: Path, sources: dict[str, Any]) -> Iterator[pk.Kit]:
+    """Open a kit over sources of the test's own, by name, each at a base address."""
+    settings = quick_settings(county, retry_attempts=1)
+    model = configure_sources(settings)["maricopa_assessor"]
+    configs = {
+        source.name: replace(model, source=source, base_url=base_url)
+        for source, base_url in sources.values()
+    }
+    with pk.Kit(Store.open(path), settings, configs) as kit:
+        yield kit
+
+
+def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
+    """Ten credits buy three parcels at three each; the plan says so, and what is left out."""
+    apns = county.apns(8)
+    source = {"paid": (PaidAssessor(), county.base_url("assessor"))}
+    with kit_with(county, tmp_path / "one.duckdb", source) as kit:
+        plan = kit.plan(apns, datasets=ROLL, budget=10)
+        report = kit.collect(plan, progress=False)
+        whole = kit.plan(apns, datasets=ROLL)
+
+    assert (plan.credits, len(plan.due)) == (9, 3)
+    assert plan.counts == {"due": 3, "over_budget": 5}
+    assert len(asked(county, "assessor")) == 3
+    assert report.totals == {"done": 3, "skipped": 5}
+    assert whole.credits == 15
+
+
+@pytest.mark.parametrize("mode", ["auto", "api_then_browser"])
+def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path: Path, mode: str):
+    """Each failed parcel is asked of the next way in, and is stored once."""
+    apns = county.apns(4)
+    away = "http://127.0.0.1:9/nobody"
+    sources = {
+        "http": (MaricopaAssessor(), away),
+        "browser": (BrowserAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        plan = kit.plan(apns, datasets=ROLL, mode=mode)
+        report = kit.collect(plan, progress=False)
+        parcels = table_as_truth(kit, "parcels")
+
+    assert plan.fallbacks == {"maricopa_assessor": ("browser_assessor",)}
+    assert report.counts["maricopa_assessor"] == {"failed": 4}
+    assert report.counts["browser_assessor"] == {"done": 4}
+    assert parcels == in_order(county.truth(apns)["parcels"])
+
+
+def test_a_mode_keeps_to_its_ways_in(county: County, tmp_path: Path):
+    """``api`` asks no browser, ``browser`` nothing else, ``all`` both."""
+    apns = county.apns(2)
+    sources = {
+        "http": (MaricopaAssessor(), county.base_url("assessor")),
+        "browser": (BrowserAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        chosen = {
+            mode: set(kit.plan(apns, datasets=ROLL, mode=mode).sources)
+            for mode in ("auto", "api", "browser", "all")
+        }
+
+    both = {"maricopa_assessor", "browser_assessor"}
+    assert chosen == {
+        "auto": {"maricopa_assessor"},
+        "api": {"maricopa_assessor"},
+        "browser": {"browser_assessor"},
+        "all": both,
+    }

@@ -129,7 +129,7 @@ class Keeper:
         """Let older records stand for what waits at stopped sources, where that is allowed."""
         for item in self._left:
             since = self._run.stale.get(item.identity)
-            if since is not None:
+            if since is not None and self._run.stopped_by[item.source] in _DOWN:
                 text = _stale(since, self._run.stopped[item.source])
                 kept = item.move(State.SKIPPED, error=text, ended_at=datetime.now(UTC))
                 self._put(State.WAITING, kept)

@@ -38,6 +38,8 @@ class Run:
         Most parcels to work on; the others wait for the next run.
     stale
         When what is stored under (source, key) was collected: it is kept when the source is down.
+    stopped, stopped_by
+        By source that is asked no more: why, and the failure class.
     is_left
         Makes of the end no cancel: items that are not done wait for the next run.
     """
@@ -61,6 +63,7 @@ class Run:
     is_left: bool = False
     progress: Progress | None = None
     stopped: dict[str, str] = field(default_factory=dict)
+    stopped_by: dict[str, str | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)

@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 CANCEL_SECONDS = 4.0
 """How long requests in flight may take to end after a cancel."""
 
-_MOST_PENDING = 4000
+_MOST_PENDING = 400
+"""Results that wait for the writer: what a crash repeats, and what memory they take."""
+_PENDING_POLL_SECONDS = 0.005
 _BREAKER_POLL_SECONDS = 0.25
 _SAVE_SECONDS = 5.0
 
@@ -141,8 +143,8 @@ class _Work:
                     self._keeper.pass_by(item)
                 else:
                     await self._collect(item, entry)
-            if self._writer.pending > _MOST_PENDING:
-                await asyncio.wrap_future(self._writer.flush())
+            while self._writer.pending > _MOST_PENDING:  # noqa: ASYNC110 -- it is a thread
+                await asyncio.sleep(_PENDING_POLL_SECONDS)
 
     def _is_due(self, source: str) -> bool:
         """Whether there is an item to ask for, or one of a stopped source to pass by."""
@@ -267,6 +269,7 @@ class _Work:
         if source not in self._run.stopped:
             text = f"{source} is stopped ({failure_class}): {reason}"
             self._run.stopped[source] = text
+            self._run.stopped_by[source] = failure_class
             self._run.note("stopped", text, level="warning", source=source)
             log.warning(text)
             self._queues.wake(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from propkit.errors import (
     SourceRejectedError,
     StoreError,
 )
-from propkit.items import State
+from propkit.items import Item, State
 from propkit.progress import Listener, Progress
 from propkit.runtime.report import BatchReport, make_report
 from propkit.runtime.running import learned_of, make_guards, make_run
@@ -30,6 +30,7 @@ from propkit.store.batches import (
     UNFINISHED,
     BatchHead,
     cancel_waiting,
+    count_items,
     read_head,
     read_items,
     requeue_items,
@@ -144,12 +145,16 @@ class Batch:
     def start(
         self,
         *,
+        items: Sequence[Item] | None = None,
         fresh_keys: frozenset[tuple[str, str]] = frozenset(),
         listeners: Iterable[Listener] = (),
         planned_at: datetime | None = None,
     ) -> None:
-        """Begin to collect what waits; propkit's own, used by ``kit.start``."""
-        items = read_items(self._store, self.id)
+        """Begin to collect what waits; propkit's own, used by ``kit.start``.
+
+        ``items`` are those of the batch, where they are at hand; None reads them.
+        """
+        items = read_items(self._store, self.id) if items is None else items
         run = make_run(
             self.collector,
             self.head,
@@ -222,7 +227,8 @@ class Batch:
         return self
 
     def _has_waiting(self) -> bool:
-        return any(item.state is State.WAITING for item in read_items(self._store, self.id))
+        counts = count_items(self._store, self.id)
+        return any(outcome == State.WAITING for _, outcome, _ in counts)
 
     def _start_again(self) -> None:
         set_state(self._store, self.id, "running", log="batch resumed")
@@ -275,13 +281,18 @@ class Batch:
 
     async def _work(self, run: Run, guards: dict[str, SourceGuard]) -> None:
         started_at = datetime.now(UTC)
+        self._store.writer.on_slow = lambda event, seconds: run.note(
+            "slow", f"the store: {event}", seconds=seconds
+        )
         try:
-            state = await run_batch(self.collector, run, guards)
+            with self._store.running():
+                state = await run_batch(self.collector, run, guards)
         except StoreError:
             raise  # nothing can be written
         except Exception as error:
             set_state(self._store, self.id, "failed", error=repr(error))
             raise
+        run.items = ()  # of 100,000 parcels they are a tenth of a gigabyte
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)
@@ -290,6 +301,9 @@ class Batch:
             await self._export(run, path)
         for warning in run.warnings:
             run.note("warning", warning, level="warning")
+        for source, usage in run.usage.items():
+            for url, seconds in usage.slow:
+                run.note("slow", url, source=source, seconds=seconds)
         write_log(self._store, self.id, run.log)
         notes = [*run.stopped.values(), *run.warnings]
         set_state(self._store, self.id, state, error="; ".join(notes) or None)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from propkit.items import Item, State
+from propkit.items import Item
 from propkit.store import Store
-from propkit.store.batches import read_head, read_items
+from propkit.store.batches import count_items, read_head, read_items
 from propkit.store.statistics import (
     Failure,
     SlowOperation,
@@ -203,23 +203,19 @@ class BatchReport:
 def make_report(store: Store, batch_id: str) -> BatchReport:
     """Return what a batch did so far, from the store."""
     head = read_head(store, batch_id)
-    items = read_items(store, batch_id)
-    counts: dict[str, Counter[str]] = {}
-    for item in items:
-        counted = counts.setdefault(item.source, Counter())
-        counted["partial" if item.is_partial else item.state.value] += 1
+    counts: dict[str, dict[str, int]] = {}
+    for source, outcome, count in count_items(store, batch_id):
+        counts.setdefault(source, {})[outcome] = count
+    partial = read_items(store, batch_id, "state = 'done' AND len(missing) > 0")
+    stale = read_items(store, batch_id, "state = 'skipped' AND starts_with(error, 'stale')")
     return BatchReport(
         batch_id=head.batch_id,
         kind=head.kind,
         state=head.state,
-        counts={source: dict(counted) for source, counted in counts.items()},
+        counts=counts,
         failures=tuple(failures(store, batch_id)),
-        partial=tuple(item for item in items if item.is_partial),
-        stale=tuple(
-            item
-            for item in items
-            if item.state is State.SKIPPED and (item.error or "").startswith("stale")
-        ),
+        partial=tuple(partial),
+        stale=tuple(stale),
         not_usable=head.criteria.get("not_usable", {}),
         error=head.error,
         started_at=head.started_at,

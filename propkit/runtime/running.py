@@ -13,7 +13,6 @@ from propkit.items import Item, State
 from propkit.progress import Listener
 from propkit.quality import choose_canaries
 from propkit.quality.columns import Learned
-from propkit.store import Store
 from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
@@ -36,7 +35,9 @@ def make_run(
     ``planned_at`` (aware UTC) is when it was decided what is due; None: now.
     """
     criteria = head.criteria
+    fallbacks = {name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()}
     sources = frozenset(criteria["sources"]) | {item.source for item in items}
+    sources |= {name for others in fallbacks.values() for name in others}
     prices = {
         name: Decimal(str(price))
         for name in sources
@@ -54,12 +55,12 @@ def make_run(
         workers=criteria["workers"],
         strategy=criteria.get("strategy", "parallel"),
         fresh_keys=fresh_keys,
-        fallbacks={name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()},
+        fallbacks=fallbacks,
         max_requests=_caps(collector, sources, criteria.get("max_requests")),
         credits_left=None if budget is None else Decimal(budget) - spent,
         credits_of=prices,
         batch_size=criteria.get("batch_size"),
-        stale=_stale(collector.store, waiting) if is_stale_ok else {},
+        stale=_stale(collector, sources, waiting) if is_stale_ok else {},
         progress_seconds=collector.settings.progress_seconds,
         listeners=list(listeners),
         planned_at=planned_at or datetime.now(UTC),
@@ -132,11 +133,23 @@ def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[s
     return caps
 
 
-def _stale(store: Store, waiting: Sequence[Item]) -> dict[tuple[str, str], datetime]:
-    """Return when what is stored under the waiting keys was collected."""
+def _stale(
+    collector: Collector, sources: Iterable[str], waiting: Sequence[Item]
+) -> dict[tuple[str, str], datetime]:
+    """Return when what is stored under the waiting keys was collected.
+
+    So it is with the keys that the answers about them will ask for, as far as they are known.
+    """
+    store = collector.store
     keys: dict[str, list[str]] = {}
     for item in waiting:
         keys.setdefault(item.source, []).append(item.key)
+    apns = list(dict.fromkeys(item.apn for item in waiting if item.apn))
+    for name in sources:
+        column = collector.configs[name].source.needs
+        if column is not None:
+            known = store.parcel_column(column, apns).values()
+            keys[name] = list(dict.fromkeys([*keys.get(name, ()), *known]))
     found = store.freshness(keys)
     return {
         (source, key): datetime.fromtimestamp(checked_at, UTC)

@@ -40,5 +40,10 @@ def start_batch(
         },
     )
     batch = parts.batch(batch_id, *place)
-    batch.start(fresh_keys=plan.fresh_keys, listeners=listeners, planned_at=plan.planned_at)
+    batch.start(
+        items=plan.items,
+        fresh_keys=plan.fresh_keys,
+        listeners=listeners,
+        planned_at=plan.planned_at,
+    )
     return batch

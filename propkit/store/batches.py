@@ -17,6 +17,8 @@ from propkit.items import Item, State
 from propkit.store.database import Store
 from propkit.store.results import append_rows, item_row
 
+_ITEM_COLUMNS = tuple(field.name for field in fields(Item))
+
 UNFINISHED = ("running", "paused", "interrupted")
 """Batch states in which items may still wait to be collected."""
 
@@ -125,17 +127,34 @@ def _log_row(batch_id: str, now: datetime, event: str, message: str) -> dict[str
     return {"batch_id": batch_id, **asdict(LogEntry(event=event, message=message, logged_at=now))}
 
 
-def read_items(store: Store, batch_id: str) -> list[Item]:
-    """Return all items of a batch in their order."""
-    names = [field.name for field in fields(Item)]
-    rows = store.rows(
-        f"SELECT {', '.join(names)} FROM items WHERE batch_id = $1 ORDER BY sequence, source, key",
+def read_items(store: Store, batch_id: str, where: str = "true") -> list[Item]:
+    """Return the items of a batch in their order; ``where`` is a condition over the table."""
+    found = store.table(
+        f"SELECT {', '.join(_ITEM_COLUMNS)} FROM items WHERE batch_id = $1 AND ({where})"
+        " ORDER BY sequence, source, key",
         [batch_id],
     )
-    return [
-        Item(**{**row, "state": State(row["state"]), "missing": tuple(row["missing"])})
-        for row in rows
-    ]
+    # By column: a dict for each of 100,000 items would be much more than the items are.
+    columns = {name: found[name].to_pylist() for name in _ITEM_COLUMNS}
+    states = {state.value: state for state in State}
+    columns["state"] = [states[state] for state in columns["state"]]
+    columns["missing"] = [tuple(missing) for missing in columns["missing"]]
+    rows = zip(*columns.values(), strict=True)
+    return [Item(**dict(zip(_ITEM_COLUMNS, row, strict=True))) for row in rows]
+
+
+def count_items(store: Store, batch_id: str) -> list[tuple[str, str, int]]:
+    """Return (source, outcome, items) of a batch, by first appearance of the source.
+
+    The outcome is the state, or ``partial`` where tables are missing from what is done.
+    """
+    found = store.rows(
+        "SELECT source, CASE WHEN state = 'done' AND len(missing) > 0 THEN 'partial' ELSE state END"
+        " AS outcome, count(*) AS n, min(min(sequence)) OVER (PARTITION BY source) AS first"
+        " FROM items WHERE batch_id = $1 GROUP BY source, outcome ORDER BY first, source, outcome",
+        [batch_id],
+    )
+    return [(row["source"], row["outcome"], row["n"]) for row in found]
 
 
 def unfinished_ids(store: Store) -> list[str]:

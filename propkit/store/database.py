@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ _LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
 _FAMILIES = ("validation", "search")
 """Kinds of batch that ask something else of a key than its records."""
 _READING = {"SELECT", "EXPLAIN", "RELATION"}
+BATCH_MEMORY = "256MB"
 _open_stores: dict[Path, Store] = {}
 _open_lock = threading.Lock()
 
@@ -37,6 +39,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._uses = 0
+        self._running = 0
         self._connection = _connect(path)
         try:
             migrate(self._connection)
@@ -78,6 +81,30 @@ class Store:
             del _open_stores[self.path]
             self.writer.close()
             self._connection.close()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep DuckDB's memory small while a batch runs.
+
+        A checkpoint reads the last row group of kept answers anew, up to 122,880 of them, and
+        takes for it what it may.
+        """
+        with _open_lock:
+            self._running += 1
+            self._limit_memory(BATCH_MEMORY)
+        try:
+            yield
+        finally:
+            with _open_lock:
+                self._running -= 1
+                if not self._running:
+                    self._limit_memory(None)
+
+    def _limit_memory(self, limit: str | None) -> None:
+        change = "RESET memory_limit" if limit is None else f"SET memory_limit = '{limit}'"
+        with self._connection.cursor() as cursor, suppress(duckdb.Error):
+            # Refused where a query of the person's own holds more just now.
+            cursor.execute(change)
 
     def table(
         self,

@@ -18,6 +18,7 @@ from tests.benchmarks.jobs import Finish, Job
 
 CONTENDERS = {
     "propkit": "propkit_client:propkit_kits",
+    "propkit_with_bars": "propkit_client:propkit_with_bars",
     "aiohttp_by_hand": "aiohttp_client:aiohttp_by_hand",
     "crawlee": "crawlee_client:crawlee_crawler",
     "scrapy": "scrapy_client:scrapy_spider",

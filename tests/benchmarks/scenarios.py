@@ -176,4 +176,11 @@ SCENARIOS: dict[str, Scenario] = {
         minutes=9,
         checks=targets.check_growth,
     ),
+    "progress": Scenario(
+        says="One host that answers at once, with the notebook's progress bars and without them.",
+        entries=(Entry("propkit", (10_000,)), Entry("propkit_with_bars", (10_000,))),
+        rounds=2,
+        minutes=1.5,
+        checks=targets.check_progress,
+    ),
 }

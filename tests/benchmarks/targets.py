@@ -83,6 +83,14 @@ def check_growth(found: Found) -> list[Check]:
     ]
 
 
+def check_progress(found: Found) -> list[Check]:
+    """Judge what the bars take of the thread that cells run on."""
+    shown = _find(found, "propkit_with_bars")
+    if not shown:
+        return []
+    return [Check("CPU of the thread that shows progress", shown["median"]["ui_share"], 0.01)]
+
+
 def per_second(entry: Found) -> float:
     """Return the median parcels per second of a contender."""
     return float(entry["parcels"] / entry["median"]["seconds"])
