@@ -6,7 +6,8 @@ The flow, and the rooms that hold it::
     identifiers.py plan.py items.py pace.py          sources/          store/  frames.py
                                     http_client.py                             excel.py
 
-``collector.py`` and ``batch_run.py`` run it, ``runtime/`` says where, ``kit.py`` is what a notebook holds::
+``collector.py`` and ``batch_run/`` run it, ``traffic.py`` is what all batches of a store share,
+``runtime/`` says where, ``kit.py`` is what a notebook holds::
 
     import propkit as pk
 

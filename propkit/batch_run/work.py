@@ -79,6 +79,7 @@ class _Work:
         self._saved_at = 0.0
         self._keeper = Keeper(collector, run, self._tally, self._queues, self._check_idle)
         self._keeper.take_in(run.items, run.batch_size)
+        run.items = ()  # with them goes the plan: of 100,000 parcels a tenth of a gigabyte
         self._check_idle()
 
     async def finish(self) -> str:

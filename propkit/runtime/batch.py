@@ -292,7 +292,6 @@ class Batch:
         except Exception as error:
             set_state(self._store, self.id, "failed", error=repr(error))
             raise
-        run.items = ()  # of 100,000 parcels they are a tenth of a gigabyte
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)

@@ -15,7 +15,7 @@ import duckdb
 from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store.database import Store
-from propkit.store.results import append_rows, item_row
+from propkit.store.results import append_items, append_rows
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 
@@ -73,7 +73,7 @@ def create_batch(
             " NULL, ?, ?, NULL FROM batch_heads",
             [batch_id, kind, json.dumps(criteria), _user(), now, now],
         )
-        append_rows(connection, "items", [item_row(batch_id, item) for item in items])
+        append_items(connection, batch_id, items)
         append_rows(connection, "batch_logs", [_log_row(batch_id, now, "created", "batch made")])
 
     store.writer.submit(work).result()

@@ -34,6 +34,8 @@ _get_item = attrgetter(*_ITEM_COLUMNS)
 _get_ending = attrgetter(*_ENDING)
 _get_page = attrgetter("name", "url", "status", "content_type", "fetched_at")
 
+_ITEMS_AT_ONCE = 5000
+
 Row = dict[str, Any]
 _Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
 
@@ -136,11 +138,14 @@ def replace_rows(
             connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
 
 
-def item_row(batch_id: str, item: Item) -> Row:
-    """Return an item as a row of the table ``items``."""
-    row: Row = {column: getattr(item, column) for column in _ITEM_COLUMNS}
-    row.update(batch_id=batch_id, state=item.state.value, missing=list(item.missing))
-    return row
+def append_items(
+    connection: duckdb.DuckDBPyConnection, batch_id: str, items: Sequence[Item]
+) -> None:
+    """Append the items of a new batch, some thousands at a time."""
+    for first in range(0, len(items), _ITEMS_AT_ONCE):
+        rows = [(batch_id, *_get_item(item)) for item in items[first : first + _ITEMS_AT_ONCE]]
+        with Registered(connection, {"items": make_table(LEDGER_SCHEMAS["items"], rows)}) as new:
+            connection.execute(f"INSERT INTO items BY NAME FROM {new['items']}")
 
 
 def _make_freshness(group: Sequence[Result]) -> list[tuple[Any, ...]]:
