@@ -179,6 +179,33 @@ def test_a_batch_size_leaves_the_other_parcels_for_the_next_run(county: County, 
     assert tables == truth
 
 
+def test_a_batch_size_waits_for_no_canary_of_a_later_run(county: County, tmp_path: Path):
+    """Parcels that were collected before are asked first, but only those of this run."""
+    apns = county.apns(20)
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        kit.collect(apns, datasets=ROLL, progress=False)
+        batch = kit.start(apns, datasets=ROLL, max_age=0, batch_size=4)
+        totals = [batch.wait(LAST).totals, batch.resume().wait(LAST).totals]
+
+    assert totals == [{"done": 4, "waiting": 16}, {"done": 8, "waiting": 12}]
+
+
+def test_older_records_stand_for_what_further_answers_ask_for(county: County, tmp_path: Path):
+    """``stale_ok`` reaches the deeds too, though only the parcels' answers ask for them."""
+    apns = county.apns(6)
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        kit.collect(apns, progress=False)
+        before = table_as_truth(kit, "documents")
+        county.switch(faults=[{"system": "recorder", "kind": "status", "status": 503}])
+        report = kit.collect(apns, max_age=0, stale_ok=True, progress=False)
+        after = table_as_truth(kit, "documents")
+
+    assert report.state == "completed"
+    assert {item.source for item in report.stale} == {"maricopa_recorder"}
+    assert len(report.stale) == len({row["recording_number"] for row in before})
+    assert (after, report.is_complete) == (before, False)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

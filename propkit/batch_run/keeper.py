@@ -52,7 +52,9 @@ class Keeper:
             if not self._queues.take_note(item):
                 continue
             self._tally.add(item)
-            if item.state is State.WAITING and not is_held_back:
+            if is_held_back:
+                self._queues.hold_back(item)
+            elif item.state is State.WAITING:
                 self._push(item)
             self._run.fresh[item.source] += item.state is State.SKIPPED
 

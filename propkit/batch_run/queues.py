@@ -28,6 +28,11 @@ class Queues:
         self.next_sequence = max(self.next_sequence, item.sequence + 1)
         return True
 
+    def hold_back(self, item: Item) -> None:
+        """Leave an item to the next run; nobody need wait for it as a canary."""
+        if (guard := self._guards.get(item.source)) is not None:
+            guard.excuse(item.key)
+
     def push(self, item: Item) -> None:
         """Queue an item; canaries go first."""
         guard = self._guards.get(item.source)
