@@ -5,32 +5,28 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from propkit.errors import RequestError, StoreError
+from propkit.store.reading import Params, Reading, to_frame
 from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
-from propkit.terms import Freshness
 
 _LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
-_FAMILIES = ("validation", "search")
-"""Kinds of batch that ask something else of a key than its records."""
 _READING = {"SELECT", "EXPLAIN", "RELATION"}
 BATCH_MEMORY = "256MB"
 _open_stores: dict[Path, Store] = {}
 _open_lock = threading.Lock()
 
 
-class Store:
+class Store(Reading):
     """One DuckDB file. ``Store.open`` gives the same object while the file is open here.
 
     Reading is possible from any thread; all writing goes through ``writer``.
@@ -109,11 +105,14 @@ class Store:
     def table(
         self,
         sql: str,
-        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        params: Params = None,
         *,
+        wanted: pa.Table | None = None,
         is_read_only: bool = False,
     ) -> pa.Table:
         """Return a query's answer as an Arrow table; parameters are bound.
+
+        ``wanted`` is a table that the query may name so.
 
         Raises
         ------
@@ -124,6 +123,10 @@ class Store:
             raise StoreError(f"the store {self.path} is closed")
         cursor = self._connection.cursor()
         try:
+            # A table that is not there must not be found among propkit's own variables.
+            cursor.execute("SET SESSION python_enable_replacements = false")
+            if wanted is not None:
+                cursor.register("wanted", wanted)
             if is_read_only:
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
             relation = cursor.sql(sql, params=params)
@@ -134,15 +137,7 @@ class Store:
         finally:
             cursor.close()
 
-    def frame(
-        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> pd.DataFrame:
-        """Return a query's answer as a DataFrame with Arrow dtypes (ids text, money exact)."""
-        return _to_frame(self.table(sql, params))
-
-    def query(
-        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> pd.DataFrame:
+    def query(self, sql: str, params: Params = None) -> pd.DataFrame:
         """Return the answer to one query that a person wrote; it may only read.
 
         Raises
@@ -158,107 +153,12 @@ class Store:
             kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
             raise RequestError(f"one reading query is expected, this is {kinds}: {sql!r}")
         # An EXPLAIN ANALYZE or a WITH may hold an INSERT: the transaction refuses what would write.
-        return _to_frame(self.table(sql, params, is_read_only=True))
-
-    def rows(
-        self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> list[dict[str, Any]]:
-        """Return a query's answer as a list of dicts."""
-        rows: list[dict[str, Any]] = self.table(sql, params).to_pylist()
-        return rows
-
-    def freshness(self, keys: Mapping[str, Sequence[str]]) -> dict[str, Freshness]:
-        """Return the newest answers about many keys, by source, in one query.
-
-        A key that was never asked for is left out, and so is a source of which none was. Every
-        key is looked up at every source named.
-        """
-        names = list(dict.fromkeys(key for some in keys.values() for key in some))
-        found = self._join(
-            _wanted({"": names}),
-            # Joined by the key alone and grouped by its number: a quarter less to compute.
-            "SELECT freshness.source, place, epoch_us(max(checked_at)) / 1e6 AS checked_at,"
-            " arg_max(is_found, checked_at) AS is_found, arg_max("
-            "CASE WHEN len(missing) = 0 THEN '' ELSE array_to_string(missing, ',') END,"
-            " checked_at) AS missing"
-            " FROM freshness JOIN wanted USING (key) GROUP BY freshness.source, place",
-        )
-        texts = found["missing"].unique().to_pylist()
-        tables = {text: tuple(text.split(",")) if text else () for text in texts}
-        fresh = {}
-        for source in keys:
-            rows = found.filter(pc.equal(found["source"], source))
-            if rows.num_rows:
-                fresh[source] = Freshness(
-                    keys=[names[place] for place in rows["place"].to_pylist()],
-                    checked_at=rows["checked_at"].to_pylist(),
-                    is_found=rows["is_found"].to_pylist(),
-                    missing=[tables[text] for text in rows["missing"].to_pylist()],
-                )
-        return fresh
-
-    def active(
-        self, keys: Mapping[str, Sequence[str]], kind: str = "comprehensive"
-    ) -> dict[tuple[str, str], str]:
-        """Return (source, key) → batch id of what running batches have in work of these keys.
-
-        Only batches that ask the same of a key count: a validation does not collect.
-        """
-        family = kind if kind in _FAMILIES else "collect"
-        found = self._join(
-            _wanted(keys),
-            "SELECT source, key, max(batch_id) AS batch_id FROM items"
-            " SEMI JOIN wanted USING (source, key) WHERE state IN ('waiting', 'running')"
-            " AND batch_id IN (SELECT batch_id FROM batch_heads WHERE state = 'running'"
-            f" AND CASE WHEN kind IN {_FAMILIES} THEN kind ELSE 'collect' END = $1)"
-            " GROUP BY source, key",
-            [family],
-        )
-        identities = zip(found["source"].to_pylist(), found["key"].to_pylist(), strict=True)
-        return dict(zip(identities, found["batch_id"].to_pylist(), strict=True))
-
-    def parcel_column(self, column: str, apns: Sequence[str]) -> dict[str, str]:
-        """Return a text column of ``parcels`` by APN, for those that have a value."""
-        found = self._join(
-            _wanted({"": apns}),
-            f"SELECT key, parcels.{column} AS value FROM parcels"
-            f" JOIN wanted ON wanted.key = parcels.apn WHERE parcels.{column} IS NOT NULL",
-        )
-        return dict(zip(found["key"].to_pylist(), found["value"].to_pylist(), strict=True))
-
-    def _join(self, wanted: pa.Table, sql: str, params: Sequence[Any] | None = None) -> pa.Table:
-        """Return the answer to a query over the table ``wanted`` (place, source, key)."""
-        if self._uses == 0:
-            raise StoreError(f"the store {self.path} is closed")
-        with self._connection.cursor() as cursor:
-            cursor.register("wanted", wanted)
-            try:
-                return cursor.sql(sql, params=params).to_arrow_table()
-            except duckdb.Error as error:
-                raise StoreError(f"{self.path} cannot be read: {error}") from error
+        return to_frame(self.table(sql, params, is_read_only=True))
 
     def duplicates(self) -> dict[str, int]:
         """Count identities that stand more than once, by table; always empty, as a proof."""
         with self._connection.cursor() as cursor:
             return find_duplicates(cursor)
-
-
-def _wanted(keys: Mapping[str, Sequence[str]]) -> pa.Table:
-    lengths = [len(some) for some in keys.values()]
-    sources = pa.array(list(keys), pa.string()).take(
-        pa.array(np.repeat(np.arange(len(lengths)), lengths), pa.int64())
-    )
-    columns = [
-        pa.array(np.arange(sum(lengths)), pa.int64()),
-        sources,
-        pa.array([key for some in keys.values() for key in some], pa.string()),
-    ]
-    return pa.table(columns, names=["place", "source", "key"])
-
-
-def _to_frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    return frame
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
