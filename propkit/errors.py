@@ -17,6 +17,7 @@
     │   ├── BudgetSpentError         raise the budget or the cap, or go on in another run
     │   └── CollectionCancelledError the batch was cancelled before the answer came
     ├── StoreError               the DuckDB file cannot be opened, read or written
+    │   └── StoreInUseError          another program holds the file: close it there, or name another file
     ├── ExportError              the workbook cannot be written
     └── BrowserNotFoundError     install a browser or set PROPKIT_BROWSER
 
@@ -119,6 +120,14 @@ class CollectionCancelledError(SourceError):
 
 class StoreError(PropkitError):
     """The store cannot be opened, read or written."""
+
+
+class StoreInUseError(StoreError):
+    """Another process holds the file; ``pid`` is its process id, None where it is not known."""
+
+    def __init__(self, message: str, *, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
 
 
 class ExportError(PropkitError):

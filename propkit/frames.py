@@ -13,7 +13,7 @@ import pandas as pd
 
 from propkit.errors import RequestError
 from propkit.records import RECORD_TYPES
-from propkit.store import Store
+from propkit.store import Reading
 
 _ORDERS = {
     **{table: ", ".join(kind.identity) for table, kind in RECORD_TYPES.items()},
@@ -41,7 +41,7 @@ HIT_COLUMNS = (
 """The columns of a search's hits."""
 
 
-def table_frame(store: Store, name: str, *, float_money: bool = False) -> pd.DataFrame:
+def table_frame(store: Reading, name: str, *, float_money: bool = False) -> pd.DataFrame:
     """Return a whole table: a range index, the table's columns in the schema's order.
 
     Rows are ordered by the table's identity. ``float_money`` turns exact decimals into float64.
@@ -66,7 +66,7 @@ def hits_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(data, columns=list(HIT_COLUMNS), dtype="string[pyarrow]")
 
 
-def choose_frames(store: Store, names: Iterable[str] | None) -> dict[str, pd.DataFrame]:
+def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.DataFrame]:
     """Return frames by name; None is every record table."""
     named = [names] if isinstance(names, str) else names
     chosen = tuple(RECORD_TYPES) if named is None else tuple(named)

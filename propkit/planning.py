@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.kinds import (
@@ -20,8 +20,7 @@ from propkit.kinds import (
 from propkit.plan import Plan, make_plan, make_search_plan
 from propkit.queries import read_queries
 from propkit.settings import parse_duration
-from propkit.sources import SourceConfig
-from propkit.store import Store
+from propkit.store import Reading
 from propkit.terms import (
     Known,
     Terms,
@@ -32,9 +31,18 @@ from propkit.terms import (
 )
 
 
+class HasTerms(Protocol):
+    """A source as a plan sees it."""
+
+    @property
+    def terms(self) -> Terms:
+        """What the plan must know of it."""
+        ...
+
+
 def plan_parcels(
-    store: Store,
-    sources: Mapping[str, SourceConfig],
+    store: Reading,
+    sources: Mapping[str, HasTerms],
     parcels: object,
     *,
     kind: str = "comprehensive",
@@ -110,7 +118,7 @@ def plan_parcels(
 
 
 def _plan_apns(
-    store: Store,
+    store: Reading,
     terms: Sequence[Terms],
     identifiers: Identifiers,
     *,
@@ -145,7 +153,9 @@ def _plan_apns(
     )
 
 
-def read_known(store: Store, terms: Sequence[Terms], identifiers: Identifiers, kind: str) -> Known:
+def read_known(
+    store: Reading, terms: Sequence[Terms], identifiers: Identifiers, kind: str
+) -> Known:
     """Return what the store knows of these parcels at these sources."""
     apns = list(_apns(identifiers))
     keys = {
@@ -161,7 +171,7 @@ def read_known(store: Store, terms: Sequence[Terms], identifiers: Identifiers, k
 
 
 def _with_roll(
-    store: Store, known: Known, validator: Terms, terms: Sequence[Terms], identifiers: Identifiers
+    store: Reading, known: Known, validator: Terms, terms: Sequence[Terms], identifiers: Identifiers
 ) -> Known:
     """Let a fresh record of the roll speak for a source that validates and keeps no roll."""
     rolls = [term for term in terms if "parcels" in term.provides and term.needs is None]

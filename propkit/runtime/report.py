@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from propkit.items import Item
-from propkit.store import Store
+from propkit.store import Reading
 from propkit.store.batches import count_items, read_head, read_items
 from propkit.store.statistics import (
     Failure,
@@ -200,7 +200,7 @@ class BatchReport:
         return text
 
 
-def make_report(store: Store, batch_id: str) -> BatchReport:
+def make_report(store: Reading, batch_id: str) -> BatchReport:
     """Return what a batch did so far, from the store."""
     head = read_head(store, batch_id)
     counts: dict[str, dict[str, int]] = {}

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from propkit.store import Store
+from propkit.store import Reading
 from propkit.store.statistics import (
     SlowOperation,
     SourceStatistics,
     StoreStatistics,
     slow_operations,
     source_statistics,
-    store_statistics,
 )
 
 if TYPE_CHECKING:
@@ -86,11 +85,13 @@ class Statistics:
         return f"<pre style='white-space: pre-wrap'>{html.escape(str(self))}</pre>"
 
 
-def make_statistics(store: Store, batch_id: str | None, rates: Mapping[str, float]) -> Statistics:
-    """Return the figures of one batch, or of all."""
+def make_statistics(
+    store: Reading, batch_id: str | None, rates: Mapping[str, float], figures: StoreStatistics
+) -> Statistics:
+    """Return the figures of one batch, or of all; ``figures`` are those of the file."""
     return Statistics(
         sources=tuple(source_statistics(store, batch_id)),
         rates=dict(rates),
-        store=store_statistics(store),
+        store=figures,
         slow=tuple(slow_operations(store, batch_id, _MOST_SLOW)),
     )

@@ -1,6 +1,7 @@
 """The DuckDB file: record tables, payloads, freshness, batches and items."""
 
 from propkit.store.database import Store
+from propkit.store.reading import Reading
 from propkit.store.results import Result
 
-__all__ = ["Result", "Store"]
+__all__ = ["Reading", "Result", "Store"]

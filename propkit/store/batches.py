@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ import duckdb
 from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store.database import Store
+from propkit.store.reading import Reading
 from propkit.store.results import append_items, append_rows
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
@@ -56,22 +57,36 @@ class BatchHead:
     completed_at: datetime | None
 
 
+def new_batch_id() -> str:
+    """Return an id that no other batch has: the time, and what tells batches of one second apart."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
 def create_batch(
     store: Store,
     items: Sequence[Item],
     *,
     kind: str,
-    criteria: dict[str, Any],
+    criteria: Mapping[str, Any],
+    batch_id: str | None = None,
 ) -> str:
-    """Store a new running batch of this user, with its items, and return its id."""
+    """Store a new running batch of this user, with its items, and return its id.
+
+    Raises
+    ------
+    RequestError
+        There is a batch of this id already.
+    """
     now = datetime.now(UTC)
-    batch_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    batch_id = batch_id or new_batch_id()
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
+        if connection.execute("FROM batch_heads WHERE batch_id = ?", [batch_id]).fetchall():
+            raise RequestError(f"there is a batch {batch_id!r} already")
         connection.execute(
             "INSERT INTO batch_heads SELECT ?, coalesce(max(number), 0) + 1, ?, 'running', ?, ?,"
             " NULL, ?, ?, NULL FROM batch_heads",
-            [batch_id, kind, json.dumps(criteria), _user(), now, now],
+            [batch_id, kind, json.dumps(dict(criteria)), _user(), now, now],
         )
         append_items(connection, batch_id, items)
         append_rows(connection, "batch_logs", [_log_row(batch_id, now, "created", "batch made")])
@@ -80,7 +95,7 @@ def create_batch(
     return batch_id
 
 
-def read_head(store: Store, batch: str | int) -> BatchHead:
+def read_head(store: Reading, batch: str | int) -> BatchHead:
     """Return a batch by id, by number, or the last one that a person started (``"last"``).
 
     Raises
@@ -127,7 +142,7 @@ def _log_row(batch_id: str, now: datetime, event: str, message: str) -> dict[str
     return {"batch_id": batch_id, **asdict(LogEntry(event=event, message=message, logged_at=now))}
 
 
-def read_items(store: Store, batch_id: str, where: str = "true") -> list[Item]:
+def read_items(store: Reading, batch_id: str, where: str = "true") -> list[Item]:
     """Return the items of a batch in their order; ``where`` is a condition over the table."""
     found = store.table(
         f"SELECT {', '.join(_ITEM_COLUMNS)} FROM items WHERE batch_id = $1 AND ({where})"
@@ -143,7 +158,7 @@ def read_items(store: Store, batch_id: str, where: str = "true") -> list[Item]:
     return [Item(**dict(zip(_ITEM_COLUMNS, row, strict=True))) for row in rows]
 
 
-def count_items(store: Store, batch_id: str) -> list[tuple[str, str, int]]:
+def count_items(store: Reading, batch_id: str) -> list[tuple[str, str, int]]:
     """Return (source, outcome, items) of a batch, by first appearance of the source.
 
     The outcome is the state, or ``partial`` where tables are missing from what is done.
@@ -157,7 +172,7 @@ def count_items(store: Store, batch_id: str) -> list[tuple[str, str, int]]:
     return [(row["source"], row["outcome"], row["n"]) for row in found]
 
 
-def unfinished_ids(store: Store) -> list[str]:
+def unfinished_ids(store: Reading) -> list[str]:
     """Return the ids of the batches in which items may still wait, the oldest first."""
     rows = store.rows(
         "SELECT batch_id FROM batch_heads WHERE list_contains($1, state) ORDER BY number",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +14,15 @@ import pandas as pd
 import pyarrow as pa
 
 from propkit.errors import RequestError, StoreError
+from propkit.store.guarding import check_guest_sql, check_reading
+from propkit.store.holders import explain_failure
 from propkit.store.reading import Params, Reading, to_frame
 from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
 
-_LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
-_READING = {"SELECT", "EXPLAIN", "RELATION"}
 BATCH_MEMORY = "256MB"
+_STILL_SET = ["memory_limit", "python_enable_replacements"]
+"""What propkit itself changes while the file is open."""
 _open_stores: dict[Path, Store] = {}
 _open_lock = threading.Lock()
 
@@ -36,6 +37,8 @@ class Store(Reading):
         self.path = path
         self._uses = 0
         self._running = 0
+        self._guests_read_files = False
+        self._checkpoint_lock = threading.Lock()
         self._connection = _connect(path)
         try:
             migrate(self._connection)
@@ -145,15 +148,43 @@ class Store(Reading):
         RequestError
             The SQL is wrong, is more than one statement, or would write.
         """
-        try:
-            statements = duckdb.extract_statements(sql)
-        except duckdb.Error as error:
-            raise RequestError(f"the SQL cannot be read: {error}") from error
-        if len(statements) != 1 or statements[0].type.name not in _READING:
-            kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
-            raise RequestError(f"one reading query is expected, this is {kinds}: {sql!r}")
+        check_reading(sql)
         # An EXPLAIN ANALYZE or a WITH may hold an INSERT: the transaction refuses what would write.
         return to_frame(self.table(sql, params, is_read_only=True))
+
+    def answer_guest(
+        self, sql: str, params: Params = None, *, wanted: pa.Table | None = None
+    ) -> pa.Table:
+        """Return the answer to a query that another process sends; it may only read the store.
+
+        Raises
+        ------
+        RequestError
+            The SQL is wrong, would write, or reads files though guests may not.
+        """
+        check_guest_sql(sql, may_read_files=self._guests_read_files)
+        return self.table(sql, params, wanted=wanted, is_read_only=True)
+
+    def limit_files(self, readers: str) -> None:
+        """Say whose SQL may read files: ``"everyone"``'s, the ``"owner"``'s, ``"nobody"``'s.
+
+        For nobody DuckDB itself is locked, until the file is closed.
+        """
+        self._guests_read_files = readers == "everyone"
+        if readers == "nobody":
+            with self._connection.cursor() as cursor:
+                cursor.execute("SET enable_external_access = false")
+                cursor.execute(f"SET allowed_configs = {_STILL_SET}")
+                cursor.execute("SET lock_configuration = true")
+
+    @contextmanager
+    def checkpointed(self) -> Iterator[None]:
+        """Write the log into the file, and let nobody else do so meanwhile."""
+        with self._checkpoint_lock:
+            with self._connection.cursor() as cursor, suppress(duckdb.Error):
+                # Somebody who reads or writes just now puts it off; DuckDB does it by itself later.
+                cursor.execute("CHECKPOINT")
+            yield
 
     def duplicates(self) -> dict[str, int]:
         """Count identities that stand more than once, by table; always empty, as a proof."""
@@ -173,27 +204,4 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(path, config=config)
     except duckdb.Error as error:
-        raise StoreError(_explain(path, str(error))) from error
-
-
-def _is_duckdb(path: Path) -> bool:
-    """Whether a file that is there begins as DuckDB's do; true for none and for what is no file."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError:
-        return True
-    return not head or head[8:] == b"DUCK"
-
-
-def _explain(path: Path, message: str) -> str:
-    if holder := _LOCK_HOLDER.search(message):
-        return (
-            f"{path} is in use by another process (PID {holder[1]}): close the notebook or "
-            "program that has it open, or open another file"
-        )
-    if not _is_duckdb(path):
-        return f"{path} is no DuckDB file: name another path, the file is left as it is"
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        return f"{path} cannot be written: choose a folder that is yours to write"
-    return f"{path} cannot be opened: {message}"
+        raise explain_failure(path, str(error)) from error

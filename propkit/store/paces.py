@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from propkit.store.database import Store
+from propkit.store.reading import Reading
 from propkit.store.results import replace_rows
 
 
@@ -36,7 +37,7 @@ class BreakerState:
     updated_at: datetime
 
 
-def read_paces(store: Store) -> dict[str, PaceState]:
+def read_paces(store: Reading) -> dict[str, PaceState]:
     """Return the pace of every known host, by host."""
     return {row["host"]: PaceState(**row) for row in store.rows("FROM paces")}
 
@@ -50,7 +51,7 @@ def save_paces(store: Store, states: Iterable[PaceState]) -> Future[None]:
     return store.writer.submit(lambda connection: replace_rows(connection, "paces", rows, "host"))
 
 
-def read_breakers(store: Store) -> dict[str, BreakerState]:
+def read_breakers(store: Reading) -> dict[str, BreakerState]:
     """Return the breaker of every known source, by source."""
     return {row["source"]: BreakerState(**row) for row in store.rows("FROM breakers")}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from propkit.errors import RequestError
 from propkit.store.batches import UNFINISHED
 from propkit.store.database import Store
+from propkit.store.reading import Reading
 
 # The last one written stays too: the values are from there, also when the clock was set back.
 _OLD_FETCHES = """
@@ -86,7 +85,7 @@ class Pruning:
     __repr__ = __str__
 
 
-def measure_pruning(store: Store, older_than: timedelta, now: datetime) -> Pruning:
+def measure_pruning(store: Reading, older_than: timedelta, now: datetime) -> Pruning:
     """Return what pruning would free of what is older than so long before ``now`` (aware UTC).
 
     The newest fetch of each source, key and page stays, with its payload, however old it is; so
@@ -122,9 +121,8 @@ def prune(store: Store, pruning: Pruning) -> Pruning:
         return replace(found, is_done=True)
 
     done: Pruning = store.writer.submit(work).result()
-    # Somebody who reads or writes just now puts it off; DuckDB does it by itself later.
-    with suppress(RequestError):
-        store.table("CHECKPOINT")
+    with store.checkpointed():
+        pass
     return done
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from propkit.records import RECORD_TYPES
 from propkit.store.database import Store
+from propkit.store.reading import Reading
 from propkit.store.results import append_rows
 from propkit.store.schema import LEDGER_SCHEMAS
 
@@ -106,7 +107,7 @@ _SOURCES = """
 """
 
 
-def source_statistics(store: Store, batch_id: str | None = None) -> list[SourceStatistics]:
+def source_statistics(store: Reading, batch_id: str | None = None) -> list[SourceStatistics]:
     """Return how each source did in a batch, or in all; sorted by source."""
     found = []
     for row in store.rows(_SOURCES, {"batch_id": batch_id}):
@@ -189,7 +190,7 @@ class SlowOperation:
 
 
 def slow_operations(
-    store: Store, batch_id: str | None = None, limit: int = 20
+    store: Reading, batch_id: str | None = None, limit: int = 20
 ) -> list[SlowOperation]:
     """Return the slowest operations of a batch, or of all, the slowest first."""
     rows = store.rows(
@@ -218,7 +219,7 @@ class Failure:
     evidence_status: int | None
 
 
-def failures(store: Store, batch_id: str) -> list[Failure]:
+def failures(store: Reading, batch_id: str) -> list[Failure]:
     """Return a batch's failed items in the batch's order; ``evidence_sha256`` is the payload's."""
     rows: list[dict[str, Any]] = store.rows(
         "SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from propkit.errors import InvalidAnswerError, StoreError
+from propkit.errors import InvalidAnswerError, PropkitError, StoreError
 from propkit.items import ENDED, State
 from propkit.store.payloads import StoredDigests
 from propkit.store.results import Result, write_results
@@ -168,7 +168,7 @@ class Writer:
             return
         try:
             future.set_result(self._transact(work))
-        except StoreError as error:
+        except PropkitError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 -- who waits is told, and the thread lives on
             failure = StoreError(f"the store could not be written: {error}")

@@ -1,0 +1,55 @@
+"""Why a file cannot be opened, in words: who holds it, or what it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from propkit.errors import StoreError, StoreInUseError
+
+_LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
+_IN_USE = "Could not set lock"
+
+
+def explain_failure(path: Path, message: str) -> StoreError:
+    """Return the error that says why DuckDB could not open a file."""
+    if (holder := _LOCK_HOLDER.search(message)) or _IN_USE in message:
+        pid = int(holder[1]) if holder else None
+        return StoreInUseError(
+            f"{path} is in use by another process{_named(pid)}: close the notebook or "
+            "program that has it open, or open another file",
+            pid=pid,
+        )
+    if not _is_duckdb(path):
+        return StoreError(f"{path} is no DuckDB file: name another path, the file is left as it is")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return StoreError(f"{path} cannot be written: choose a folder that is yours to write")
+    return StoreError(f"{path} cannot be opened: {message}")
+
+
+def command_name(pid: int) -> str | None:
+    """Return the name of a process's program, None where it cannot be told."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    # Its arguments may hold passwords.
+    return Path(words[0].decode(errors="replace")).name or None
+
+
+def _named(pid: int | None) -> str:
+    if pid is None:
+        return ""
+    name = command_name(pid)
+    return f" (PID {pid})" if name is None else f" (PID {pid}), {name}"
+
+
+def _is_duckdb(path: Path) -> bool:
+    """Whether a file that is there begins as DuckDB's do; true for none and for what is no file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return True
+    return not head or head[8:] == b"DUCK"
