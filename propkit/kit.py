@@ -5,33 +5,30 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from propkit.collector import Collector
 from propkit.errors import RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames, table_frame
 from propkit.identifiers import Apn
-from propkit.notebook import is_notebook, notebook_bars, watch_batch
+from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
 from propkit.progress import Listener
 from propkit.runtime import background
-from propkit.runtime.batch import Batch, Outlets
-from propkit.runtime.options import Caps, run_criteria
-from propkit.runtime.parts import OpenParts
+from propkit.runtime.batch import Batch
+from propkit.runtime.options import Caps, check_workbook
 from propkit.runtime.report import BatchReport
-from propkit.runtime.starting import start_batch
 from propkit.runtime.statistics import Statistics, make_statistics
-from propkit.runtime.thread import CollectorThread, kept_rates
-from propkit.searching import search_now
 from propkit.settings import Settings, parse_duration
+from propkit.sharing.here import HerePlace
+from propkit.sharing.place import Place, make_order
 from propkit.sources import SourceConfig
-from propkit.store import Store
+from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
-from propkit.store.retention import Pruning, measure_pruning, prune
+from propkit.store.retention import Pruning
+from propkit.store.snapshots import check_target, move_draft
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,18 +44,20 @@ class Kit:
 
     def __init__(
         self,
-        store: Store,
+        store: Store | Place,
         settings: Settings,
         sources: Mapping[str, SourceConfig],
         county: County | None = None,
     ) -> None:
-        self.store = store
         self.settings = settings
         self.sources = sources
         self.county = county
-        self._parts = OpenParts(store, Outlets(notebook_bars, _exporter(store)))
+        self._place: Place = (
+            HerePlace(store, sources, settings.collect) if isinstance(store, Store) else store
+        )
+        self._batches: dict[str, Batch] = {}
         self._is_paused = False
-        self._finalizer = weakref.finalize(self, self._parts.close)
+        self._finalizer = weakref.finalize(self, self._place.close)
 
     def __enter__(self) -> Self:
         """Return the kit; leaving closes it."""
@@ -69,15 +68,16 @@ class Kit:
         self.close()
 
     def __repr__(self) -> str:
-        """Return the store's path, what it holds and which batch is unfinished."""
+        """Return the store's path, what it holds, who owns it and which batch is unfinished."""
         if not self._finalizer.alive:
             return f"<Kit {self.store.path.name}: closed>"
-        parcels = self.store.rows("SELECT count(*) AS n FROM parcels")[0]["n"]
-        where = "demo county" if self.county else ", ".join(self.sources)
-        text = f"<Kit {self.store.path.name}: {parcels} parcels; {where}"
-        if unfinished := self.unfinished:
-            text += f"; unfinished: {', '.join(unfinished)}, go on with kit.batch(…).resume()"
-        return text + ">"
+        sources = ["demo county"] if self.county else self._place.sources
+        return describe_kit(self.store, sources, self._place.owner, self.unfinished)
+
+    @property
+    def store(self) -> Reading:
+        """The store: the file itself, or the process that owns it."""
+        return self._place.store
 
     def search(self, query: str | Apn, by: str = "owner", *, limit: int = 1000) -> pd.DataFrame:
         """Search the assessor's roll, now.
@@ -105,7 +105,7 @@ class Kit:
         SourceError
             The county does not answer; see :mod:`propkit.errors`.
         """
-        frame = search_now(self._place, self.sources, str(query), by, limit)
+        frame = self._place.search(str(query), by, limit)
         wants = self.settings.collect.enhance
         if (is_notebook() if wants is None else wants) and not self._is_paused and len(frame):
             self.enhance(frame)
@@ -160,11 +160,10 @@ class Kit:
         RequestError
             An option has no such value.
         """
-        if CollectorThread.find(self.store) is not None:
-            self.store.writer.flush().result()  # what is not committed yet is not due again
+        self._place.flush()  # what is not committed yet is not due again
         return plan_parcels(
             self.store,
-            self.sources,
+            self._place.sources,
             parcels,
             kind=kind,
             datasets=datasets,
@@ -175,7 +174,7 @@ class Kit:
             by=by,
             column=column,
             sheet=sheet,
-            rates=kept_rates(self.store, self.sources),
+            rates=self._place.rates(),
         )
 
     def start(
@@ -223,21 +222,22 @@ class Kit:
         """
         if isinstance(parcels, Plan) and plan_options:
             raise RequestError(f"a plan is made already; {', '.join(plan_options)} belong to it")
-        criteria = run_criteria(
-            self.settings.collect,
-            {*self.sources, *(config.host for config in self.sources.values())},
-            workers=workers,
-            strategy=strategy,
-            profile=profile,
-            batch_size=batch_size,
-            max_requests=max_requests,
-            stale_ok=stale_ok,
-            export_to=export_to,
-        )
+        self._place.check()
         plan = parcels if isinstance(parcels, Plan) else self.plan(parcels, **plan_options)
-        return start_batch(
-            self._parts, self._place(), plan, criteria, [listener] if listener else []
+        order = make_order(
+            plan,
+            {
+                "workers": workers,
+                "strategy": strategy,
+                "profile": profile,
+                "batch_size": batch_size,
+                "max_requests": max_requests,
+                "stale_ok": stale_ok,
+                "export_to": None if export_to is None else str(check_workbook(export_to)),
+            },
         )
+        self._place.start(order, [listener] if listener else [])
+        return self._batch(order.batch_id)
 
     def collect(
         self, parcels: object, *, progress: bool | Listener = True, **options: Any
@@ -284,12 +284,12 @@ class Kit:
     def pause(self) -> None:
         """Stop collecting in the background (:meth:`enhance`), until :meth:`unpause`."""
         self._is_paused = True
-        background.pause(self._unfinished_batches())
+        background.pause(map(self._batch, unfinished_ids(self.store)))
 
     def unpause(self) -> None:
         """Go on collecting in the background, with what was stopped first."""
         self._is_paused = False
-        background.unpause(self._unfinished_batches())
+        background.unpause(map(self._batch, unfinished_ids(self.store)))
 
     def watch(self, batch: Batch, *, show: bool = True) -> BatchReport:
         """Show a batch until it ends; Interrupt cancels it and returns the report."""
@@ -357,7 +357,8 @@ class Kit:
         ``batch`` is the id or number of one batch, or ``"last"``; None: all of them.
         """
         batch_id = None if batch is None else read_head(self.store, batch).batch_id
-        return make_statistics(self.store, batch_id, kept_rates(self.store, self.sources))
+        place = self._place
+        return make_statistics(self.store, batch_id, place.rates(), place.figures())
 
     def prune(self, older_than: Any, *, apply: bool = False) -> Pruning:
         """Say what of kept answers and logs would be freed; ``apply=True`` frees it.
@@ -365,12 +366,19 @@ class Kit:
         Records, the newest answer of each page, and batches stay. ``older_than`` is a duration,
         e.g. ``"90d"``.
         """
-        pruning = measure_pruning(self.store, parse_duration(older_than), datetime.now(UTC))
-        return prune(self.store, pruning) if apply else pruning
+        return self._place.prune(parse_duration(older_than), apply=apply)
+
+    def snapshot(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a consistent copy for other tools, also while batches run; return its path.
+
+        An existing file is replaced only where ``overwrite`` is set; else it is a RequestError.
+        """
+        target = check_target(path, self.store.path, overwrite=overwrite)
+        return move_draft(self._place.draft_snapshot(), target)
 
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` when the kit is closed, after the store."""
-        self._parts.ends.append(end)
+        self._place.at_close(end)
 
     def close(self) -> None:
         """Stop running batches (they can be resumed), commit, let the file go."""
@@ -379,20 +387,11 @@ class Kit:
     @property
     def unfinished(self) -> list[str]:
         """The ids of batches with items that still wait, and that do not run here."""
-        return [name for name in unfinished_ids(self.store) if not self._parts.is_running(name)]
-
-    def _unfinished_batches(self) -> list[Batch]:
-        return [self._batch(batch_id) for batch_id in unfinished_ids(self.store)]
+        return [name for name in unfinished_ids(self.store) if not self._place.is_running(name)]
 
     def _batch(self, batch_id: str) -> Batch:
-        return self._parts.batch(batch_id, *self._place())
-
-    def _place(self) -> tuple[Collector, CollectorThread]:
-        if not self._finalizer.alive:
-            raise RequestError(f"the kit of {self.store.path} is closed; open it again")
-        store, sources, settings = self.store, self.sources, self.settings.collect
-        return self._parts.collector(lambda traffic: Collector(store, traffic, sources, settings))
-
-
-def _exporter(store: Store) -> Callable[[str], Path]:
-    return lambda path: write_workbook(path, choose_frames(store, None))
+        self._place.check()
+        batch = self._batches.get(batch_id)
+        if batch is None:
+            batch = self._batches[batch_id] = Batch(self._place, batch_id, notebook_bars)
+        return batch

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from propkit.runtime.batch import Batch
 from propkit.runtime.progress_line import ProgressLine
 from propkit.runtime.report import BatchReport
+from propkit.store import Reading
 
 
 def is_notebook() -> bool:
@@ -42,3 +44,14 @@ def watch_batch(batch: Batch, *, show: bool) -> BatchReport:
     finally:
         if display:
             display.end(batch.progress)
+
+
+def describe_kit(
+    store: Reading, sources: Iterable[str], owner: str, unfinished: Sequence[str]
+) -> str:
+    """Return what a kit shows of itself: path, parcels, sources, owner, unfinished batches."""
+    parcels = store.rows("SELECT count(*) AS n FROM parcels")[0]["n"]
+    text = f"<Kit {store.path.name}: {parcels} parcels; {', '.join(sources)}; {owner}"
+    if unfinished:
+        text += f"; unfinished: {', '.join(unfinished)}, go on with kit.batch(…).resume()"
+    return text + ">"

@@ -343,7 +343,7 @@ def test_a_learned_pace_is_kept_for_the_next_process(county: County, tmp_path: P
         host = kit.sources["maricopa_assessor"].host
     with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
         plan = kit.plan(county.apns(100), datasets=ROLL, max_age=0)
-        rate = kit._place()[0].hosts["maricopa_assessor"].pace.requests_per_second
+        rate = kit._place.collector()[0].hosts["maricopa_assessor"].pace.requests_per_second
 
     assert learned[host] > 5.5
     assert rate == pytest.approx(learned[host], rel=0.02)

@@ -49,6 +49,7 @@ FLOW = [
     ["excel"],
     ["widgets"],
     ["notebook"],
+    ["sharing"],
     ["doctor"],
     ["kit"],
     ["opening"],
@@ -68,7 +69,8 @@ OWNERS = {
     "nest_asyncio": set(),  # for an analyst's own cells only
     "playwright": {"browser"},
     "protego": {"http_client"},
-    "pyarrow": {"store"},
+    "pyarrow": {"store", "sharing"},
+    "pyarrow.flight": {"sharing"},
     "python_calamine": {"identifier_lists"},
     "selectolax": {"pages", "sources"},
     "xlsxwriter": {"excel"},
@@ -151,7 +153,8 @@ def _against_the_flow(found: Import) -> bool:
 
 def _without_owner(found: Import) -> bool:
     package = found.target.partition(".")[0]
-    return package in OWNERS and found.room not in OWNERS[package]
+    part = ".".join(found.target.split(".")[:2])
+    return any(name in OWNERS and found.room not in OWNERS[name] for name in (package, part))
 
 
 def _shown(imports: list[Import]) -> list[str]:
@@ -199,6 +202,7 @@ def test_the_guard_of_the_flow_sees_a_wrong_import(room: str, target: str, is_wr
 def test_the_guard_of_owners_sees_a_wrong_import() -> None:
     assert _without_owner(Import("frames", "duckdb", "here"))
     assert _without_owner(Import("kit", "nest_asyncio", "here"))
+    assert _without_owner(Import("store", "pyarrow.flight", "here"))
     assert not _without_owner(Import("store", "duckdb.typing", "here"))
 
 

@@ -19,7 +19,7 @@ from propkit.store.paces import read_paces
 from propkit.traffic import Traffic
 
 if TYPE_CHECKING:
-    from propkit.runtime.batch import Batch
+    from propkit.runtime.work import BatchWork
 
 T = TypeVar("T")
 
@@ -27,14 +27,14 @@ T = TypeVar("T")
 class CollectorThread:
     """The thread of one store; ``submit`` hands it work from any other thread.
 
-    ``batches`` are those that run or ran here, by id, whichever kit started them.
+    ``works`` are the batches that run or ran here, by id, whichever kit started them.
     """
 
     _threads: ClassVar[dict[Store, CollectorThread]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, store: Store) -> None:
-        self.batches: dict[str, Batch] = {}
+        self.works: dict[str, BatchWork] = {}
         self._store = store
         self._uses = 0
         self._loop = asyncio.new_event_loop()

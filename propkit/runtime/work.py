@@ -1,0 +1,265 @@
+"""A batch in work in this process: started, stopped, gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from datetime import UTC, datetime
+from pathlib import Path
+
+from propkit.batch_run import Run, SourceGuard, run_batch
+from propkit.collector import Collector
+from propkit.errors import (
+    FAILURE_CLASSES,
+    PropkitError,
+    RequestError,
+    SourceBlockedError,
+    SourceRejectedError,
+    StoreError,
+)
+from propkit.items import Item, State
+from propkit.progress import Listener, Progress
+from propkit.runtime.running import learned_of, make_guards, make_run
+from propkit.runtime.thread import CollectorThread
+from propkit.store.batches import (
+    UNFINISHED,
+    BatchHead,
+    cancel_waiting,
+    count_items,
+    read_head,
+    read_items,
+    requeue_items,
+    set_state,
+    skip_collected,
+    write_log,
+)
+from propkit.store.coverage import save_coverage
+from propkit.store.statistics import SourceRun, write_runs
+
+STOPPING = (SourceBlockedError.failure_class, SourceRejectedError.failure_class)
+"""Failures after which a person looks before the batch is resumed."""
+
+_KEPT_EVENTS = 200
+_SLICE_SECONDS = 0.2
+
+
+class BatchWork:
+    """What one batch does here, by id; ``export`` writes the workbook that it may ask for."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        thread: CollectorThread,
+        batch_id: str,
+        export: Callable[[str], Path],
+    ) -> None:
+        self.id = batch_id
+        self.collector = collector
+        self._export_to = export
+        self._store = collector.store
+        self._thread = thread
+        self._run: Run | None = None
+        self._future: Future[None] | None = None
+        self._lock = threading.Lock()
+        self._events: deque[tuple[int, Progress]] = deque(maxlen=_KEPT_EVENTS)
+
+    @property
+    def head(self) -> BatchHead:
+        """The batch's row: kind, criteria, times."""
+        return read_head(self._store, self.id)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return self._future is not None and not self._future.done()
+
+    @property
+    def progress(self) -> Progress | None:
+        """The newest event; None when it did not run here."""
+        return self._run.progress if self._run else None
+
+    def events(self, after: int) -> list[tuple[int, Progress]]:
+        """Return the last events later than ``after`` (nanoseconds of the clock), with their own."""
+        return [event for event in self._events.copy() if event[0] > after]
+
+    def start(
+        self,
+        *,
+        items: Sequence[Item] | None = None,
+        fresh_keys: frozenset[tuple[str, str]] = frozenset(),
+        listeners: Iterable[Listener] = (),
+        planned_at: datetime | None = None,
+    ) -> None:
+        """Begin to collect what waits.
+
+        ``items`` are those of the batch, where they are at hand; None reads them.
+        """
+        items = read_items(self._store, self.id) if items is None else items
+        run = make_run(
+            self.collector,
+            self.head,
+            items,
+            fresh_keys=fresh_keys,
+            listeners=[*listeners, self._keep_event],
+            planned_at=planned_at,
+        )
+        self._run = run
+        self._future = self._thread.submit(self._work(run, make_guards(self.collector, run)))
+
+    def cancel(self) -> None:
+        """Stop asking at once, keep everything fetched, leave the rest cancelled."""
+        if self.is_running and self._run is not None:
+            self._thread.call(self._run.cancelled.set)
+            self._wait_for_end()
+        elif self.head.state in UNFINISHED:
+            cancel_waiting(self._store, self.id)
+            set_state(self._store, self.id, "cancelled")
+
+    def leave(self) -> None:
+        """Stop without cancelling: what is not collected waits for :meth:`resume`."""
+        if self.is_running and self._run is not None:
+            self._run.is_left = True
+            self._thread.call(self._run.cancelled.set)
+            self._wait_for_end()
+
+    def retry(self, only: str | None = None) -> None:
+        """Collect the failed items again; ``only`` keeps to one failure class.
+
+        Raises
+        ------
+        RequestError
+            The batch is running, or there is no such failure class.
+        """
+        with self._lock:
+            self._refuse_running()
+            if only is not None and only not in FAILURE_CLASSES:
+                raise RequestError(
+                    f"no failure class {only!r}; expected one of {', '.join(FAILURE_CLASSES)}"
+                )
+            requeue_items(self._store, self.id, State.FAILED, None if only is None else [only])
+            if self._has_waiting():
+                self._start_again()
+
+    def resume(self) -> None:
+        """Go on with the items that wait or were cancelled; without any, nothing happens.
+
+        So do those that failed because their source was blocked or refused the token: a person
+        has looked since. What another batch has collected since this one was made is skipped.
+
+        Raises
+        ------
+        RequestError
+            The batch is running.
+        """
+        with self._lock:
+            self._refuse_running()
+            head = self.head
+            requeue_items(self._store, self.id, State.CANCELLED)
+            requeue_items(self._store, self.id, State.FAILED, STOPPING)
+            skip_collected(self._store, self.id, since=head.created_at)
+            if self._has_waiting():
+                self._start_again()
+            elif head.state in UNFINISHED:
+                set_state(self._store, self.id, "completed")
+
+    def _has_waiting(self) -> bool:
+        counts = count_items(self._store, self.id)
+        return any(outcome == State.WAITING for _, outcome, _ in counts)
+
+    def _start_again(self) -> None:
+        set_state(self._store, self.id, "running", log="batch resumed")
+        self.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most so long; return whether it has ended.
+
+        Raises
+        ------
+        StoreError
+            The store could not be written.
+        """
+        if self._future is None:
+            return True
+        wait([self._future], timeout=seconds)
+        if not self._future.done():
+            return False
+        try:
+            self._future.result()
+        except CancelledError:
+            raise StoreError(f"batch {self.id} was ended with its kit") from None
+        return True
+
+    def _wait_for_end(self) -> None:
+        while not self.wait(_SLICE_SECONDS):
+            pass
+
+    def _keep_event(self, progress: Progress) -> None:
+        last = self._events[-1][0] if self._events else 0
+        self._events.append((max(time.time_ns(), last + 1), progress))
+
+    def _refuse_running(self) -> None:
+        if self.is_running:
+            raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
+
+    async def _work(self, run: Run, guards: dict[str, SourceGuard]) -> None:
+        started_at = datetime.now(UTC)
+        self._store.writer.on_slow = lambda event, seconds: run.note(
+            "slow", f"the store: {event}", seconds=seconds
+        )
+        try:
+            with self._store.running():
+                state = await run_batch(self.collector, run, guards)
+        except StoreError:
+            raise  # nothing can be written
+        except Exception as error:
+            set_state(self._store, self.id, "failed", error=repr(error))
+            raise
+        if state == "cancelled":
+            cancel_waiting(self._store, self.id)
+        self._keep_figures(run, guards, started_at)
+        path = self.head.criteria.get("export_to")
+        if path is not None and state != "interrupted":
+            await self._export(run, path)
+        for warning in run.warnings:
+            run.note("warning", warning, level="warning")
+        for source, usage in run.usage.items():
+            for url, seconds in usage.slow:
+                run.note("slow", url, source=source, seconds=seconds)
+        write_log(self._store, self.id, run.log)
+        notes = [*run.stopped.values(), *run.warnings]
+        set_state(self._store, self.id, state, error="; ".join(notes) or None)
+
+    def _keep_figures(self, run: Run, guards: dict[str, SourceGuard], started_at: datetime) -> None:
+        ended_at = datetime.now(UTC)
+        write_runs(
+            self._store,
+            [
+                SourceRun(
+                    batch_id=self.id,
+                    source=source,
+                    host=self.collector.configs[source].host,
+                    started_at=started_at,
+                    ended_at=ended_at,
+                    requests=usage.requests,
+                    refused=usage.refused,
+                    bytes=usage.received_bytes,
+                    fresh=run.fresh[source],
+                    joined=run.joined[source],
+                )
+                for source, usage in run.usage.items()
+            ],
+        )
+        save_coverage(self._store, learned_of(self.collector, guards))
+
+    async def _export(self, run: Run, path: str) -> None:
+        """Write the workbook that the batch asks for; what goes wrong with it is told."""
+        try:
+            await asyncio.to_thread(self._export_to, path)
+        except (PropkitError, OSError) as error:
+            run.warnings.append(f"the workbook was not written: {error}")
+        else:
+            run.note("exported", f"workbook {Path(path).name} written")

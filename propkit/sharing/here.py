@@ -1,0 +1,194 @@
+"""The place of the process that owns the store: batches run here, in the collector's thread.
+
+Apart from the kit, so that a forgotten kit can be let go.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from propkit.collector import Collector
+from propkit.errors import RequestError
+from propkit.excel import write_workbook
+from propkit.frames import choose_frames
+from propkit.progress import Listener, Progress
+from propkit.runtime.options import run_criteria
+from propkit.runtime.thread import CollectorThread, kept_rates
+from propkit.runtime.work import BatchWork
+from propkit.searching import search_now
+from propkit.settings import CollectSettings
+from propkit.sharing.place import Order
+from propkit.sources import SourceConfig
+from propkit.store import Store
+from propkit.store.batches import create_batch
+from propkit.store.retention import Pruning, measure_pruning, prune
+from propkit.store.snapshots import write_draft
+from propkit.store.statistics import StoreStatistics, store_statistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class HerePlace:
+    """The store, the collector once it is needed, and the batches that were started here."""
+
+    def __init__(
+        self, store: Store, sources: Mapping[str, SourceConfig], settings: CollectSettings
+    ) -> None:
+        self.store = store
+        self.sources = sources
+        self.settings = settings
+        self.owner = "owner: this process"
+        self._ends: list[Callable[[], object]] = []
+        self._first_ends: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+        self._thread: CollectorThread | None = None
+        self._collector: Collector | None = None
+        self._started: list[BatchWork] = []
+        self._is_closed = False
+
+    def collector(self) -> tuple[Collector, CollectorThread]:
+        """Return the collector and the thread it lives in, made when first asked for."""
+        self.check()
+        with self._lock:
+            if self._thread is None or self._collector is None:
+                thread = self._thread = CollectorThread.share(self.store)
+                self._collector = thread.make(
+                    lambda: Collector(self.store, thread.traffic, self.sources, self.settings)
+                )
+            return self._collector, self._thread
+
+    def check(self) -> None:
+        """Refuse to work when the kit is closed."""
+        if self._is_closed:
+            raise RequestError(f"the kit of {self.store.path} is closed; open it again")
+
+    def is_running(self, batch_id: str) -> bool:
+        """Whether a batch runs in this process."""
+        work = self._find(batch_id)
+        return work is not None and work.is_running
+
+    def progress(self, batch_id: str) -> Progress | None:
+        """Return a batch's newest event; None when it did not run in this process."""
+        work = self._find(batch_id)
+        return work.progress if work else None
+
+    def events(self, batch_id: str, after: int) -> list[tuple[int, Progress]]:
+        """Return a batch's events later than ``after``, as :meth:`BatchWork.events` does."""
+        work = self._find(batch_id)
+        return work.events(after) if work else []
+
+    def wait(self, batch_id: str, seconds: float) -> bool:
+        """Wait for a batch's end, at most so long; return whether it has ended."""
+        work = self._find(batch_id)
+        return work is None or work.wait(seconds)
+
+    def cancel(self, batch_id: str) -> None:
+        """Stop a batch and cancel what it has left."""
+        self._work(batch_id).cancel()
+
+    def leave(self, batch_id: str) -> None:
+        """Stop a batch; what it has left waits."""
+        self._work(batch_id).leave()
+
+    def retry(self, batch_id: str, only: str | None) -> None:
+        """Collect what failed again."""
+        self._work(batch_id).retry(only)
+
+    def resume(self, batch_id: str) -> None:
+        """Go on with a batch."""
+        self._work(batch_id).resume()
+
+    def flush(self) -> None:
+        """Commit what was collected so far."""
+        if CollectorThread.find(self.store) is not None:
+            self.store.writer.flush().result()
+
+    def rates(self) -> dict[str, float]:
+        """Return the requests a second that each host is asked now, or was when last learned."""
+        return kept_rates(self.store, self.sources)
+
+    def search(self, query: str, by: str, limit: int) -> pd.DataFrame:
+        """Search the assessor's roll, now."""
+        return search_now(self.collector, self.sources, query, by, limit)
+
+    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
+        """Store a batch with all that a later process needs to go on, and start it.
+
+        Raises
+        ------
+        RequestError
+            An option has no such value, or there is a batch of this id: nothing was started.
+        """
+        names = {*self.sources, *(config.host for config in self.sources.values())}
+        options = run_criteria(self.settings, names, **order.options)
+        self.check()
+        create_batch(
+            self.store,
+            order.items,
+            kind=order.kind,
+            criteria={**order.criteria, **options},
+            batch_id=order.batch_id,
+        )
+        self._work(order.batch_id).start(
+            items=order.items,
+            fresh_keys=order.fresh_keys,
+            listeners=listeners,
+            planned_at=order.planned_at,
+        )
+
+    def figures(self) -> StoreStatistics:
+        """Return the figures of the file and of its writer."""
+        return store_statistics(self.store)
+
+    def prune(self, older_than: timedelta, *, apply: bool) -> Pruning:
+        """Say what is old, or free it."""
+        pruning = measure_pruning(self.store, older_than, datetime.now(UTC))
+        return prune(self.store, pruning) if apply else pruning
+
+    def draft_snapshot(self) -> Path:
+        """Write a copy beside the store and return its path."""
+        return write_draft(self.store)
+
+    def at_close(self, end: Callable[[], object], *, first: bool = False) -> None:
+        """Call ``end`` when the place is closed: after everything else, or before it."""
+        (self._first_ends if first else self._ends).append(end)
+
+    def close(self) -> None:
+        """Leave what runs (it can be resumed), end the collector, let the file go."""
+        self._is_closed = True
+        with ExitStack() as ends:  # all of them, last first, also when one of them fails
+            for end in self._ends:
+                ends.callback(end)
+            ends.callback(self.store.close)
+            if self._thread is not None:
+                ends.callback(self._thread.close)
+                if self._collector is not None:
+                    ends.callback(self._thread.run, self._collector.close)
+            for work in self._started:
+                ends.callback(work.leave)
+            for end in self._first_ends:
+                ends.callback(end)
+
+    def _find(self, batch_id: str) -> BatchWork | None:
+        thread = CollectorThread.find(self.store)
+        return thread.works.get(batch_id) if thread else None
+
+    def _work(self, batch_id: str) -> BatchWork:
+        """Return a batch's work, the same one each time, also one that another kit runs here."""
+        collector, thread = self.collector()
+        with self._lock:
+            work = thread.works.get(batch_id)
+            if work is None or not (work.is_running or work.collector is collector):
+                work = BatchWork(collector, thread, batch_id, self._export)
+                thread.works[batch_id] = work
+                self._started.append(work)
+            return work
+
+    def _export(self, path: str) -> Path:
+        return write_workbook(path, choose_frames(self.store, None))
