@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from propkit.errors import RequestError, StoreError
+from propkit.store.payloads import read_payloads
 from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
 from propkit.terms import Freshness
@@ -225,6 +226,13 @@ class Store:
             f" JOIN wanted ON wanted.key = parcels.apn WHERE parcels.{column} IS NOT NULL",
         )
         return dict(zip(found["key"].to_pylist(), found["value"].to_pylist(), strict=True))
+
+    def bodies(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """Return the kept bodies of answers by their sha256 (hex); others are left out."""
+        if self._uses == 0:
+            raise StoreError(f"the store {self.path} is closed")
+        with self._connection.cursor() as cursor:
+            return read_payloads(cursor, digests)
 
     def _join(self, wanted: pa.Table, sql: str, params: Sequence[Any] | None = None) -> pa.Table:
         """Return the answer to a query over the table ``wanted`` (place, source, key)."""

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from propkit.errors import InvalidAnswerError, StoreError
 from propkit.items import ENDED, State
-from propkit.store.payloads import StoredDigests
-from propkit.store.results import Result, write_results
+from propkit.store.results import Result, Stored, write_results
 
 GROUP_ITEMS = 400
 GROUP_SECONDS = 1.0
@@ -68,7 +67,7 @@ class Writer:
         self._is_idle = True
         self._is_urgent = False
         self._failure: StoreError | None = None
-        self._stored = StoredDigests()
+        self._stored = Stored()
         self.commits = 0
         self.items = 0
         self.timings: deque[float] = deque(maxlen=TIMINGS)
