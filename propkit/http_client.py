@@ -335,7 +335,7 @@ class HttpAsk:
             if is_first and self.host.item_pace is not None:
                 async with self.host.item_pace.place(longest, url=str(url), rank=self.rank):
                     pass
-            async with pace.place(longest, url=str(url), rank=self.rank):
+            async with pace.place(longest, url=str(url), rank=self.rank) as place:
                 if left is not None:
                     self._go_on(left)
                 if is_first and self.host.item_pace is not None:
@@ -349,7 +349,7 @@ class HttpAsk:
                 seconds, headers, asked = clock() - asked_at, answer.headers, None
                 if answer.status in _REFUSALS:  # before the place goes to the next in turn
                     asked = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-                    self.host.pace.pause(pause if asked is None else asked)
+                    pace.pause(pause if asked is None else asked, place.started_at)
                     self.usage.refused += 1
             self.usage.received_bytes += len(body)
             if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Self
 
@@ -25,20 +26,23 @@ _CLOSEST = 1.002
 _LATENESS_SHARE = 0.1
 _MOST_LATE = 0.003
 
-# An unknown rate doubles in a few seconds until the host refuses for the first time. From then on
-# the rate follows a cubic curve, as TCP CUBIC does (RFC 9438): after a refusal it is cut, comes
-# back quickly, stays a while a little below the rate that was refused, and only then tries more.
-# Found by trying against token buckets of 2 to 20 requests/s.
+# An unknown rate doubles in a few seconds until the host refuses for the first time. What the host
+# let through until then tells its limit. From then on the rate follows a cubic curve, as TCP CUBIC
+# does (RFC 9438): after a refusal it is cut, comes back, stays a while a little below the limit that
+# was measured, and only then tries more: the later, the longer it was measured. A host that refuses
+# again after a few requests has another limit, and the rate is cut deeply. Found by trying against
+# token buckets of 1 to 10 tokens and 2 to 35 requests/s.
 _DOUBLING_SECONDS = 1.5
-_FIRST_PEAK_SHARE = 0.92
-_PEAK_SHARE = 0.975
-_LOWER_PEAK_SHARE = 0.94
-_AFTER_REFUSAL = 0.72
-_AFTER_SAME_PEAK = 0.93
-_PLATEAU_SECONDS = 12.0
-_LONGER = 2.0
+_BURST = 2
+_LEAST_STARTS = 5
+_MOST_STARTS = 1000
+_PEAK_SHARE = 0.985
+_AFTER_REFUSAL = 0.95
+_AFTER_SOON_REFUSAL = 0.72
+_LEAST_DEPTH = 0.05
+_PLATEAU_SECONDS = 8.0
+_PLATEAU_TIMES = 6.0
 _LONGEST_PLATEAU_SECONDS = 120.0
-_SETTLED = 0.6
 _SETTLING_SECONDS = 2.0
 _FASTEST_LEARNED = 50.0
 _SLOWEST = 1 / 60
@@ -83,11 +87,12 @@ class Pace:
             1 / max(_FASTEST_LEARNED, requests_per_second) if is_learned else self.spacing_seconds
         )
         self._peak = 0.0 if is_learned else self.requests_per_second
-        self._depth = 1 - _AFTER_REFUSAL
+        self._depth = 1 - _AFTER_SOON_REFUSAL
         self._plateau_seconds = _PLATEAU_SECONDS
         self._recovered_seconds = 0.0
-        self._cut_at = float("-inf")
+        self._cut_at = self._refused_at = float("-inf")
         self._is_cut = False
+        self._starts: deque[float] = deque(maxlen=_MOST_STARTS)
         self._latency = self._usual_latency = 0.0
         self.requests = 0
         self.refused = 0
@@ -157,26 +162,43 @@ class Pace:
         elif self.spacing_seconds > self._least_spacing:
             self._grow()
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, started_at: float | None = None) -> None:
         """Take note of a refusal: no request starts for so long, and then fewer do.
 
-        Refusals of requests that were under way when the pace was cut are one refusal.
+        ``started_at`` (of the pace's clock; now when left out) is when the refused request got
+        its place. Refusals of requests that were under way at an earlier one are that one.
         """
         self.refused += 1
-        if self._clock() - self._cut_at > _SETTLING_SECONDS:
+        now = self._clock()
+        asked_at = now if started_at is None else started_at
+        if asked_at > self._refused_at:
             rate = self.requests_per_second
-            is_same = self._peak > 0 and self._recovered_seconds > _SETTLED * self._plateau_seconds
-            # A limit that was met twice is sure, and need not be tried so soon again.
-            longer = min(_LONGER * self._plateau_seconds, _LONGEST_PLATEAU_SECONDS)
-            self._plateau_seconds = longer if is_same else _PLATEAU_SECONDS
-            share = _PEAK_SHARE if is_same else _LOWER_PEAK_SHARE
-            self._cut(
-                _AFTER_SAME_PEAK if is_same else _AFTER_REFUSAL,
-                rate * (share if self._peak else _FIRST_PEAK_SHARE),
-                seconds,
+            limit, measured_seconds = self._measure_limit(asked_at)
+            if measured_seconds:
+                peak = min(limit, rate) * _PEAK_SHARE
+            else:
+                peak = rate * _AFTER_SOON_REFUSAL
+            self._plateau_seconds = min(
+                max(_PLATEAU_TIMES * measured_seconds, _PLATEAU_SECONDS), _LONGEST_PLATEAU_SECONDS
             )
-        self._paused_until = max(self._paused_until, self._clock() + seconds)
+            self._cut(peak * _AFTER_REFUSAL / rate, peak, seconds)
+            self._refused_at = now
+        self._paused_until = max(self._paused_until, now + seconds)
         self._serve()
+
+    def _measure_limit(self, refused_at: float) -> tuple[float, float]:
+        """Return the rate that the host let through, and for how long; zeros after few requests.
+
+        A host that counts with a bucket of tokens lets a burst and its rate through: in every
+        stretch of time up to the refusal at most that, and in one exactly that.
+        """
+        starts = [start for start in self._starts if start < refused_at]
+        if len(starts) < _LEAST_STARTS:
+            return 0.0, 0.0
+        return max(
+            ((len(starts) - number - _BURST + 1) / (refused_at - start), refused_at - start)
+            for number, start in enumerate(starts[:-_BURST])
+        )
 
     def place(self, max_wait: float, *, url: str | None = None, rank: int = 0) -> _Place:
         """Return what waits for a place and holds it: ``async with pace.place(60): ...``.
@@ -219,11 +241,12 @@ class Pace:
     def _cut(self, share: float, peak: float, seconds: float) -> None:
         """Slow down to a share of the rate; come back to the peak."""
         self._is_cut = True
+        self._starts.clear()
         self._cut_at = self._clock() + seconds
         rate = max(self.requests_per_second * share, min(_SLOWEST, self.requests_per_second))
         self.spacing_seconds = 1 / rate
         self._peak = max(peak, rate)
-        self._depth = max(1 - rate / self._peak, 0.05)
+        self._depth = max(1 - rate / self._peak, _LEAST_DEPTH)
         self._recovered_seconds = 0.0
 
     def _serve(self) -> None:
@@ -245,7 +268,7 @@ class Pace:
                 return
             place = heapq.heappop(self._waiting)[2]
             if not place.ready.done():
-                self.take()
+                place.started_at = self.take()
                 place.ready.set_result(None)
 
     def _set_timer(self, due: float, wait: float) -> None:
@@ -277,8 +300,8 @@ class Pace:
             and now >= self._paused_until
         )
 
-    def take(self) -> None:
-        """Take the next place of the time line."""
+    def take(self) -> float:
+        """Take the next place of the time line; return the moment."""
         now = self._clock()
         is_late = now - self._next_at < self.spacing_seconds
         planned = self._next_at if is_late else now
@@ -286,6 +309,8 @@ class Pace:
         self._next_at = max(planned + self.spacing_seconds, self._closest_at)
         self.requests += 1
         self._in_flight += 1
+        self._starts.append(now)
+        return now
 
     def wait_for(self, place: _Place, rank: int) -> None:
         """Queue up."""
@@ -304,7 +329,7 @@ class Pace:
 class _Place:
     """A place of a pace, waited for and held as a context."""
 
-    __slots__ = ("_pace", "_rank", "max_wait", "ready", "url")
+    __slots__ = ("_pace", "_rank", "max_wait", "ready", "started_at", "url")
 
     def __init__(self, pace: Pace, max_wait: float, url: str | None, rank: int) -> None:
         self._pace = pace
@@ -312,6 +337,7 @@ class _Place:
         self.max_wait = max_wait
         self.url = url
         self.ready: asyncio.Future[None]
+        self.started_at: float
 
     def refusal(self, pause: float) -> SourceUnavailableError:
         return SourceUnavailableError(
@@ -321,7 +347,7 @@ class _Place:
     async def __aenter__(self) -> Self:
         pace = self._pace
         if pace.is_free():
-            pace.take()
+            self.started_at = pace.take()
             return self
         self.ready = asyncio.get_running_loop().create_future()
         pace.wait_for(self, self._rank)

@@ -1,46 +1,197 @@
-"""Bodies of answers into the table ``payloads``, each once, under its sha256."""
+"""Bodies of answers, each once under its sha256, packed side by side into compressed blocks.
+
+Answers of one system are alike, so a block of them takes a tenth of what they take one by one,
+and the log of a commit, the checkpoint and the memory are spared the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from propkit.store.schema import LEDGER_SCHEMAS
+from propkit.errors import StoreError
+from propkit.store.scopes import Hashes, HashSet
 
-_Heads = npt.NDArray[np.uint64]
-_MERGED_EVERY = 20_000
+BLOCK_BYTES = 2**20
+"""A block is full when its bodies have so many bytes; what one body takes to read is its block."""
+
+PAYLOADS = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("block", pa.int64()),
+        ("start", pa.int64()),
+        ("length", pa.int64()),
+    ]
+)
+BLOCKS = pa.schema([("block", pa.int64()), ("size", pa.int64()), ("body", pa.binary())])
+
+BODIES = (
+    "SELECT block, size, body, sha256, start, length FROM payloads JOIN payload_blocks"
+    " USING (block) WHERE sha256 IN (SELECT unnest($1::VARCHAR[])) ORDER BY block"
+)
+"""What gives the bodies of a list of digests, to be unpacked."""
+
+_MIGRATED_AT_ONCE = 2_000
+_CODEC = pa.Codec("zstd", 3)
 
 
-class StoredDigests:
-    """Which payloads may be stored already: eight bytes of each digest, in sorted arrays.
+class StoredPayloads:
+    """Which payloads may be stored already, by eight bytes of each digest.
 
     To look for a group's digests in the table takes longer the more payloads there are. What is
     not found here is certainly not stored, as long as one writer writes all; what is found may
-    have been rolled back or pruned since, and must be looked for.
+    have been rolled back or pruned since, and is looked for.
     """
 
     def __init__(self) -> None:
-        self._merged: _Heads | None = None
-        self._recent: _Heads = np.empty(0, np.uint64)
+        self._heads: HashSet | None = None
 
-    def find(self, connection: duckdb.DuckDBPyConnection, digests: list[str]) -> set[str]:
+    def pack(
+        self, connection: duckdb.DuckDBPyConnection, bodies: Mapping[str, bytes]
+    ) -> dict[str, pa.Table]:
+        """Return the rows to be added for those of the bodies (by digest) that are not stored."""
+        doubtful = self._remember(connection, list(bodies))
+        stored = _find_stored(connection, doubtful) if doubtful else set()
+        new = [(digest, body) for digest, body in bodies.items() if digest not in stored]
+        return _pack(connection, new)
+
+    def _remember(self, connection: duckdb.DuckDBPyConnection, digests: list[str]) -> list[str]:
         """Return those of the digests (hex) that may be stored, and remember all."""
-        if self._merged is None:
-            self._merged = np.sort(_read_heads(connection))
-        heads = _cut_heads("".join([digest[:16] for digest in digests]))
-        is_found = _is_in(self._merged, heads) | _is_in(self._recent, heads)
-        self._recent = np.sort(np.concatenate([self._recent, heads[~is_found]]))
-        if len(self._recent) > _MERGED_EVERY:
-            self._merged = np.sort(np.concatenate([self._merged, self._recent]))
-            self._recent = self._recent[:0].copy()
-        return {digests[place] for place in np.flatnonzero(is_found)}
+        if self._heads is None:
+            self._heads = HashSet(_read_heads(connection))
+        is_found = self._heads.add(_cut_heads("".join([digest[:16] for digest in digests])))
+        return [digests[place] for place in np.flatnonzero(is_found)]
 
 
-def _read_heads(connection: duckdb.DuckDBPyConnection) -> _Heads:
+def pack_old_payloads(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring a store from before the blocks up to date, inside the caller's transaction."""
+    connection.execute(
+        """
+        ALTER TABLE payloads RENAME TO old_payloads;
+        CREATE TABLE payloads (
+            sha256 VARCHAR NOT NULL, block BIGINT NOT NULL, start BIGINT NOT NULL,
+            length BIGINT NOT NULL);
+        CREATE TABLE payload_blocks (
+            block BIGINT NOT NULL, size BIGINT NOT NULL, body BLOB NOT NULL);
+        """
+    )
+    ((end,),) = connection.execute(
+        "SELECT coalesce(max(rowid) + 1, 0) FROM old_payloads"
+    ).fetchall()
+    for first in range(0, end, _MIGRATED_AT_ONCE):
+        bodies = connection.execute(
+            "SELECT sha256, coalesce(encode(body_text), body_bytes) FROM old_payloads"
+            " WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+            [first, first + _MIGRATED_AT_ONCE],
+        ).fetchall()
+        _insert(connection, _pack(connection, bodies))
+    connection.execute("DROP TABLE old_payloads")
+
+
+def repack_blocks(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop blocks that hold nothing any more, and pack those anew that hold little."""
+    connection.execute("DELETE FROM payload_blocks WHERE block NOT IN (SELECT block FROM payloads)")
+    rows = connection.execute(
+        "SELECT block, size, sum(length)::BIGINT AS used, list(sha256 ORDER BY start)"
+        " FROM payload_blocks JOIN payloads USING (block) GROUP BY ALL HAVING used < ?"
+        " ORDER BY block",
+        [BLOCK_BYTES // 2],
+    ).fetchall()
+    if len(rows) == 1 and rows[0][1] == rows[0][2]:
+        return  # all that the store has
+
+    def bodies() -> Iterator[tuple[str, bytes]]:
+        for *_, digests in rows:
+            found = connection.sql(BODIES, params=[digests]).to_arrow_table()
+            yield from unpack_bodies(found).items()
+
+    packed = _pack(connection, bodies())
+    blocks = [block for block, *_ in rows]
+    for table in packed:
+        connection.execute(f"DELETE FROM {table} WHERE block IN (SELECT unnest(?))", [blocks])
+    _insert(connection, packed)
+
+
+def unpack_bodies(rows: pa.Table) -> dict[str, bytes]:
+    """Return the bodies by their digests (hex) that the answer to ``BODIES`` holds.
+
+    Raises StoreError for a block that is damaged.
+    """
+    columns = [rows[name].to_pylist() for name in rows.schema.names]
+    found = {}
+    for (number, size, packed), places in groupby(zip(*columns, strict=True), itemgetter(0, 1, 2)):
+        try:
+            bodies = _CODEC.decompress(packed, size, asbytes=True)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"block {number} of payloads cannot be read: {error}") from error
+        for *_, digest, start, length in places:
+            found[digest] = bodies[start : start + length]
+    return found
+
+
+def _pack(
+    connection: duckdb.DuckDBPyConnection, bodies: Iterable[tuple[str, bytes]]
+) -> dict[str, pa.Table]:
+    """Return the rows of ``payloads`` and ``payload_blocks`` for bodies (by digest), if any."""
+    ((next_block,),) = connection.execute(
+        "SELECT coalesce(max(block) + 1, 0) FROM payload_blocks"
+    ).fetchall()
+    places: list[tuple[str, int, int, int]] = []
+    blocks: list[tuple[int, int, bytes]] = []
+    for number, some in enumerate(_divide(bodies), start=next_block):
+        start = 0
+        for digest, body in some:
+            places.append((digest, number, start, len(body)))
+            start += len(body)
+        packed = _CODEC.compress(b"".join([body for _, body in some]), asbytes=True)
+        blocks.append((number, start, packed))
+    if not places:
+        return {}
+    return {
+        "payloads": _make_table(PAYLOADS, places),
+        "payload_blocks": _make_table(BLOCKS, blocks),
+    }
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    for table, rows in tables.items():
+        connection.register("propkit_payloads", rows)
+        connection.execute(f"INSERT INTO {table} BY NAME FROM propkit_payloads")
+        connection.unregister("propkit_payloads")
+
+
+def _divide(bodies: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    some: list[tuple[str, bytes]] = []
+    size = 0
+    for pair in bodies:
+        some.append(pair)
+        size += len(pair[1])
+        if size >= BLOCK_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _find_stored(connection: duckdb.DuckDBPyConnection, digests: list[str]) -> set[str]:
+    rows = connection.execute(
+        "SELECT sha256 FROM payloads WHERE sha256 IN (SELECT unnest(?))", [digests]
+    ).fetchall()
+    return {digest for (digest,) in rows}
+
+
+def _make_table(schema: pa.Schema, rows: Sequence[tuple[object, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(values, of) for values, of in zip(columns, schema.types, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _read_heads(connection: duckdb.DuckDBPyConnection) -> Hashes:
     rows = connection.sql(
         "SELECT string_agg(sha256[:16], '') FROM payloads"
         " WHERE regexp_full_match(sha256, '[0-9a-f]{64}')"
@@ -48,30 +199,5 @@ def _read_heads(connection: duckdb.DuckDBPyConnection) -> _Heads:
     return _cut_heads(rows[0][0] or "")
 
 
-def _cut_heads(digits: str) -> _Heads:
+def _cut_heads(digits: str) -> Hashes:
     return np.frombuffer(bytes.fromhex(digits), np.uint64)
-
-
-def _is_in(ordered: _Heads, heads: _Heads) -> npt.NDArray[np.bool_]:
-    return np.searchsorted(ordered, heads, "right") > np.searchsorted(ordered, heads, "left")
-
-
-def make_payloads(bodies: Mapping[str, bytes]) -> pa.Table:
-    """Return bodies by digest as rows of ``payloads``: text as text, anything else as bytes."""
-    texts: pa.Array
-    try:
-        texts, rest = pa.array(bodies.values(), pa.string()), pa.nulls(len(bodies), pa.binary())
-    except pa.ArrowInvalid:  # one of them is no UTF-8
-        pairs = [(body, _is_text(body)) for body in bodies.values()]
-        texts = pa.array([body if is_text else None for body, is_text in pairs], pa.string())
-        rest = pa.array([None if is_text else body for body, is_text in pairs], pa.binary())
-    columns = [pa.array(bodies, pa.string()), texts, rest]
-    return pa.Table.from_arrays(columns, schema=LEDGER_SCHEMAS["payloads"])
-
-
-def _is_text(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from propkit.errors import RequestError, StoreError
+from propkit.store.payloads import BODIES, unpack_bodies
 from propkit.terms import Freshness
 
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -52,6 +53,10 @@ class Reading(ABC):
     def frame(self, sql: str, params: Params = None) -> pd.DataFrame:
         """Return a query's answer as a DataFrame with Arrow dtypes (ids text, money exact)."""
         return to_frame(self.table(sql, params))
+
+    def bodies(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """Return the kept bodies of answers by their sha256 (hex); others are left out."""
+        return unpack_bodies(self.table(BODIES, [list(digests)]))
 
     def rows(self, sql: str, params: Params = None) -> list[dict[str, Any]]:
         """Return a query's answer as a list of dicts."""

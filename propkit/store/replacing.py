@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from propkit.records import RECORD_TYPES, Record
 from propkit.store.schema import record_schema
+from propkit.store.scopes import StoredScopes
 
 Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | None]
 """An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
@@ -48,7 +49,7 @@ class _Kind:
         self.get_identity = attrgetter(*kind.identity)
         self.same_scope = same(kind.table, kind.scope)
         self.same_identity = same("old", kind.identity)
-        self.scopes = ", ".join(kind.scope)
+        self.scope = kind.scope
 
 
 _KINDS = {kind: _Kind(kind) for kind in RECORD_TYPES.values()}
@@ -134,6 +135,7 @@ class Replacement:
 
     def __init__(self, kind: _Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
         self.table = kind.table
+        self.scope = kind.scope
         self.data = data
         self._kind = kind
         self._unsaid = unsaid
@@ -143,7 +145,7 @@ class Replacement:
         kind, unsaid = self._kind, self._unsaid
         scopes = new[self.table]
         if not kind.is_one_row:
-            scopes = f"(SELECT DISTINCT {kind.scopes} FROM {scopes})"
+            scopes = f"(SELECT DISTINCT {', '.join(kind.scope)} FROM {scopes})"
         delete = f"DELETE FROM {kind.table} USING {scopes} AS new WHERE {kind.same_scope}"
         if not unsaid:
             connection.execute(delete)
@@ -175,16 +177,24 @@ class Replacement:
 
 
 def replace_records(
-    connection: duckdb.DuckDBPyConnection, replacements: Sequence[Replacement], new: Registered
+    connection: duckdb.DuckDBPyConnection,
+    replacements: Sequence[Replacement],
+    new: Registered,
+    stored: StoredScopes,
 ) -> None:
     """Write what was gathered, inside the caller's transaction, from where it is registered.
 
     Where a record leaves a column unsaid and has no value, the value of the row in its place
     stays.
     """
+    if not replacements:
+        return
+    scopes = {each.table: each.scope for each in replacements}
+    rows = {each.table: each.data.num_rows for each in replacements}
+    found = stored.find(connection, scopes, rows, new.name)
     old = {}
     for each in replacements:
-        kept = each.remove(connection, new)
+        kept = each.remove(connection, new) if each.table in found else None
         if kept is not None:
             old[each.table] = kept
     with Registered(connection, old, "propkit_old_rows") as registered:
@@ -255,27 +265,27 @@ class Registered:
     ) -> None:
         self._connection = connection
         self._tables = tables
-        self._name = name
+        self.name = name
 
     def __contains__(self, table: str) -> bool:
         return table in self._tables
 
     def __getitem__(self, table: str) -> str:
-        return f"(SELECT unnest({table}) FROM {self._name} WHERE {table} IS NOT NULL)"
+        return f"(SELECT unnest({table}) FROM {self.name} WHERE {table} IS NOT NULL)"
 
     def __enter__(self) -> Self:
         if self._tables:
             length = max(table.num_rows for table in self._tables.values())
             columns = [_make_column(table, length) for table in self._tables.values()]
             rows = pa.Table.from_arrays(columns, names=list(self._tables))
-            self._connection.register(self._name, rows)
+            self._connection.register(self.name, rows)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if (
             kind is None and self._tables
         ):  # else the rollback takes it away, and the failure is told
-            self._connection.unregister(self._name)
+            self._connection.unregister(self.name)
 
 
 def _make_column(table: pa.Table, length: int) -> pa.ChunkedArray:

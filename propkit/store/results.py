@@ -19,9 +19,10 @@ import pyarrow as pa
 from propkit.items import Item, State
 from propkit.pages import Page
 from propkit.records import Record
-from propkit.store.payloads import StoredDigests, make_payloads
+from propkit.store.payloads import StoredPayloads
 from propkit.store.replacing import Registered, gather_records, make_table, replace_records
 from propkit.store.schema import LEDGER_SCHEMAS
+from propkit.store.scopes import StoredScopes
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 _ITEM_IDENTITY = ("batch_id", "source", "key")
@@ -64,16 +65,25 @@ class Result:
     hits_of: tuple[str, str] | None = None
 
 
+class Stored:
+    """What one writer knows of what is stored already, for as long as nobody else writes."""
+
+    def __init__(self) -> None:
+        self.payloads = StoredPayloads()
+        self.scopes = StoredScopes()
+
+
 def write_results(
     connection: duckdb.DuckDBPyConnection,
     results: Iterable[Result],
-    stored: StoredDigests | None = None,
+    stored: Stored | None = None,
 ) -> None:
     """Write results inside the caller's transaction; of two answers to one key the later wins.
 
-    ``stored`` is what is known of the stored payloads; who writes often keeps it.
+    ``stored`` is what is known of what is stored; who writes often keeps it.
     """
     group = list(results)
+    stored = stored or Stored()
     replacements = gather_records(
         [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
     )
@@ -93,26 +103,21 @@ def write_results(
         table: make_table(LEDGER_SCHEMAS[table], some) for table, some in rows.items() if some
     }
     tables |= (
-        _make_payloads(connection, pages, stored or StoredDigests())
+        stored.payloads.pack(connection, {d: page.body for _, page, d in pages})
         | _make_ended(group)
         | _make_searches(group)
     )
     with Registered(connection, tables) as new:
-        replace_records(connection, replacements, new)
+        replace_records(connection, replacements, new, stored.scopes)
         if "searches" in new:
             connection.execute(
                 f"DELETE FROM hits USING {new['searches']} AS new"
                 ' WHERE hits."by" = new."by" AND hits.query = new.query'
             )
-        if "payloads" in new:
-            connection.execute(f"INSERT INTO payloads BY NAME FROM {new['payloads']}")
-        if "doubtful" in new:
-            connection.execute(
-                f"INSERT INTO payloads BY NAME FROM {new['doubtful']} WHERE sha256 NOT IN"
-                f" (SELECT sha256 FROM payloads SEMI JOIN {new['doubtful']} USING (sha256))"
-            )
-        for table in (table for table, some in rows.items() if some):
-            connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
+        appended = [*(table for table, some in rows.items() if some), "payloads", "payload_blocks"]
+        for table in appended:
+            if table in new:
+                connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
         _end_items(connection, new, group)  # at last: new ones may have ended already
 
 
@@ -175,19 +180,6 @@ def _make_fetches(pages: Sequence[_Answered]) -> list[tuple[Any, ...]]:
         )
         for r, page, digest in pages
     ]
-
-
-def _make_payloads(
-    connection: duckdb.DuckDBPyConnection, pages: Sequence[_Answered], stored: StoredDigests
-) -> dict[str, pa.Table]:
-    """Return the bodies that are certainly new and those that may be stored already."""
-    bodies = {digest: page.body for _, page, digest in pages}
-    if not bodies:
-        return {}
-    found = stored.find(connection, list(bodies))
-    doubtful = {digest: bodies.pop(digest) for digest in found}
-    tables = {"payloads": bodies, "doubtful": doubtful}
-    return {table: make_payloads(some) for table, some in tables.items() if some}
 
 
 def _newest_searches(group: Sequence[Result]) -> dict[tuple[str, str], Result]:

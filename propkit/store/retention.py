@@ -12,6 +12,7 @@ import pandas as pd
 
 from propkit.store.batches import UNFINISHED
 from propkit.store.database import Store
+from propkit.store.payloads import repack_blocks
 from propkit.store.reading import Reading
 
 # The last one written stays too: the values are from there, also when the clock was set back.
@@ -30,7 +31,6 @@ _OLD = {  # in the order of deletion: what becomes of a payload depends on the f
     "batch_logs": f"""logged_at < $older_than AND batch_id NOT IN (
         SELECT batch_id FROM batch_heads WHERE state IN {UNFINISHED})""",
 }
-_BYTES = "coalesce(strlen(body_text), octet_length(body_bytes))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,8 @@ def prune(store: Store, pruning: Pruning) -> Pruning:
                 connection.execute(
                     f"DELETE FROM {table} WHERE {old}", {"older_than": pruning.older_than}
                 )
+        if found.payloads:
+            repack_blocks(connection)
         return replace(found, is_done=True)
 
     done: Pruning = store.writer.submit(work).result()
@@ -133,7 +135,7 @@ def _measure(
     kept: dict[str, int] = {}
     size = 0
     for table, old in _OLD.items():
-        size_of = _BYTES if table == "payloads" else "0"
+        size_of = "length" if table == "payloads" else "0"
         (row,) = ask(
             f"SELECT count(*) FILTER (is_old) AS freed, count(*) FILTER (NOT is_old) AS kept,"
             f" coalesce(sum({size_of}) FILTER (is_old), 0)::BIGINT AS size"

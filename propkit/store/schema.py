@@ -6,6 +6,7 @@ writer keeps them unique, and :func:`find_duplicates` proves it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 
@@ -14,13 +15,14 @@ import pyarrow as pa
 
 from propkit.errors import StoreError
 from propkit.records import RECORD_TYPES, Record
+from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 
 STORAGE_VERSION = "v1.5.0"
 """An older DuckDB (from 1.5) can still open the file."""
 
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
 
-MIGRATIONS: list[tuple[str, str]] = [
+MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] = [
     (
         "0001_spine",
         f"""
@@ -134,6 +136,7 @@ MIGRATIONS: list[tuple[str, str]] = [
         ALTER TABLE batch_logs ADD COLUMN seconds DOUBLE;
         """,
     ),
+    ("0003_payload_blocks", pack_old_payloads),
 ]
 
 
@@ -169,12 +172,15 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
             f"the store was written by a newer propkit (it knows {', '.join(unknown)}): "
             "update propkit to open it"
         )
-    for name, sql in MIGRATIONS:
+    for name, step in MIGRATIONS:
         if name in applied:
             continue
         connection.execute("BEGIN")
         try:
-            connection.execute(sql)
+            if isinstance(step, str):
+                connection.execute(step)
+            else:
+                step(connection)
             connection.execute(
                 "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
             )
@@ -208,9 +214,8 @@ def record_schema(kind: type[Record]) -> pa.Schema:
 
 
 LEDGER_SCHEMAS: dict[str, pa.Schema] = {
-    "payloads": pa.schema(
-        [("sha256", pa.string()), ("body_text", pa.string()), ("body_bytes", pa.binary())]
-    ),
+    "payloads": PAYLOADS,
+    "payload_blocks": BLOCKS,
     "fetches": pa.schema(
         [
             ("source", pa.string()),

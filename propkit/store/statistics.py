@@ -144,10 +144,7 @@ def store_statistics(store: Store) -> StoreStatistics:
     counts = " UNION ALL BY NAME ".join(
         f"SELECT '{table}' AS name, count(*) AS n FROM {table}" for table in tables
     )
-    payloads = store.rows(
-        "SELECT coalesce(sum(coalesce(strlen(body_text), octet_length(body_bytes))), 0)::BIGINT"
-        " AS size FROM payloads"
-    )
+    payloads = store.rows("SELECT coalesce(sum(length), 0)::BIGINT AS size FROM payloads")
     timings = sorted(store.writer.timings.copy())
     commits = store.writer.commits
     return StoreStatistics(

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from propkit.errors import InvalidAnswerError, PropkitError, StoreError
 from propkit.items import ENDED, State
-from propkit.store.payloads import StoredDigests
-from propkit.store.results import Result, write_results
+from propkit.store.results import Result, Stored, write_results
 
 GROUP_ITEMS = 400
 GROUP_SECONDS = 1.0
@@ -68,7 +67,7 @@ class Writer:
         self._is_idle = True
         self._is_urgent = False
         self._failure: StoreError | None = None
-        self._stored = StoredDigests()
+        self._stored = Stored()
         self.commits = 0
         self.items = 0
         self.timings: deque[float] = deque(maxlen=TIMINGS)
@@ -133,14 +132,17 @@ class Writer:
                 message = self._inbox.popleft()
                 if isinstance(message, Result):
                     group.append(message)
-                    if len(group) < GROUP_ITEMS:
-                        continue
+                    if len(group) == GROUP_ITEMS:
+                        self._commit_group(group)
+                        group = []
+                        if len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
+                            break  # the rest waits for more, as long as it may
+                    continue
                 self._commit_group(group)
                 group = []
                 if message is None:
                     return
-                if isinstance(message, tuple):
-                    self._do(*message)
+                self._do(*message)
             self._commit_group(group)
 
     def _wait(self) -> None:

@@ -92,3 +92,9 @@ def write(store: Store, *results: Result) -> None:
     for each in results:
         store.writer.put(each)
     store.writer.flush().result(timeout=30)
+
+
+def bodies(store: Store) -> list[bytes]:
+    """Return all bodies of answers that a store has kept, in order."""
+    digests = [row["sha256"] for row in store.rows("SELECT sha256 FROM payloads")]
+    return sorted(store.bodies(digests).values())

@@ -16,10 +16,10 @@ from tests.store.made import page, parcel, payments, result, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The tables of 0001 that may hold rows before 0002.
+# The tables of 0001 that may hold rows before 0002, and are still what they were.
 OLD_TABLES = [
     *RECORD_TYPES,
-    *["payloads", "fetches", "freshness", "items", "batch_heads", "batch_logs"],
+    *["fetches", "freshness", "items", "batch_heads", "batch_logs"],
 ]
 NEW_TABLES = ["paces", "breakers", "runs", "coverage", "hits"]
 
@@ -36,6 +36,8 @@ def fill_old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
                 SELECT '1' AS apn, 'maricopa' AS county, 'SMITH' AS owner_name, 's' AS source,
                     TIMESTAMPTZ '2026-11-22 12:00:00+00' AS collected_at;
             INSERT INTO payloads VALUES ('ab', '{}', NULL), ('cd', NULL, '\\xFF'::BLOB);
+            INSERT INTO payloads SELECT 'n' || i, 'body ' || i, NULL FROM range(2500) t(i);
+            DELETE FROM payloads WHERE sha256 = 'n7';
             INSERT INTO fetches SELECT 's', '1', '1', 'parcel', 'http://h', 200, 'text/plain',
                 TIMESTAMPTZ '2026-11-22 12:00:00+00', 'ab', 1, 'b1';
             INSERT INTO freshness
@@ -67,10 +69,19 @@ def test_a_store_of_the_first_schema_opens_with_its_data(
         }
         applied = [row["name"] for row in store.rows("FROM schema_migrations ORDER BY name")]
         new = {table: store.rows(f"FROM {table}") for table in NEW_TABLES}
+        payloads = store.bodies(["ab", "cd", *(f"n{number}" for number in range(2500))])
+        blocks = store.rows("SELECT block, size FROM payload_blocks ORDER BY block")
 
     before["batch_logs"] = [(*row, None, None, None, None) for row in before["batch_logs"]]
     assert after == before
-    assert sum(map(len, after.values())) == 8
+    assert sum(map(len, after.values())) == 6
+    assert payloads == {
+        "ab": b"{}",
+        "cd": b"\xff",
+        **{f"n{number}": f"body {number}".encode() for number in range(2500) if number != 7},
+    }
+    assert [row["block"] for row in blocks] == [0, 1]
+    assert sum(row["size"] for row in blocks) == sum(map(len, payloads.values()))
     assert applied == [name for name, _ in MIGRATIONS]
     assert new == {table: [] for table in NEW_TABLES}
 

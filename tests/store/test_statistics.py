@@ -127,6 +127,7 @@ def test_a_stores_figures(store: Store):
     assert {table: n for table, n in after.rows.items() if n} == {
         "parcels": 1,
         "payloads": 2,
+        "payload_blocks": 1,
         "fetches": 2,
         "freshness": 2,
     }
@@ -237,6 +238,4 @@ def test_failures_come_with_their_last_answer(store: Store):
             evidence_status=None,
         ),
     ]
-    assert store.rows(
-        "SELECT body_text FROM payloads WHERE sha256 = $1", [found[0].evidence_sha256]
-    ) == [{"body_text": "last"}]
+    assert list(store.bodies([str(found[0].evidence_sha256)]).values()) == [b"last"]

@@ -1,0 +1,80 @@
+"""Which scopes have rows in a record table already: what is new has nothing to be deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+_MERGED_EVERY = 20_000
+
+
+class HashSet:
+    """A growing set of 64-bit hashes in sorted arrays, eight bytes each."""
+
+    def __init__(self, hashes: Hashes) -> None:
+        self._merged = np.sort(hashes)
+        self._recent: Hashes = np.empty(0, np.uint64)
+
+    def add(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        """Add hashes; return for each whether it was there before."""
+        was_there = _is_in(self._merged, hashes) | _is_in(self._recent, hashes)
+        if not was_there.all():
+            self._recent = np.sort(np.concatenate([self._recent, hashes[~was_there]]))
+            if len(self._recent) > _MERGED_EVERY:
+                self._merged = np.sort(np.concatenate([self._merged, self._recent]))
+                self._recent = self._recent[:0].copy()
+        return was_there
+
+
+class StoredScopes:
+    """Which scopes (the columns whose rows one answer replaces) may have rows, by table.
+
+    A DELETE that matches nothing costs as much as the INSERT behind it. What is not found here
+    has certainly no rows, as long as one writer writes all; what is found may have none.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[str, HashSet] = {}
+
+    def find(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        scopes: Mapping[str, Sequence[str]],
+        rows: Mapping[str, int],
+        registered: str,
+    ) -> set[str]:
+        """Return the tables where a scope of the new rows may have rows, and remember all.
+
+        ``scopes`` has the scope's columns by table, ``rows`` how many new rows there are; they
+        stand in the registered table, as structs in a column of the table's name.
+        """
+        hashes = ", ".join(
+            f"hash({', '.join(f'{table}.{column}' for column in columns)}) AS {table}"
+            for table, columns in scopes.items()
+        )
+        new = connection.execute(f"SELECT {hashes} FROM {registered}").fetchnumpy()
+        found = set()
+        for table, columns in scopes.items():
+            if table not in self._tables:
+                self._tables[table] = _read_table(connection, table, columns)
+            # In SQL a struct that is NULL has a hash too: those rows belong to other tables.
+            if self._tables[table].add(np.asarray(new[table][: rows[table]])).any():
+                found.add(table)
+        return found
+
+
+def _read_table(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> HashSet:
+    rows = connection.execute(
+        f"SELECT DISTINCT hash({', '.join(columns)}) AS scope FROM {table}"
+    ).fetchnumpy()
+    return HashSet(np.asarray(rows["scope"], np.uint64))
+
+
+def _is_in(ordered: Hashes, hashes: Hashes) -> npt.NDArray[np.bool_]:
+    return np.searchsorted(ordered, hashes, "right") > np.searchsorted(ordered, hashes, "left")
