@@ -65,7 +65,8 @@ class Writer:
         self._inbox: deque[Result | tuple[Work, Future[Any]] | None] = deque()
         self._wake = threading.Event()
         self._is_idle = True
-        self._is_urgent = False
+        self._asking = threading.Lock()
+        self._asked = self._answered = 0
         self._failure: StoreError | None = None
         self._stored = Stored()
         self.commits = 0
@@ -120,8 +121,9 @@ class Writer:
             raise self._failure
 
     def _ask(self, message: tuple[Work, Future[Any]] | None) -> None:
+        with self._asking:
+            self._asked += 1
         self._inbox.append(message)
-        self._is_urgent = True
         self._wake.set()
 
     def _run(self) -> None:
@@ -140,6 +142,7 @@ class Writer:
                     continue
                 self._commit_group(group)
                 group = []
+                self._answered += 1
                 if message is None:
                     return
                 self._do(*message)
@@ -160,7 +163,11 @@ class Writer:
             self._wake.clear()
             if len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
                 self._wake.wait(left)
-        self._is_urgent = False
+
+    @property
+    def _is_urgent(self) -> bool:
+        """Whether somebody waits for the writer."""
+        return self._asked != self._answered
 
     def _do(self, work: Work, future: Future[Any]) -> None:
         if not future.set_running_or_notify_cancel():
