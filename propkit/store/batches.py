@@ -20,7 +20,7 @@ from propkit.store.results import append_items, append_rows
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 
-UNFINISHED = ("running", "paused", "interrupted")
+UNFINISHED = ("pending", "running", "paused", "interrupted")
 """Batch states in which items may still wait to be collected."""
 
 
@@ -41,8 +41,10 @@ class LogEntry:
 class BatchHead:
     """What is known of a batch besides its items. Times are aware UTC.
 
-    States: ``running``, ``completed``, ``cancelled``, ``paused`` (a source was stopped, its
-    items wait), ``interrupted`` (the process died), ``failed`` (the store could not be written).
+    States: ``pending`` (it waits for its turn), ``running``, ``completed``, ``cancelled``,
+    ``paused`` (a source was stopped, its items wait), ``interrupted`` (the process died),
+    ``failed`` (the store could not be written). ``heartbeat_at`` is the last sign of life of the
+    process that runs it.
     """
 
     batch_id: str
@@ -55,6 +57,8 @@ class BatchHead:
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    updated_at: datetime
+    heartbeat_at: datetime | None
 
 
 def new_batch_id() -> str:
@@ -69,8 +73,10 @@ def create_batch(
     kind: str,
     criteria: Mapping[str, Any],
     batch_id: str | None = None,
+    created_by: str | None = None,
+    state: str = "running",
 ) -> str:
-    """Store a new running batch of this user, with its items, and return its id.
+    """Store a new batch with its items and return its id; it is this user's, unless told.
 
     Raises
     ------
@@ -83,10 +89,16 @@ def create_batch(
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         if connection.execute("FROM batch_heads WHERE batch_id = ?", [batch_id]).fetchall():
             raise RequestError(f"there is a batch {batch_id!r} already")
+        started_at = now if state == "running" else None
         connection.execute(
-            "INSERT INTO batch_heads SELECT ?, coalesce(max(number), 0) + 1, ?, 'running', ?, ?,"
-            " NULL, ?, ?, NULL FROM batch_heads",
-            [batch_id, kind, json.dumps(dict(criteria)), _user(), now, now],
+            "INSERT INTO batch_heads BY NAME SELECT ? AS batch_id,"
+            " coalesce(max(number), 0) + 1 AS number, ? AS kind, ? AS state, ? AS criteria,"
+            " ? AS created_by, ? AS created_at, ? AS started_at, ? AS updated_at,"
+            " ? AS heartbeat_at FROM batch_heads",
+            [
+                *(batch_id, kind, state, json.dumps(dict(criteria))),
+                *(created_by or _user(), now, started_at, now, started_at),
+            ],
         )
         append_items(connection, batch_id, items)
         append_rows(connection, "batch_logs", [_log_row(batch_id, now, "created", "batch made")])
@@ -119,15 +131,38 @@ def set_state(
 ) -> None:
     """Write a batch's state and, when it ended, the time; ``log`` goes to its log."""
     now = datetime.now(UTC)
-    ended = None if state == "running" else now
+    ended = None if state in ("pending", "running") else now
     entry = _log_row(batch_id, now, state, log or f"batch {state}")
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
-            "UPDATE batch_heads SET state = ?, error = ?, completed_at = ? WHERE batch_id = ?",
-            [state, error, ended, batch_id],
+            "UPDATE batch_heads SET state = ?, error = ?, completed_at = ?, updated_at = ?,"
+            " started_at = CASE WHEN ? = 'running' THEN coalesce(started_at, ?) ELSE started_at END"
+            " WHERE batch_id = ?",
+            [state, error, ended, now, state, now, batch_id],
         )
         append_rows(connection, "batch_logs", [entry])
+
+    store.writer.submit(work).result()
+
+
+def beat(store: Store, batch_id: str) -> None:
+    """Write that the process which runs a batch is alive."""
+    now = datetime.now(UTC)
+    store.writer.submit(
+        lambda connection: connection.execute(
+            "UPDATE batch_heads SET heartbeat_at = ?, updated_at = ? WHERE batch_id = ?",
+            [now, now, batch_id],
+        ).fetchall()
+    )
+
+
+def delete_batch(store: Store, batch_id: str) -> None:
+    """Delete a batch with its items, log and figures; what it collected stays."""
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for table in ("items", "batch_logs", "runs", "batch_heads"):
+            connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch_id])
 
     store.writer.submit(work).result()
 

@@ -137,6 +137,14 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
         """,
     ),
     ("0003_payload_blocks", pack_old_payloads),
+    (
+        "0005_jobs",
+        """
+        ALTER TABLE batch_heads ADD COLUMN updated_at TIMESTAMPTZ;
+        ALTER TABLE batch_heads ADD COLUMN heartbeat_at TIMESTAMPTZ;
+        UPDATE batch_heads SET updated_at = coalesce(completed_at, started_at, created_at);
+        """,
+    ),
 ]
 
 

@@ -72,6 +72,7 @@ def test_a_store_of_the_first_schema_opens_with_its_data(
         payloads = store.bodies(["ab", "cd", *(f"n{number}" for number in range(2500))])
         blocks = store.rows("SELECT block, size FROM payload_blocks ORDER BY block")
 
+    before["batch_heads"] = [(*row, row[7], None) for row in before["batch_heads"]]
     before["batch_logs"] = [(*row, None, None, None, None) for row in before["batch_logs"]]
     assert after == before
     assert sum(map(len, after.values())) == 6

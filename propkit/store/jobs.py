@@ -1,0 +1,219 @@
+"""Batches as jobs: how far each is, whose it is, which are stuck; asked of any store.
+
+A job is a batch as a queue sees it. Its state is one of :data:`STATES`, whatever the batch's own
+may be: a batch that was interrupted waits to be gone on with, one whose source was stopped failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from propkit.errors import RequestError
+from propkit.store.reading import Reading
+
+STATES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+ACTIVE = ("PENDING", "PROCESSING")
+STUCK_AFTER = timedelta(minutes=2)
+"""A batch that runs without a heartbeat for so long is stuck: its process hangs."""
+MOST_PER_PAGE = 200
+
+_STATE = """CASE state WHEN 'running' THEN 'PROCESSING' WHEN 'completed' THEN 'COMPLETED'
+    WHEN 'cancelled' THEN 'CANCELLED' WHEN 'pending' THEN 'PENDING'
+    WHEN 'interrupted' THEN 'PENDING' ELSE 'FAILED' END"""
+_OUTCOMES = "'done', 'not_found', 'skipped'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A batch as a job. Times are aware UTC.
+
+    ``processed`` items have ended, of them ``success_count`` well (an answer that there is no such
+    parcel is one) and ``error_count`` not. ``error_details`` has the batch's own error, if any, and
+    its failed items by failure class.
+    """
+
+    id: str
+    number: int
+    kind: str
+    state: str
+    batch_state: str
+    criteria: dict[str, Any]
+    total: int
+    processed: int
+    success_count: int
+    error_count: int
+    error_details: dict[str, Any]
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """One page of jobs, the newest first; ``total`` are all that match."""
+
+    jobs: tuple[Job, ...]
+    total: int
+    page: int
+    per_page: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the queue is.
+
+    ``waiting_items`` wait in all batches, the oldest since ``oldest_waiting_at`` (aware UTC, when
+    its batch was made). ``stuck`` and ``failed_today`` (of the last 24 hours) are job ids.
+    """
+
+    pending_jobs: int
+    processing_jobs: int
+    waiting_items: int
+    oldest_waiting_at: datetime | None
+    stuck: tuple[str, ...]
+    failed_today: tuple[str, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is stuck."""
+        return not self.stuck
+
+
+def list_jobs(
+    store: Reading,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    created_by: str | None = None,
+    page: int = 1,
+    per_page: int = 50,
+) -> JobPage:
+    """Return one page of the jobs of some state, kind or creator, the newest first.
+
+    Raises
+    ------
+    RequestError
+        There is no such state, or page and size are no whole numbers in their range.
+    """
+    if state is not None and state not in STATES:
+        raise RequestError(f"no state {state!r}; expected one of {', '.join(STATES)}")
+    _check_whole("page", page, 10**9)
+    _check_whole("per_page", per_page, MOST_PER_PAGE)
+    where = f"({_STATE} = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL)"
+    where += " AND (created_by = $3 OR $3 IS NULL)"
+    filters = [state, kind, created_by]
+    (count,) = store.rows(f"SELECT count(*) AS n FROM batch_heads WHERE {where}", filters)
+    jobs = _read(
+        store,
+        f"WHERE {where} ORDER BY number DESC LIMIT $4 OFFSET $5",
+        [*filters, per_page, (page - 1) * per_page],
+    )
+    return JobPage(jobs=tuple(jobs), total=count["n"], page=page, per_page=per_page)
+
+
+def read_job(store: Reading, job_id: str) -> Job:
+    """Return a job by its id.
+
+    Raises
+    ------
+    RequestError
+        There is no such job.
+    """
+    jobs = _read(store, "WHERE batch_id = $1", [job_id])
+    if not jobs:
+        raise RequestError(f"no job {job_id!r}")
+    return jobs[0]
+
+
+def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:
+    """Return the jobs that run without a sign of life, the newest first."""
+    before = (now or datetime.now(UTC)) - STUCK_AFTER
+    return _read(
+        store,
+        "WHERE state = 'running' AND coalesce(heartbeat_at, started_at) < $1",
+        [before],
+    )
+
+
+def read_health(store: Reading, now: datetime | None = None) -> Health:
+    """Return how the queue is."""
+    now = now or datetime.now(UTC)
+    (heads,) = store.rows(
+        f"SELECT count(*) FILTER ({_STATE} = 'PENDING') AS pending,"
+        f" count(*) FILTER ({_STATE} = 'PROCESSING') AS processing,"
+        f" coalesce(list(batch_id ORDER BY number) FILTER ({_STATE} = 'FAILED'"
+        " AND updated_at > $1), []) AS failed FROM batch_heads",
+        [now - timedelta(days=1)],
+    )
+    (waiting,) = store.rows(
+        "SELECT count(*) AS n, min(created_at) AS oldest FROM items JOIN batch_heads"
+        " USING (batch_id) WHERE items.state = 'waiting'"
+        f" AND {_STATE.replace('CASE state', 'CASE batch_heads.state')} IN {ACTIVE}"
+    )
+    return Health(
+        pending_jobs=heads["pending"],
+        processing_jobs=heads["processing"],
+        waiting_items=waiting["n"],
+        oldest_waiting_at=waiting["oldest"],
+        stuck=tuple(job.id for job in stuck_jobs(store, now)),
+        failed_today=tuple(heads["failed"]),
+    )
+
+
+def _read(store: Reading, heads: str, params: Sequence[Any]) -> list[Job]:
+    # The page first: the items of 10,000 other jobs are not counted.
+    rows = store.rows(
+        f"WITH page AS MATERIALIZED (SELECT *, {_STATE} AS job_state FROM batch_heads {heads}),"
+        " outcomes AS (SELECT batch_id, state, failure_class, count(*) AS n FROM items"
+        " WHERE batch_id IN (SELECT batch_id FROM page) GROUP BY ALL),"
+        " counts AS (SELECT batch_id, sum(n)::BIGINT AS total,"
+        " coalesce(sum(n) FILTER (state NOT IN ('waiting', 'running')), 0)::BIGINT AS processed,"
+        f" coalesce(sum(n) FILTER (state IN ({_OUTCOMES})), 0)::BIGINT AS successes,"
+        " coalesce(sum(n) FILTER (state = 'failed'), 0)::BIGINT AS errors,"
+        " coalesce(list({'class': coalesce(failure_class, 'unknown'), 'n': n}"
+        " ORDER BY failure_class) FILTER (state = 'failed'), []) AS failures"
+        " FROM outcomes GROUP BY batch_id)"
+        " SELECT page.*, total, processed, successes, errors, failures"
+        " FROM page LEFT JOIN counts USING (batch_id) ORDER BY number DESC",
+        params,
+    )
+    return [_make_job(row) for row in rows]
+
+
+def _make_job(row: dict[str, Any]) -> Job:
+    failures = {each["class"]: each["n"] for each in row["failures"] or ()}
+    details: dict[str, Any] = {"error": row["error"]} if row["error"] else {}
+    return Job(
+        id=row["batch_id"],
+        number=row["number"],
+        kind=row["kind"],
+        state=row["job_state"],
+        batch_state=row["state"],
+        criteria=json.loads(row["criteria"]),
+        total=row["total"] or 0,
+        processed=row["processed"] or 0,
+        success_count=row["successes"] or 0,
+        error_count=row["errors"] or 0,
+        error_details=details | ({"failures": failures} if failures else {}),
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+    )
+
+
+def _check_whole(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise RequestError(f"{name} must be a whole number from 1 to {most}, not {value!r}")

@@ -1,0 +1,224 @@
+"""Batches as jobs: states, counts, pages, and what is stuck."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from propkit.errors import RequestError
+from propkit.items import Item, State
+from propkit.store.batches import beat, create_batch, delete_batch, read_head, set_state
+from propkit.store.jobs import (
+    Health,
+    Job,
+    list_jobs,
+    read_health,
+    read_job,
+    stuck_jobs,
+)
+from tests.store.made import ASSESSOR, batch_of, noon, parcel, result, write
+
+if TYPE_CHECKING:
+    from propkit.store import Store
+
+
+def date_heads(store: Store, **times: datetime | None) -> None:
+    """Put times into all batches."""
+    sets = ", ".join(f"{column} = ?" for column in times)
+    store.writer.submit(
+        lambda connection: connection.execute(
+            f"UPDATE batch_heads SET {sets}", list(times.values())
+        ).fetchall()
+    ).result(timeout=30)
+
+
+def make(store: Store, *keys: str, **head: Any) -> str:
+    items = [Item(source=ASSESSOR, key=key, apn=key, sequence=n) for n, key in enumerate(keys)]
+    criteria = {"sources": [ASSESSOR], "workers": 3}
+    return create_batch(store, items, kind="comprehensive", criteria=criteria, **head)
+
+
+def test_a_job_is_told_whole(store: Store):
+    """Counts by outcome, failures by class, whose it is and when."""
+    batch = make(store, "1", "2", "3", "4", "5", created_by="ana")
+    write(
+        store,
+        result("1", [parcel("1")], batch_id=batch),
+        result("2", batch_id=batch, state=State.NOT_FOUND),
+        result("3", batch_id=batch, at=None, state=State.FAILED, failure_class="timeout"),
+        result("4", batch_id=batch, at=None, state=State.FAILED, failure_class="blocked"),
+    )
+    set_state(store, batch, "paused", error="the county asks for a captcha")
+    date_heads(
+        store, created_at=noon(), started_at=noon(1), updated_at=noon(2), completed_at=noon(2)
+    )
+
+    assert read_job(store, batch) == Job(
+        id=batch,
+        number=1,
+        kind="comprehensive",
+        state="FAILED",
+        batch_state="paused",
+        criteria={"sources": [ASSESSOR], "workers": 3},
+        total=5,
+        processed=4,
+        success_count=2,
+        error_count=2,
+        error_details={
+            "error": "the county asks for a captcha",
+            "failures": {"blocked": 1, "timeout": 1},
+        },
+        created_by="ana",
+        created_at=noon(),
+        updated_at=noon(2),
+        started_at=noon(1),
+        completed_at=noon(2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch_state", "state", "is_active"),
+    [
+        ("pending", "PENDING", True),
+        ("running", "PROCESSING", True),
+        ("interrupted", "PENDING", True),
+        ("paused", "FAILED", False),
+        ("failed", "FAILED", False),
+        ("completed", "COMPLETED", False),
+        ("cancelled", "CANCELLED", False),
+    ],
+)
+def test_each_state_of_a_batch_is_a_jobs(
+    store: Store, batch_state: str, state: str, is_active: bool
+):
+    """A job without items is one too."""
+    batch = make(store)
+    set_state(store, batch, batch_state)
+
+    job = read_job(store, batch)
+
+    assert (job.state, job.batch_state, job.is_active) == (state, batch_state, is_active)
+    assert (job.total, job.processed, job.error_details) == (0, 0, {})
+
+
+def test_a_pending_batch_has_not_started_until_it_runs(store: Store):
+    """Its start is when it first ran, and stays that."""
+    batch = make(store, "1", state="pending")
+    assert read_head(store, batch).started_at is None
+
+    set_state(store, batch, "running")
+    started_at = read_head(store, batch).started_at
+    set_state(store, batch, "interrupted")
+    set_state(store, batch, "running")
+
+    head = read_head(store, batch)
+    assert started_at is not None
+    assert (head.started_at, head.completed_at) == (started_at, None)
+    assert head.updated_at > started_at
+
+
+def test_jobs_come_in_pages_the_newest_first(store: Store):
+    """Each filter alone and together; the total is of all pages."""
+    ids = [make(store, "1", created_by="ana" if n % 2 else "ben") for n in range(5)]
+    set_state(store, ids[1], "completed")
+    set_state(store, ids[3], "completed")
+
+    def found(**filters: Any) -> tuple[list[int], int]:
+        page = list_jobs(store, **filters)
+        return [job.number for job in page.jobs], page.total
+
+    assert found() == ([5, 4, 3, 2, 1], 5)
+    assert found(page=2, per_page=2) == ([3, 2], 5)
+    assert found(page=4, per_page=2) == ([], 5)
+    assert found(state="COMPLETED") == ([4, 2], 2)
+    assert found(created_by="ben") == ([5, 3, 1], 3)
+    assert found(created_by="ben", state="COMPLETED") == ([], 0)
+    assert found(kind="comprehensive", per_page=1) == ([5], 5)
+    assert found(kind="taxes") == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"state": "DONE"},
+            "no state 'DONE'; expected one of PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED",
+        ),
+        ({"page": 0}, "page must be a whole number from 1 to 1000000000, not 0"),
+        ({"per_page": 201}, "per_page must be a whole number from 1 to 200, not 201"),
+        ({"per_page": True}, "per_page must be a whole number from 1 to 200, not True"),
+    ],
+)
+def test_what_cannot_be_listed_is_named(store: Store, asked: dict[str, Any], message: str):
+    """The value and what was expected."""
+    with pytest.raises(RequestError) as caught:
+        list_jobs(store, **asked)
+
+    assert str(caught.value) == message
+
+
+def test_a_job_that_is_not_there(store: Store):
+    """Its id is named."""
+    with pytest.raises(RequestError, match=r"^no job 'x'$"):
+        read_job(store, "x")
+
+
+def test_what_runs_without_a_sign_of_life_is_stuck(store: Store):
+    """Two minutes without a heartbeat, or since the start where there never was one."""
+    silent, alive, waiting = make(store), make(store), make(store, state="pending")
+    long_ago = noon(-172_800)
+    date_heads(store, heartbeat_at=None, started_at=long_ago)
+    beat(store, alive)
+    store.writer.flush().result(timeout=30)
+    beaten_at = read_head(store, alive).heartbeat_at
+    assert beaten_at is not None
+
+    def stuck(now: datetime) -> list[str]:
+        return [job.id for job in stuck_jobs(store, now)]
+
+    assert stuck(long_ago + timedelta(seconds=120)) == []
+    assert stuck(long_ago + timedelta(seconds=121)) == [silent]
+    assert stuck(beaten_at + timedelta(seconds=121)) == [alive, silent]
+    assert waiting not in stuck(beaten_at + timedelta(days=1))
+
+
+def test_the_health_of_a_queue(store: Store):
+    """How much waits since when, what is stuck, what failed within a day."""
+    assert read_health(store, noon()) == Health(
+        pending_jobs=0,
+        processing_jobs=0,
+        waiting_items=0,
+        oldest_waiting_at=None,
+        stuck=(),
+        failed_today=(),
+    )
+    running = batch_of(store, "1", "2")
+    make(store, "3", state="pending")
+    failed = make(store, "4")
+    set_state(store, failed, "failed")
+    date_heads(store, created_at=noon(), started_at=noon(), heartbeat_at=noon(), updated_at=noon())
+
+    assert read_health(store, noon(121)) == Health(
+        pending_jobs=1,
+        processing_jobs=1,
+        waiting_items=3,
+        oldest_waiting_at=noon(),
+        stuck=(running,),
+        failed_today=(failed,),
+    )
+    assert read_health(store, noon(86_401)).failed_today == ()
+
+
+def test_a_deleted_batch_leaves_only_what_it_collected(store: Store):
+    """Its items and log go; the parcel stays, and so do other batches."""
+    batch, other = make(store, "1"), make(store, "1")
+    write(store, result("1", [parcel("1")], batch_id=batch))
+
+    delete_batch(store, batch)
+
+    assert [job.id for job in list_jobs(store).jobs] == [other]
+    assert store.rows("SELECT DISTINCT batch_id FROM items") == [{"batch_id": other}]
+    assert store.rows("SELECT DISTINCT batch_id FROM batch_logs") == [{"batch_id": other}]
+    assert store.rows("SELECT apn FROM parcels") == [{"apn": "1"}]
