@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from propkit.demo_county import start_county
 from propkit.kit import Kit
 from propkit.settings import Settings
+from propkit.sharing.here import HerePlace
+from propkit.sharing.joining import join_place
 from propkit.sources import configure_sources
-from propkit.store import Store
 
 DEMO_LIMITS = {
     "assessor": {"requests_per_second": 50, "burst": 10, "max_in_flight": 8},
@@ -29,6 +30,8 @@ def open(  # noqa: A001 -- reads as pk.open
 ) -> Kit:
     """Open a store over the real sources, made when the file does not exist.
 
+    The first process that opens it owns the file; in any other the same kit works through it.
+
     Parameters
     ----------
     path
@@ -41,14 +44,15 @@ def open(  # noqa: A001 -- reads as pk.open
     Raises
     ------
     StoreError
-        The file is no DuckDB database, is held by another process, or cannot be written.
+        The file is no DuckDB database, is held by another program, or cannot be written.
     SettingsError
         A setting is wrong.
     """
     chosen = Settings.load() if settings is None else settings
     sources = configure_sources(chosen)
-    kit = Kit(Store.open(path), chosen, sources)
-    if chosen.store.keep is not None:
+    place = join_place(_full(path), chosen, sources)
+    kit = Kit(place, chosen, sources)
+    if chosen.store.keep is not None and isinstance(place, HerePlace):
         kit.prune(chosen.store.keep, apply=True)
     if chosen.collect.auto_resume if auto_resume is None else auto_resume:
         for batch_id in kit.unfinished:
@@ -74,9 +78,6 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             path = (
                 Path(ends.enter_context(TemporaryDirectory(prefix="propkit-demo-"))) / "demo.duckdb"
             )
-        store = Store.open(path)
-        abandon = ends.enter_context(ExitStack())
-        abandon.callback(store.close)
         county = start_county(parcels=parcels, seed=seed, limits=DEMO_LIMITS)
         ends.callback(county.stop)
         sources = {
@@ -87,8 +88,12 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             }
             for system, limit in DEMO_LIMITS.items()
         }
-        settings = Settings.load(sources=sources, collect=given.collect)
-        kit = Kit(store, settings, configure_sources(settings), county)
-        abandon.pop_all()  # the kit closes the store now, and then ends the rest
+        settings = Settings.load(sources=sources, collect=given.collect, store=given.store)
+        configs = configure_sources(settings)
+        kit = Kit(join_place(_full(path), settings, configs), settings, configs, county)
         kit.at_close(ends.pop_all().close)
         return kit
+
+
+def _full(path: str | os.PathLike[str]) -> Path:
+    return Path(path).expanduser().resolve()

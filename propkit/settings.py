@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -81,6 +82,14 @@ def parse_duration(value: object) -> timedelta:
     if not 0 <= seconds < NEVER.total_seconds():
         raise RequestError(f"{value!r} is no duration; it must not be negative or endless")
     return timedelta(seconds=seconds)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is only reached from this computer."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
@@ -207,6 +216,27 @@ class StoreSettings(BaseModel):
 
     keep: Duration | None = None
     """Age at which old answers and logs are dropped, when the store is opened; None: never."""
+    serve: bool = True
+    """Let other processes work with the store while this one holds it."""
+    serve_address: str = "127.0.0.1"
+    """Where they reach it; any other than this computer's own needs TLS."""
+    tls_certificate: Path | None = None
+    """The server's certificate (PEM), which guests check."""
+    tls_key: Path | None = None
+    """The certificate's private key (PEM)."""
+    files_in_sql: Literal["nobody", "owner", "everyone"] = "owner"
+    """Whose SQL may read files beside the store; ``"nobody"`` locks DuckDB itself."""
+
+    @model_validator(mode="after")
+    def _needs_tls(self) -> StoreSettings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; set both or none")
+        if not is_loopback(self.serve_address) and self.tls_key is None:
+            raise ValueError(
+                f"serve_address {self.serve_address!r} can be reached from other computers; "
+                "set tls_certificate and tls_key too"
+            )
+        return self
 
 
 class Settings(BaseSettings):

@@ -161,7 +161,6 @@ class HerePlace:
 
     def close(self) -> None:
         """Leave what runs (it can be resumed), end the collector, let the file go."""
-        self._is_closed = True
         with ExitStack() as ends:  # all of them, last first, also when one of them fails
             for end in self._ends:
                 ends.callback(end)
@@ -172,8 +171,12 @@ class HerePlace:
                     ends.callback(self._thread.run, self._collector.close)
             for work in self._started:
                 ends.callback(work.leave)
+            ends.callback(self._refuse_more)
             for end in self._first_ends:
                 ends.callback(end)
+
+    def _refuse_more(self) -> None:
+        self._is_closed = True
 
     def _find(self, batch_id: str) -> BatchWork | None:
         thread = CollectorThread.find(self.store)

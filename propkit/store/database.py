@@ -38,6 +38,7 @@ class Store(Reading):
         self._uses = 0
         self._running = 0
         self._guests_read_files = False
+        self._is_locked = False
         self._checkpoint_lock = threading.Lock()
         self._connection = _connect(path)
         try:
@@ -171,7 +172,8 @@ class Store(Reading):
         For nobody DuckDB itself is locked, until the file is closed.
         """
         self._guests_read_files = readers == "everyone"
-        if readers == "nobody":
+        if readers == "nobody" and not self._is_locked:
+            self._is_locked = True
             with self._connection.cursor() as cursor:
                 cursor.execute("SET enable_external_access = false")
                 cursor.execute(f"SET allowed_configs = {_STILL_SET}")

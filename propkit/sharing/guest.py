@@ -1,0 +1,242 @@
+"""The guest's side: the owner's place, reached through Arrow Flight."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow import flight
+
+from propkit import __version__
+from propkit.errors import StoreError
+from propkit.frames import hits_frame
+from propkit.progress import Listener, Progress
+from propkit.sharing.calls import MAX_WAIT_SECONDS
+from propkit.sharing.discovery import PROTOCOL, Discovery
+from propkit.sharing.place import Order
+from propkit.sharing.wire import dump_order, dump_params, load_error, read_as
+from propkit.store import Reading
+from propkit.store.reading import Params, to_frame
+from propkit.store.retention import Pruning
+from propkit.store.statistics import StoreStatistics
+from propkit.terms import Terms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SECONDS = 30.0
+"""For an answer to a short call."""
+_LONG_SECONDS = 900.0
+"""For an answer to a query, a search, an end of a batch, a copy."""
+
+
+class OwnerLostError(StoreError):
+    """The owner is gone, or ends just now: somebody else has to take its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersSource:
+    """A source of the owner's, as a plan sees it."""
+
+    terms: Terms
+
+
+class OwnerLink:
+    """The way to one owner, and its language."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        certificate = discovery.certificate
+        roots = {} if certificate is None else {"tls_root_certs": certificate.encode()}
+        self._headers = [(b"authorization", f"Bearer {discovery.token}".encode())]
+        self._pid = discovery.pid
+        with self._mapped():
+            self._client = flight.FlightClient(discovery.location, **roots)
+
+    def call(self, name: str, *, limit_seconds: float = _SECONDS, **body: Any) -> Any:
+        """Call the owner and return its answer."""
+        with self._mapped():
+            action = flight.Action(name, json.dumps(body).encode())
+            (answer,) = self._client.do_action(action, self._options(limit_seconds))
+            return json.loads(answer.body.to_pybytes())["answer"]
+
+    def table(self, **body: Any) -> pa.Table:
+        """Ask for a table."""
+        with self._mapped():
+            ticket = flight.Ticket(json.dumps(body).encode())
+            return self._client.do_get(ticket, self._options(_LONG_SECONDS)).read_all()
+
+    def exchange(self, wanted: pa.Table, **body: Any) -> pa.Table:
+        """Ask about a table that is sent."""
+        with self._mapped():
+            command = flight.FlightDescriptor.for_command(json.dumps(body).encode())
+            writer, reader = self._client.do_exchange(command, self._options(_LONG_SECONDS))
+            with writer:
+                writer.begin(wanted.schema)
+                writer.write_table(wanted)
+                writer.done_writing()
+                return reader.read_all()
+
+    def put(self, body: bytes, table: pa.Table) -> None:
+        """Send a table with what is to be done with it."""
+        with self._mapped():
+            command = flight.FlightDescriptor.for_command(body)
+            writer, _ = self._client.do_put(command, table.schema, self._options(_LONG_SECONDS))
+            with writer:
+                writer.write_table(table)
+                writer.done_writing()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._client.close()
+
+    def _options(self, seconds: float) -> Any:
+        return flight.FlightCallOptions(timeout=seconds, headers=self._headers)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """Turn Flight's errors into the owner's own, or into the news that it is gone."""
+        try:
+            yield
+        except flight.FlightTimedOutError as error:
+            raise StoreError(
+                f"the process that owns the store (PID {self._pid}) does not answer in time"
+            ) from error
+        except pa.ArrowException as error:
+            told = load_error(getattr(error, "extra_info", None) or b"")
+            if told is not None:
+                raise told from None
+            raise OwnerLostError(
+                f"the process that owned the store (PID {self._pid}) cannot be reached any more"
+            ) from error
+
+
+class GuestStore(Reading):
+    """The store, asked through its owner."""
+
+    def __init__(self, path: Path, link: OwnerLink) -> None:
+        self.path = path
+        self._link = link
+
+    def table(self, sql: str, params: Params = None, *, wanted: pa.Table | None = None) -> pa.Table:
+        """Return a query's answer as an Arrow table; parameters are bound."""
+        body = {"sql": sql, "params": dump_params(params)}
+        if wanted is None:
+            return self._link.table(**body)
+        return self._link.exchange(wanted, **body)
+
+    def query(self, sql: str, params: Params = None) -> pd.DataFrame:
+        """Return the answer to one query that a person wrote; the owner refuses what would write."""
+        return to_frame(self.table(sql, params))
+
+
+class GuestPlace:
+    """The owner's place: batches run there, and go on when this process ends."""
+
+    def __init__(self, path: Path, discovery: Discovery) -> None:
+        self._link = OwnerLink(discovery)
+        said = self._link.call("hello", version=__version__, protocol=PROTOCOL)
+        self.store = GuestStore(path, self._link)
+        self.owner = f"guest of PID {said['pid']}"
+        self.sources: Mapping[str, OwnersSource] = {
+            name: OwnersSource(read_as(Terms, terms)) for name, terms in said["sources"].items()
+        }
+        self._ends: list[Callable[[], object]] = []
+
+    def check(self) -> None:
+        """Work: whether the owner is there shows at the next call."""
+
+    def is_running(self, batch_id: str) -> bool:
+        """Whether a batch runs at the owner's."""
+        return bool(self._link.call("is_running", batch_id=batch_id))
+
+    def progress(self, batch_id: str) -> Progress | None:
+        """Return a batch's newest event; None when it did not run at this owner's."""
+        said = self._link.call("progress", batch_id=batch_id)
+        return None if said is None else _read_progress(said)
+
+    def events(self, batch_id: str, after: int) -> list[tuple[int, Progress]]:
+        """Return a batch's events later than ``after``, each with its number."""
+        said = self._link.call("events", batch_id=batch_id, after=after)
+        return [(number, _read_progress(progress)) for number, progress in said]
+
+    def wait(self, batch_id: str, seconds: float) -> bool:
+        """Wait for a batch's end, at most so long; return whether it has ended."""
+        least = min(seconds, MAX_WAIT_SECONDS)
+        return bool(self._link.call("wait", batch_id=batch_id, seconds=least))
+
+    def cancel(self, batch_id: str) -> None:
+        """Stop a batch and cancel what it has left."""
+        self._link.call("cancel", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+
+    def leave(self, batch_id: str) -> None:
+        """Stop a batch; what it has left waits."""
+        self._link.call("leave", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+
+    def retry(self, batch_id: str, only: str | None) -> None:
+        """Collect what failed again."""
+        self._link.call("retry", batch_id=batch_id, only=only, limit_seconds=_LONG_SECONDS)
+
+    def resume(self, batch_id: str) -> None:
+        """Go on with a batch."""
+        self._link.call("resume", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+
+    def flush(self) -> None:
+        """Commit what was collected so far."""
+        self._link.call("flush")
+
+    def rates(self) -> Mapping[str, float]:
+        """Return the requests a second that each host is asked now, or was when last learned."""
+        rates: dict[str, float] = self._link.call("rates")
+        return rates
+
+    def search(self, query: str, by: str, limit: int) -> pd.DataFrame:
+        """Search the assessor's roll, now."""
+        found = self._link.table(what="search", query=query, by=by, limit=limit)
+        frame = hits_frame(found.to_pylist())
+        frame.attrs.update(json.loads((found.schema.metadata or {})[b"attrs"]))
+        return frame
+
+    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
+        """Have a batch stored and started; ``listeners`` are nobody's here (:mod:`shared`)."""
+        if any(True for _ in listeners):
+            raise ValueError("events are fetched from the owner, not sent")
+        self._link.put(*dump_order(order))
+
+    def figures(self) -> StoreStatistics:
+        """Return the figures of the file and of its writer."""
+        figures: StoreStatistics = read_as(StoreStatistics, self._link.call("figures"))
+        return figures
+
+    def prune(self, older_than: timedelta, *, apply: bool) -> Pruning:
+        """Say what is old, or have it freed."""
+        seconds = older_than.total_seconds()
+        said = self._link.call("prune", seconds=seconds, apply=apply, limit_seconds=_LONG_SECONDS)
+        pruning: Pruning = read_as(Pruning, said)
+        return pruning
+
+    def draft_snapshot(self) -> Path:
+        """Have a copy written beside the store and return its path."""
+        name = self._link.call("snapshot", limit_seconds=_LONG_SECONDS)
+        return self.store.path.with_name(os.path.basename(name))  # noqa: PTH119 -- only the name
+
+    def at_close(self, end: Callable[[], object]) -> None:
+        """Call ``end`` at the end of :meth:`close`."""
+        self._ends.append(end)
+
+    def close(self) -> None:
+        """Let the connection go; what the owner does for this process goes on."""
+        self._link.close()
+        for end in self._ends:
+            end()
+
+
+def _read_progress(said: object) -> Progress:
+    progress: Progress = read_as(Progress, said)
+    return progress

@@ -1,0 +1,98 @@
+"""Opening a store that others may hold: whoever comes first owns it, the others are its guests."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from propkit.errors import StoreInUseError
+from propkit.settings import Settings
+from propkit.sharing.discovery import check_versions, read_discovery
+from propkit.sharing.here import HerePlace
+from propkit.sharing.place import Place
+from propkit.sources import SourceConfig
+from propkit.store import Store
+from propkit.store.holders import command_name
+
+if TYPE_CHECKING:
+    from propkit.sharing.guest import GuestPlace
+
+JOIN_SECONDS = 10.0
+"""How long an owner that begins or ends is waited for."""
+STRANGER_SECONDS = 3.0
+"""How long a program that may be an owner, but says nothing of it, is waited for."""
+_LOOK_SECONDS = 0.05
+_MAY_BE_OWNER = re.compile(r"python|pypy|jupyter|ipy|propkit", re.IGNORECASE)
+
+
+def join_place(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) -> Place:
+    """Open a store and own it, or attach to the process that does.
+
+    Raises
+    ------
+    StoreError
+        The file is no store, is held by a foreign program (named), or by another propkit.
+    """
+    joined = _join(path, settings, sources)
+    if isinstance(joined, HerePlace):
+        return joined
+    from propkit.sharing.shared import SharedPlace
+
+    return SharedPlace(joined, lambda: _join(path, settings, sources))
+
+
+def _join(
+    path: Path, settings: Settings, sources: Mapping[str, SourceConfig]
+) -> HerePlace | GuestPlace:
+    began = time.monotonic()
+    while True:
+        try:
+            return _own(path, settings, sources)
+        except StoreInUseError as held:
+            waited = time.monotonic() - began
+            guest = _attach(path, held)
+            if guest is not None:
+                return guest
+            if waited > _patience(path, held):
+                raise
+        time.sleep(_LOOK_SECONDS)
+
+
+def _own(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) -> HerePlace:
+    place = HerePlace(Store.open(path), sources, settings.collect)
+    try:
+        place.store.limit_files(settings.store.files_in_sql)
+        if settings.store.serve:
+            from propkit.sharing.server import serve_place
+
+            serve_place(place, settings.store)
+    except BaseException:
+        place.close()
+        raise
+    return place
+
+
+def _attach(path: Path, held: StoreInUseError) -> GuestPlace | None:
+    """Return the owner's place; None where the holder is none, or does not answer (yet)."""
+    found = read_discovery(path)
+    if found is None or (held.pid is not None and found.pid != held.pid):
+        return None
+    check_versions(path, found.version, found.protocol, found.pid)
+    from propkit.sharing.guest import GuestPlace, OwnerLostError
+
+    try:
+        return GuestPlace(path, found)
+    except OwnerLostError:
+        return None
+
+
+def _patience(path: Path, held: StoreInUseError) -> float:
+    """Return how long a holder is waited for, in seconds."""
+    found = read_discovery(path)
+    if found is not None and found.pid == held.pid:
+        return JOIN_SECONDS
+    name = None if held.pid is None else command_name(held.pid)
+    return STRANGER_SECONDS if name is None or _MAY_BE_OWNER.search(name) else 0.0

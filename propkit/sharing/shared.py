@@ -1,0 +1,246 @@
+"""The place of a kit that came as a guest: the owner's, and when that is gone the next one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+
+from propkit.errors import PropkitError, RequestError
+from propkit.planning import HasTerms
+from propkit.progress import Listener, Progress
+from propkit.sharing.guest import GuestPlace, OwnerLostError
+from propkit.sharing.here import HerePlace
+from propkit.sharing.place import Order
+from propkit.store import Reading
+from propkit.store.batches import read_head
+from propkit.store.reading import Params
+from propkit.store.retention import Pruning
+from propkit.store.statistics import StoreStatistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+AnyPlace = GuestPlace | HerePlace
+
+_FOLLOW_SECONDS = 0.2
+_LAST_EVENT_SECONDS = 5.0
+
+
+class SharedStore(Reading):
+    """The store, wherever it is held just now."""
+
+    def __init__(self, place: SharedPlace, path: Path) -> None:
+        self.path = path
+        self._place = place
+
+    def table(self, sql: str, params: Params = None, *, wanted: pa.Table | None = None) -> pa.Table:
+        """Return a query's answer as an Arrow table; parameters are bound."""
+        return self._place.ask(lambda place: place.store.table(sql, params, wanted=wanted))
+
+    def query(self, sql: str, params: Params = None) -> pd.DataFrame:
+        """Return the answer to one query that a person wrote; it may only read."""
+        return self._place.ask(lambda place: place.store.query(sql, params))
+
+
+class SharedPlace:
+    """Hands everything to the place that there is; looks for another when the owner is lost.
+
+    ``rejoin`` attaches to the owner, or opens the file and becomes it. A batch that this kit
+    started, went on with or waited for goes on by itself under the next owner.
+    """
+
+    def __init__(self, first: GuestPlace, rejoin: Callable[[], AnyPlace]) -> None:
+        self.store = SharedStore(self, first.store.path)
+        self._place: AnyPlace = first
+        self._rejoin = rejoin
+        self._moving = threading.RLock()
+        self._wanted: set[str] = set()
+        self._followers: dict[str, threading.Thread] = {}
+        self._ends: list[Callable[[], object]] = []
+        self._is_closed = False
+
+    @property
+    def owner(self) -> str:
+        """Who owns the store, in words."""
+        self.ask(lambda place: place.rates())
+        return self._place.owner
+
+    @property
+    def sources(self) -> Mapping[str, HasTerms]:
+        """The sources that are asked there."""
+        return self._place.sources
+
+    def ask(self, do: Callable[[AnyPlace], T]) -> T:
+        """Do something in the place that there is; once more in the next when the owner is lost."""
+        self.check()
+        place = self._place
+        try:
+            return do(place)
+        except OwnerLostError:
+            self._move_from(place)
+            return do(self._place)
+
+    def check(self) -> None:
+        """Refuse to work when the kit is closed."""
+        if self._is_closed:
+            raise RequestError(f"the kit of {self.store.path} is closed; open it again")
+
+    def is_running(self, batch_id: str) -> bool:
+        """Whether a batch runs there."""
+        return self.ask(lambda place: place.is_running(batch_id))
+
+    def progress(self, batch_id: str) -> Progress | None:
+        """Return a batch's newest event; None when it did not run there."""
+        return self.ask(lambda place: place.progress(batch_id))
+
+    def wait(self, batch_id: str, seconds: float) -> bool:
+        """Wait for a batch's end, at most so long; return whether it has ended."""
+        self._wanted.add(batch_id)
+        if not self.ask(lambda place: place.wait(batch_id, seconds)):
+            return False
+        self._wanted.discard(batch_id)
+        follower = self._followers.get(batch_id)
+        if follower is not None and follower is not threading.current_thread():
+            follower.join(_LAST_EVENT_SECONDS)
+            self._followers.pop(batch_id, None)
+        return True
+
+    def cancel(self, batch_id: str) -> None:
+        """Stop a batch and cancel what it has left."""
+        self._wanted.discard(batch_id)
+        self.ask(lambda place: place.cancel(batch_id))
+
+    def leave(self, batch_id: str) -> None:
+        """Stop a batch; what it has left waits."""
+        self._wanted.discard(batch_id)
+        self.ask(lambda place: place.leave(batch_id))
+
+    def retry(self, batch_id: str, only: str | None) -> None:
+        """Collect what failed again."""
+        self._go_on(batch_id, lambda place: place.retry(batch_id, only))
+
+    def resume(self, batch_id: str) -> None:
+        """Go on with a batch."""
+        self._go_on(batch_id, lambda place: place.resume(batch_id))
+
+    def flush(self) -> None:
+        """Commit what was collected so far."""
+        self.ask(lambda place: place.flush())
+
+    def rates(self) -> Mapping[str, float]:
+        """Return the requests a second that each host is asked now, or was when last learned."""
+        return self.ask(lambda place: place.rates())
+
+    def search(self, query: str, by: str, limit: int) -> pd.DataFrame:
+        """Search the assessor's roll, now."""
+        return self.ask(lambda place: place.search(query, by, limit))
+
+    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
+        """Have a batch stored and started, once, and follow it for the listeners."""
+        self.check()
+        place = self._place
+        try:
+            place.start(order, ())
+        except OwnerLostError:
+            self._move_from(place)
+            if self._is_stored(order.batch_id):
+                self._resume_interrupted(self._place, order.batch_id)
+            else:
+                self._place.start(order, ())
+        self._wanted.add(order.batch_id)
+        if heard := list(listeners):
+            follower = threading.Thread(
+                target=self._follow,
+                args=(order.batch_id, heard),
+                name="propkit-follower",
+                daemon=True,
+            )
+            self._followers[order.batch_id] = follower
+            follower.start()
+
+    def figures(self) -> StoreStatistics:
+        """Return the figures of the file and of its writer."""
+        return self.ask(lambda place: place.figures())
+
+    def prune(self, older_than: timedelta, *, apply: bool) -> Pruning:
+        """Say what is old, or free it."""
+        return self.ask(lambda place: place.prune(older_than, apply=apply))
+
+    def draft_snapshot(self) -> Path:
+        """Have a copy written beside the store and return its path."""
+        return self.ask(lambda place: place.draft_snapshot())
+
+    def at_close(self, end: Callable[[], object]) -> None:
+        """Call ``end`` at the end of :meth:`close`."""
+        self._ends.append(end)
+
+    def close(self) -> None:
+        """Let everything go; what runs here is left, what runs at an owner's goes on."""
+        self._is_closed = True
+        self._place.close()
+        for end in self._ends:
+            end()
+
+    def _move_from(self, lost: AnyPlace) -> None:
+        """Join the store anew, and go on with what this kit waits for."""
+        with self._moving:
+            if self._place is not lost:
+                return  # another thread has been quicker
+            self._place = place = self._rejoin()
+            lost.close()
+            log.warning("the owner of %s was lost; %s now", self.store.path, place.owner)
+            for batch_id in sorted(self._wanted):
+                self._resume_interrupted(place, batch_id)
+
+    def _resume_interrupted(self, place: AnyPlace, batch_id: str) -> None:
+        # Another guest that waits for it too may be quicker.
+        with suppress(RequestError):
+            if read_head(place.store, batch_id).state == "interrupted":
+                place.resume(batch_id)
+
+    def _go_on(self, batch_id: str, do: Callable[[AnyPlace], None]) -> None:
+        self.check()
+        place = self._place
+        try:
+            do(place)
+        except OwnerLostError:
+            self._move_from(place)
+            if not self._place.is_running(batch_id):
+                do(self._place)
+        self._wanted.add(batch_id)
+
+    def _is_stored(self, batch_id: str) -> bool:
+        found = self.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id])
+        return bool(found)
+
+    def _follow(self, batch_id: str, listeners: list[Listener]) -> None:
+        """Fetch a batch's events for its listeners, until it ends."""
+        after = 0
+        has_ended = False
+        try:
+            while not has_ended and not self._is_closed:
+                has_ended = self.wait(batch_id, _FOLLOW_SECONDS)
+                since = after
+                for number, progress in self.ask(lambda place: place.events(batch_id, since)):  # noqa: B023
+                    after = number
+                    for listener in listeners:
+                        _tell(listener, progress)
+        except PropkitError as error:
+            log.warning("batch %s is not followed any more: %s", batch_id, error)
+
+
+def _tell(listener: Listener, progress: Any) -> None:
+    try:
+        listener(progress)
+    except Exception:
+        log.exception("a listener failed")

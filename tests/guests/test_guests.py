@@ -1,0 +1,298 @@
+"""A kit in another process is the same kit: what it shows, starts, follows and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING
+
+import duckdb
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import propkit as pk
+from propkit.errors import RequestError
+from propkit.frames import FRAMES
+from propkit.records import RECORD_TYPES
+from propkit.sharing.guest import GuestPlace
+from propkit.sharing.here import HerePlace
+from propkit.sharing.place import Place
+from propkit.sharing.shared import SharedPlace
+from tests.collecting import quick_kit
+from tests.guests.notebooks import Notebook, notebook, settings_of, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from propkit.demo_county import County
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("kind", [HerePlace, GuestPlace, SharedPlace])
+def test_every_place_is_the_same_to_a_kit(kind: type):
+    """Whatever the kit calls is there, with the same arguments."""
+    assert public(Place) - {"store", "owner", "sources"} <= public(kind)
+    for name in public(Place) - {"store", "owner", "sources"}:
+        wanted = inspect.signature(getattr(Place, name)).parameters
+        offered = inspect.signature(getattr(kind, name)).parameters
+        assert list(wanted) == list(offered)[: len(wanted)], name
+
+
+def test_a_guest_has_the_kit_that_an_owner_has(kit: pk.Kit, county: County, tmp_path: Path):
+    """The class is the same, and so is every public member."""
+    with quick_kit(county, tmp_path / "own.duckdb") as own:
+        assert type(kit) is type(own)
+        assert {n for n in dir(kit) if n[0] != "_"} == {n for n in dir(own) if n[0] != "_"}
+
+
+def test_a_kit_says_who_owns_the_store(kit: pk.Kit, owner: Notebook):
+    """The owner says that it is, a guest whose guest it is."""
+    assert repr(kit).endswith(f"; guest of PID {owner.pid}>")
+    assert owner.run("repr(kit)").endswith("; owner: this process>")
+
+
+def test_a_batch_of_a_guest_runs_at_the_owner_and_both_see_it(
+    kit: pk.Kit, owner: Notebook, known: list[str], county: County
+):
+    """It is planned, started and awaited here, collected there, and its frames are equal."""
+    plan = kit.plan([*known[:20], known[0], "no parcel"])
+    batch = kit.start(plan)
+    report = batch.wait()
+
+    assert plan.counts == {"due": 20, "duplicate": 1, "invalid": 1}
+    assert report.state == "completed"
+    assert report.totals == {"done": 60}
+    assert report.not_usable.keys() == {"no parcel"}
+    assert owner.run("kit.batch('last').id") == batch.id
+    assert owner.run("kit.batch('last').report.totals") == {"done": 60}
+    assert kit.plan(known[:20]).counts == {"fresh": 20}
+    folder = kit.store.path.parent
+    owner.run(f"for n in {FRAMES}: kit.frame(n).to_pickle({str(folder)!r} + f'/{{n}}.pickle')")
+    for name in FRAMES:
+        assert_frame_equal(kit.frame(name), pd.read_pickle(folder / f"{name}.pickle"))  # noqa: S301
+    assert {row["apn"] for row in kit.store.rows("FROM parcels")} == set(known[:20])
+
+
+def test_a_guest_sees_what_the_owner_collects(kit: pk.Kit, owner: Notebook, known: list[str]):
+    """What the owner has committed is read at once, without opening anything anew."""
+    assert kit.frame("parcels").empty
+
+    owner.run(f"kit.start({known[:5]!r}).wait()")
+
+    assert len(kit.frame("parcels")) == 5
+    assert kit.batches()["state"].tolist() == ["completed"]
+    assert kit.batch("last").progress.ended == 15
+
+
+def test_a_listener_in_a_guest_hears_every_item(kit: pk.Kit, known: list[str]):
+    """The events come from the owner: each item's end is in one of them, the last is the end."""
+    events: list[pk.Progress] = []
+
+    kit.start(known[:30], listener=events.append).wait()
+
+    ended = [(i.source, i.key) for e in events for i in e.changed if i.ended_at is not None]
+    assert len(set(ended)) == 90
+    assert (events[-1].state, events[-1].ended, events[-1].total) == ("completed", 90, 90)
+    assert all(isinstance(event, pk.Progress) for event in events)
+
+
+def test_a_listener_that_fails_stops_nothing(kit: pk.Kit, known: list[str]):
+    """The batch goes on, and so does the telling."""
+    told = []
+
+    def listener(progress: pk.Progress) -> None:
+        told.append(progress)
+        raise ValueError("a listener's own trouble")
+
+    assert kit.start(known[:5], listener=listener).wait().state == "completed"
+    assert told[-1].state == "completed"
+
+
+async def test_a_batch_can_be_awaited_in_a_guest(kit: pk.Kit, known: list[str]):
+    """The cell gets the report, and the loop is free meanwhile."""
+    batch = kit.start(known[:5])
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    ticking = asyncio.create_task(tick())
+    report = await batch
+    ticking.cancel()
+
+    assert report.state == "completed"
+    assert ticks > 1
+
+
+def test_collect_in_a_guest_shows_and_reports(
+    kit: pk.Kit, known: list[str], capsys: pytest.CaptureFixture[str]
+):
+    """The progress line of the owner's batch is shown here."""
+    report = kit.collect(known[:5])
+
+    assert report.is_complete
+    assert "Collected 15 of 15 items (100 %)" in capsys.readouterr().err
+
+
+def test_a_guest_cancels_resumes_and_retries(county: County, path: Path, known: list[str]):
+    """The batch stops at the owner's, goes on at its will, and failed items are asked again."""
+    settings = settings_of(county, per_second=20)
+    with (
+        notebook(path, settings),
+        pk.open(path, settings=pk.Settings.load(**settings)) as kit,
+    ):
+        batch = kit.start(known[:40], datasets="parcels")
+        wait_until(lambda: (batch.progress is not None) and batch.progress.ended > 2)
+        with pytest.raises(TimeoutError):
+            batch.wait(timeout=0.01)
+        with pytest.raises(RequestError, match="is running"):
+            batch.resume()
+        cancelled = batch.cancel()
+        assert cancelled.state == batch.state == "cancelled"
+        assert 2 < cancelled.totals["done"] < 40
+        assert not batch.is_running
+
+        resumed = batch.resume().wait()
+        assert (resumed.state, resumed.totals) == ("completed", {"done": 40})
+
+        assert batch.retry().wait().totals == {"done": 40}
+        with pytest.raises(RequestError, match="no failure class 'bad'"):
+            batch.retry(only="bad")
+
+
+def test_collecting_in_the_background_is_stopped_and_goes_on(
+    county: County, path: Path, known: list[str]
+):
+    """``enhance``, ``pause`` and ``unpause`` work through the owner."""
+    settings = settings_of(county, per_second=10)
+    with (
+        notebook(path, settings),
+        pk.open(path, settings=pk.Settings.load(**settings)) as kit,
+    ):
+        batch = kit.enhance(known[:15])
+        assert batch is not None
+        kit.pause()
+        assert batch.state == "interrupted"
+        assert kit.unfinished == [batch.id]
+        kit.unpause()
+        assert batch.is_running
+        assert kit.unfinished == []
+        batch.cancel()
+
+
+def test_a_guest_searches_the_owners_county(kit: pk.Kit, county: County, owner: Notebook):
+    """The hits are a frame as in the owner, its attributes too; errors are the same."""
+    name = county.truth(county.apns(1))["parcels"][0]["owner_name"].split()[0]
+
+    hits = kit.search(name)
+
+    told = owner.run(f"h = kit.search({name!r}); [h['apn'].tolist(), h.attrs]")
+    assert [hits["apn"].tolist(), hits.attrs] == told
+    assert len(hits) > 0
+    with pytest.raises(RequestError, match="cannot search by 'smell'"):
+        kit.search("x", by="smell")
+
+
+def test_a_guest_is_refused_what_the_owner_would_refuse(kit: pk.Kit, known: list[str]):
+    """The message is the owner's, and nothing was started."""
+    with pytest.raises(RequestError, match="workers must be a whole number"):
+        kit.start(known[:2], workers=0)
+    with pytest.raises(RequestError, match="no strategy 'wild'"):
+        kit.start(known[:2], strategy="wild")
+    with pytest.raises(RequestError, match="max_requests: no host or source 'nowhere'"):
+        kit.start(known[:2], max_requests={"nowhere": 1})
+    with pytest.raises(RequestError, match="no frame"):
+        kit.frame("nothing")
+    with pytest.raises(RequestError, match="no batch 'last'"):
+        kit.batch("last")
+    assert kit.batches().empty
+
+
+def test_the_other_verbs_work_in_a_guest(
+    kit: pk.Kit, owner: Notebook, known: list[str], tmp_path: Path
+):
+    """Workbook, statistics, pruning and the export of a batch."""
+    report = kit.start(known[:5], export_to=tmp_path / "batch.xlsx").wait()
+
+    assert report.state == "completed"
+    assert (tmp_path / "batch.xlsx").is_file()
+    workbook = kit.to_excel(tmp_path / "all.xlsx")
+    assert len(pd.read_excel(workbook, sheet_name="parcels", engine="calamine")) == 5
+    statistics = kit.statistics("last")
+    assert {one.source: one.items["done"] for one in statistics.sources} == {
+        "maricopa_assessor": 5,
+        "maricopa_recorder": 5,
+        "maricopa_treasurer": 5,
+    }
+    assert statistics.store.rows["parcels"] == 5
+    assert statistics.store.commits > 0
+    assert kit.prune(0).payloads == 0
+    assert kit.prune(0, apply=True).is_done
+    assert kit.sql("SELECT count(*) AS n FROM parcels WHERE apn = $1", [known[0]])["n"][0] == 1
+    assert kit.sql("SELECT $a + $b AS n", {"a": 1, "b": 2})["n"].tolist() == [3]
+
+
+def test_a_snapshot_opens_with_any_duckdb_while_a_batch_runs(
+    county: County, path: Path, known: list[str], tmp_path: Path
+):
+    """From owner and guest alike; it is whole, and an existing file is only replaced if asked."""
+    settings = settings_of(county, per_second=20)
+    target = tmp_path / "copy.duckdb"
+    with (
+        notebook(path, settings) as owner,
+        pk.open(path, settings=pk.Settings.load(**settings)) as kit,
+    ):
+        batch = kit.start(known[:20], datasets="parcels")
+        wait_until(lambda: batch.progress is not None and batch.progress.ended > 4)
+
+        assert kit.snapshot(target) == target
+
+        with duckdb.connect(target, read_only=True) as copy:
+            items = copy.sql("SELECT state, count(*) FROM items GROUP BY state").fetchall()
+            counts = {table: copy.sql(f"FROM {table}").to_arrow_table() for table in RECORD_TYPES}
+        assert sum(dict(items).values()) == 20
+        assert counts["parcels"].num_rows == dict(items).get("done", 0)
+        with pytest.raises(RequestError, match=r"copy\.duckdb exists already"):
+            kit.snapshot(target)
+        with pytest.raises(RequestError, match="is the store itself"):
+            kit.snapshot(path, overwrite=True)
+        batch.wait()
+        owner.run(f"kit.snapshot({str(target)!r}, overwrite=True)")
+        with duckdb.connect(target, read_only=True) as copy:
+            assert copy.sql("SELECT count(*) FROM parcels").fetchall() == [(20,)]
+        left = {one.name for one in tmp_path.iterdir()} - {"test.duckdb.wal"}
+        assert left == {".test.duckdb.owner.json", "copy.duckdb", "test.duckdb"}
+
+
+def test_a_closed_guest_leaves_its_batch_to_the_owner(
+    county: County, path: Path, owner: Notebook, known: list[str]
+):
+    """The batch goes on when the notebook that started it has gone; the closed kit says so."""
+    with pk.open(path, settings=pk.Settings.load(**settings_of(county))) as kit:
+        batch = kit.start(known[:10])
+
+    with pytest.raises(RequestError, match="is closed; open it again"):
+        kit.start(known[:1])
+    assert repr(kit) == "<Kit test.duckdb: closed>"
+    wait_until(lambda: owner.run(f"kit.batch({batch.id!r}).state") == "completed")
+    assert owner.run("len(kit.frame('parcels'))") == 10
+
+
+def test_two_kits_of_one_process_serve_until_both_are_closed(county: County, path: Path):
+    """The first to close does not send the guests away."""
+    settings = settings_of(county)
+    first = pk.open(path, settings=pk.Settings.load(**settings))
+    second = pk.open(path, settings=pk.Settings.load(**settings))
+    with second, notebook(path, settings) as guest:
+        assert guest.run("repr(kit)").count("guest of PID") == 1
+        first.close()
+        assert guest.run("len(kit.frame('parcels'))") == 0
+        assert guest.run("repr(kit)").count("guest of PID") == 1
+    assert [one.name for one in path.parent.iterdir()] == [path.name]

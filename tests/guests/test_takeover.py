@@ -1,0 +1,299 @@
+"""The owner goes, by its own will or not: a guest takes its place, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+import propkit as pk
+from propkit.errors import StoreError, StoreInUseError
+from propkit.sharing.discovery import Discovery, discovery_path, write_discovery
+from tests.guests.notebooks import (
+    CellError,
+    Notebook,
+    notebook,
+    settings_of,
+    started,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from propkit.demo_county import County
+
+KILLS = int(os.environ.get("PROPKIT_TEST_OWNER_KILLS", "3"))
+SEED = 20261122
+TAKEOVER_SECONDS = 5.0
+
+HOLD = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def load(settings: dict[str, object]) -> pk.Settings:
+    return pk.Settings.load(**settings)
+
+
+def test_a_guest_takes_over_when_the_owner_is_killed(
+    kit: pk.Kit, owner: Notebook, known: list[str], path: Path
+):
+    """The next call opens the file here, in time; what was stored is there, and others are served."""
+    kit.start(known[:5]).wait()
+    owner.kill()
+
+    began = time.monotonic()
+    parcels = kit.frame("parcels")
+
+    assert time.monotonic() - began < TAKEOVER_SECONDS
+    assert len(parcels) == 5
+    assert repr(kit).endswith("; owner: this process>")
+    assert kit.start(known[5:8]).wait().totals == {"done": 9}
+    said = json.loads(discovery_path(path).read_text("utf-8"))
+    assert said["pid"] == os.getpid()
+
+
+def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
+    county: County, path: Path, known: list[str]
+):
+    """The owner dies in the middle: who waits takes over, and gets the report of the whole."""
+    settings = settings_of(county, per_second=50)
+    events: list[pk.Progress] = []
+    with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
+        batch = kit.start(known[:60], datasets="parcels", listener=events.append)
+        wait_until(lambda: bool(events) and events[-1].ended > 10)
+        owner.kill()
+
+        report = batch.wait()
+
+        assert (report.state, report.totals) == ("completed", {"done": 60})
+        assert (events[-1].state, events[-1].total) == ("completed", 60)
+        assert kit.store.rows("SELECT count(*) AS n, count(DISTINCT apn) AS d FROM parcels") == [
+            {"n": 60, "d": 60}
+        ]
+
+
+def test_a_batch_that_nobody_waits_for_is_shown_and_can_be_resumed(
+    county: County, path: Path, known: list[str]
+):
+    """The owner's own batch is interrupted by its death; the next owner says so and goes on."""
+    settings = settings_of(county, per_second=20)
+    with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
+        batch_id = owner.run(f"kit.start({known[:40]!r}, datasets='parcels').id")
+        owner.kill()
+
+        assert kit.unfinished == [batch_id]
+        assert f"unfinished: {batch_id}" in repr(kit)
+        assert kit.batch("last").state == "interrupted"
+        assert kit.batch("last").progress is None
+        report = kit.batch("last").resume().wait()
+        assert (report.state, report.totals) == ("completed", {"done": 40})
+
+
+def test_an_owner_that_closes_hands_over(county: County, path: Path, known: list[str]):
+    """Its batch goes on under the guest that waits; the file that says where it is has gone."""
+    settings = settings_of(county, per_second=50)
+    with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
+        batch = kit.start(known[:60], datasets="parcels")
+        wait_until(lambda: batch.progress is not None and batch.progress.ended > 10)
+
+        assert owner.close() == 0
+        report = batch.wait()
+
+        assert (report.state, report.totals) == ("completed", {"done": 60})
+        assert repr(kit).endswith("; owner: this process>")
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_the_slower_guest_attaches_to_the_quicker_one(kit: pk.Kit, county: County, path: Path):
+    """Two guests lose their owner: one takes over, the other is its guest."""
+    settings = settings_of(county)
+    owner_pid = int(repr(kit).rpartition("PID ")[2].rstrip(">"))
+    with notebook(path, settings) as other:
+        os.kill(owner_pid, 9)
+
+        other.send("kit.frame('parcels'); repr(kit)")
+        kit.frame("parcels")
+        said = [repr(kit), other.receive()]
+
+        owners = [one.endswith("owner: this process>") for one in said]
+        assert sorted(owners) == [False, True]
+        pid = other.pid if owners[1] else os.getpid()
+        assert any(one.endswith(f"guest of PID {pid}>") for one in said)
+
+
+@pytest.mark.timeout(120 + 30 * KILLS)
+def test_owners_killed_again_and_again_lose_nothing(county: County, path: Path, known: list[str]):
+    """Each time the owner of a batch is killed, another goes on; at the end all is there once."""
+    settings = settings_of(county, per_second=40)
+    moments = random.Random(SEED)
+    with ExitStack() as ends:
+        owner = ends.enter_context(notebook(path, settings))
+        owner.run(f"batch = kit.start({known!r}, datasets='parcels')")
+        for _ in range(KILLS):
+            guest = ends.enter_context(notebook(path, settings))
+            guest.send("kit.batch('last').wait().state")
+            time.sleep(moments.uniform(0, 0.5))
+            owner.kill()
+            state = guest.receive()
+            assert state == "completed"
+            guest.run("batch = kit.start(kit.frame('parcels')['apn'].tolist(), max_age=0)")
+            owner = guest
+        owner.run("[kit.batch(n).wait() for n in kit.batches()['batch_id']]")
+        states = owner.run("kit.batches()['state'].tolist()")
+        assert states == ["completed"] * (KILLS + 1)
+        assert owner.run("sorted(kit.frame('parcels')['apn'])") == sorted(known)
+
+
+@pytest.mark.timeout(180)
+def test_six_guests_write_at_once_and_lose_nothing(kit: pk.Kit, county: County, path: Path):
+    """Each has a batch of its own; every batch ends, and every parcel is stored once."""
+    apns = county.apns(120)
+    parts = [apns[place::6] for place in range(6)]
+    with started(path, settings_of(county), 6) as guests:
+        for guest, part in zip(guests, parts, strict=True):
+            assert "guest of PID" in guest.receive()
+            guest.send(f"kit.collect({part!r}, datasets='parcels', progress=False).totals")
+        totals = [guest.receive() for guest in guests]
+
+    assert [sum(one.values()) for one in totals] == [20] * 6
+    assert kit.batches()["state"].tolist() == ["completed"] * 6
+    found = kit.frame("parcels")["apn"]
+    assert found.is_unique
+    assert set(found) == {row["apn"] for row in county.truth(apns)["parcels"]}
+
+
+def test_of_those_who_open_at_once_one_owns_and_the_others_attach(county: County, path: Path):
+    """Nobody is refused, whoever comes first; the store is made once."""
+    with started(path, settings_of(county), 4) as notebooks:
+        said = [one.receive() for one in notebooks]
+
+        owners = [
+            one.pid for one, text in zip(notebooks, said, strict=True) if "owner: this" in text
+        ]
+        assert len(owners) == 1
+        assert sum(f"guest of PID {owners[0]}" in text for text in said) == 3
+
+
+def test_a_foreign_program_that_holds_the_file_is_named(path: Path, county: County):
+    """Its PID and its name are said; DuckDB's own words never are."""
+    with pk.open(path, settings=load(settings_of(county))):
+        pass
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(StoreInUseError) as failure:
+            pk.open(path, settings=load(settings_of(county)))
+        holder.stdin.close()
+
+    assert f"is in use by another process (PID {holder.pid}), python" in str(failure.value)
+    assert failure.value.pid == holder.pid
+    assert "Could not set lock" not in str(failure.value)
+
+
+def test_an_owner_that_serves_nobody_is_named(path: Path, county: County):
+    """With ``store.serve`` off the file is held as by any other program."""
+    settings = settings_of(county, store={"serve": False})
+    with notebook(path, settings) as owner:
+        with pytest.raises(StoreInUseError, match=rf"PID {owner.pid}\)"):
+            pk.open(path, settings=load(settings))
+        assert not discovery_path(path).exists()
+
+
+@pytest.mark.parametrize("pid", [1, 2**22 - 1, None])
+def test_a_file_left_by_a_dead_owner_is_in_nobodys_way(path: Path, county: County, pid: int | None):
+    """Its PID may be gone, or another program's by now: who can open the file owns it."""
+    left = Discovery(address="127.0.0.1", port=9, token="old", pid=pid or os.getpid(), host="else")
+    write_discovery(path, left)
+
+    with pk.open(path, settings=load(settings_of(county))) as kit:
+        assert repr(kit).endswith("; owner: this process>")
+        assert "old" not in discovery_path(path).read_text("utf-8").split('"')
+    assert not discovery_path(path).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"pid": "x"}', b"\x00" * 200_000])
+def test_a_file_that_nobody_wrote_is_in_nobodys_way(path: Path, county: County, content: bytes):
+    """What is no discovery file is replaced."""
+    discovery_path(path).write_bytes(content)
+
+    with pk.open(path, settings=load(settings_of(county))) as kit:
+        assert kit.frame("parcels").empty
+
+
+def test_when_the_file_cannot_be_taken_over_the_message_is_clear(
+    kit: pk.Kit, owner: Notebook, path: Path
+):
+    """A foreign program was quicker: it is named, and once it has gone the kit works again."""
+    owner.kill()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(StoreError, match=rf"in use by another process \(PID {holder.pid}\)"):
+            kit.frame("parcels")
+        holder.stdin.close()
+
+    assert kit.frame("parcels").empty
+
+
+def test_another_version_is_refused_by_name(
+    county: County, path: Path, owner: Notebook, monkeypatch: pytest.MonkeyPatch
+):
+    """Owner and guest must be of one release; the message names both."""
+    monkeypatch.setattr("propkit.sharing.discovery.__version__", "9.4.1")
+
+    with pytest.raises(StoreError) as failure:
+        pk.open(path, settings=load(settings_of(county)))
+
+    assert f"is held by propkit {pk.__version__} (protocol 1, PID {owner.pid})" in str(
+        failure.value
+    )
+    assert "this is propkit 9.4.1" in str(failure.value)
+
+
+def test_the_owner_refuses_another_version_too(owner: Notebook, kit: pk.Kit):
+    """Who says hello as another version hears both names."""
+    with pytest.raises(StoreError, match=r"propkit 7\.1\.0"):
+        kit._place._place._link.call("hello", version="7.1.0", protocol=1)
+    with pytest.raises(StoreError, match="protocol 1"):
+        kit._place._place._link.call("hello", version=pk.__version__, protocol=2)
+
+
+def test_a_patch_release_is_no_other_version(
+    county: County, path: Path, owner: Notebook, monkeypatch: pytest.MonkeyPatch
+):
+    """Only the last number differs: they understand each other."""
+    release = ".".join(pk.__version__.split(".")[:2])
+    monkeypatch.setattr("propkit.sharing.discovery.__version__", f"{release}.99")
+
+    with pk.open(path, settings=load(settings_of(county))) as kit:
+        assert "guest of PID" in repr(kit)
+
+
+def test_a_notebook_reports_what_failed_in_it(owner: Notebook):
+    """The helper of these tests shows errors of cells."""
+    with pytest.raises(CellError, match="ZeroDivisionError"):
+        owner.run("1 / 0")
