@@ -86,10 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--frames", help="tables, separated by commas (all)")
     export.set_defaults(command=_export)
 
-    batches = commands.add_parser("batches", help="list batches, or go on with one")
-    _add_store(batches)
-    batches.add_argument("--resume", metavar="ID", help="id or number of a batch, or 'last'")
-    batches.set_defaults(command=_batches)
+    _add_batches(commands)
 
     statistics = commands.add_parser("statistics", help="say how collecting went, and the sizes")
     _add_store(statistics)
@@ -113,6 +110,23 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what is installed, set and wrong")
     doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _add_batches(commands: Any) -> None:
+    batches = commands.add_parser("batches", help="list batches, or go on with one")
+    _add_store(batches)
+    batches.add_argument("--resume", metavar="ID", help="id or number of a batch, or 'last'")
+    batches.add_argument("--stuck", action="store_true", help="list those without a sign of life")
+    batches.add_argument("--free", metavar="ID", help="leave a stuck one, to be gone on with")
+    batches.set_defaults(command=_batches)
+
+    worker = commands.add_parser("worker", help="own the store and run the batches of notebooks")
+    _add_store(worker)
+    worker.add_argument(
+        "--until-idle", type=float, metavar="SECONDS", help="end when nothing is done for so long"
+    )
+    worker.add_argument("--settings-stdin", action="store_true", help="read settings from stdin")
+    worker.set_defaults(command=_worker)
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
@@ -257,6 +271,11 @@ def _batches(options: argparse.Namespace) -> int:
 
     _end_politely()
     with _open(_existing(options.db)) as kit:
+        if options.free is not None:
+            print(f"freed: {kit.batch(options.free).free().id}")
+            return DONE
+        if options.stuck:
+            return _print_stuck(kit)
         if options.resume is None:
             columns = ["number", "batch_id", "state", "total", "done", "failed", "waiting"]
             print(kit.batches()[[*columns, "created_at"]].to_string(index=False))
@@ -264,6 +283,22 @@ def _batches(options: argparse.Namespace) -> int:
         report = kit.watch(kit.batch(options.resume).resume())
         print(report)
         return _exit_code(report)
+
+
+def _print_stuck(kit: Kit) -> int:
+    from propkit.store.jobs import stuck_jobs
+
+    for job in stuck_jobs(kit.store):
+        print(f"{job.id}  {job.processed} of {job.total} items, silent since {job.updated_at}")
+    return DONE
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from propkit.worker import run_worker
+
+    given = sys.stdin.read() if options.settings_stdin else None
+    run_worker(options.db, idle_seconds=options.until_idle, given=given)
+    return DONE
 
 
 def _statistics(options: argparse.Namespace) -> int:

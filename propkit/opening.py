@@ -13,6 +13,7 @@ from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.joining import join_place
 from propkit.sources import configure_sources
+from propkit.worker import join_worker
 
 DEMO_LIMITS = {
     "assessor": {"requests_per_second": 50, "burst": 10, "max_in_flight": 8},
@@ -27,6 +28,7 @@ def open(  # noqa: A001 -- reads as pk.open
     *,
     settings: Settings | None = None,
     auto_resume: bool | None = None,
+    worker: bool = False,
 ) -> Kit:
     """Open a store over the real sources, made when the file does not exist.
 
@@ -40,6 +42,9 @@ def open(  # noqa: A001 -- reads as pk.open
         None reads ``propkit.toml`` and the ``PROPKIT_…`` variables.
     auto_resume
         Go on with unfinished batches; None is the setting (no).
+    worker
+        Let a process of its own run the batches: they outlive this one. It is started where none
+        owns the store, and ends by itself when it is idle.
 
     Raises
     ------
@@ -50,7 +55,8 @@ def open(  # noqa: A001 -- reads as pk.open
     """
     chosen = Settings.load() if settings is None else settings
     sources = configure_sources(chosen)
-    place = join_place(_full(path), chosen, sources)
+    full = _full(path)
+    place = join_worker(full, chosen) if worker else join_place(full, chosen, sources)
     kit = Kit(place, chosen, sources)
     if chosen.store.keep is not None and isinstance(place, HerePlace):
         kit.prune(chosen.store.keep, apply=True)

@@ -239,6 +239,19 @@ class StoreSettings(BaseModel):
         return self
 
 
+class WorkerSettings(BaseModel):
+    """How a worker, the process that runs batches for notebooks, does so."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    batches: int = Field(default=4, ge=1)
+    """Most batches at once; others wait for their turn, critical ones do not."""
+    idle_seconds: float = Field(default=300.0, ge=0)
+    """A worker that a kit started ends when nothing ran and nobody asked for so long."""
+    notify: tuple[str, ...] = ()
+    """A command that is run, with JSON on its input, when a batch failed or is stuck."""
+
+
 class Settings(BaseSettings):
     """All settings of one kit.
 
@@ -258,6 +271,7 @@ class Settings(BaseSettings):
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     collect: CollectSettings = Field(default_factory=CollectSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None

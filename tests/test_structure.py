@@ -50,6 +50,7 @@ FLOW = [
     ["widgets"],
     ["notebook"],
     ["sharing"],
+    ["worker"],
     ["doctor"],
     ["kit"],
     ["opening"],

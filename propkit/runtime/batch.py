@@ -67,6 +67,10 @@ class Workplace(Protocol):
         """Go on with a batch."""
         ...
 
+    def free(self, batch_id: str) -> None:
+        """Leave a batch that hangs, so that it can be gone on with."""
+        ...
+
 
 class Batch:
     """One run of a plan, running or ended, by id.
@@ -149,6 +153,17 @@ class Batch:
             The batch is running, or there is no such failure class.
         """
         self._place.retry(self.id, only)
+        return self
+
+    def free(self) -> Batch:
+        """Leave a batch that hangs (see :func:`propkit.store.jobs.stuck_jobs`).
+
+        Raises
+        ------
+        RequestError
+            It does not run.
+        """
+        self._place.free(self.id)
         return self
 
     def resume(self) -> Batch:

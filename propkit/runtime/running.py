@@ -9,6 +9,7 @@ from typing import Any
 
 from propkit.batch_run import Run, SourceGuard
 from propkit.collector import COLLECT, WAYS, Collector
+from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.progress import Listener
 from propkit.quality import choose_canaries
@@ -38,6 +39,10 @@ def make_run(
     fallbacks = {name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()}
     sources = frozenset(criteria["sources"]) | {item.source for item in items}
     sources |= {name for others in fallbacks.values() for name in others}
+    if unknown := sorted(sources.difference(collector.configs)):
+        raise RequestError(
+            f"batch {head.batch_id} asks {', '.join(unknown)}, which propkit does not know here"
+        )
     prices = {
         name: Decimal(str(price))
         for name in sources

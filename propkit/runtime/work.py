@@ -28,6 +28,7 @@ from propkit.runtime.thread import CollectorThread
 from propkit.store.batches import (
     UNFINISHED,
     BatchHead,
+    beat,
     cancel_waiting,
     count_items,
     read_head,
@@ -45,6 +46,7 @@ STOPPING = (SourceBlockedError.failure_class, SourceRejectedError.failure_class)
 
 _KEPT_EVENTS = 200
 _SLICE_SECONDS = 0.2
+_HEARTBEAT_SECONDS = 10.0
 
 
 class BatchWork:
@@ -126,6 +128,16 @@ class BatchWork:
             self._thread.call(self._run.cancelled.set)
             self._wait_for_end()
 
+    def abandon(self, seconds: float) -> bool:
+        """Ask it to stop, and wait for at most so long; return whether it has ended.
+
+        What hangs does not end, and is looked after no more.
+        """
+        if self.is_running and self._run is not None:
+            self._run.is_left = True
+            self._thread.call(self._run.cancelled.set)
+        return self.wait(seconds)
+
     def retry(self, only: str | None = None) -> None:
         """Collect the failed items again; ``only`` keeps to one failure class.
 
@@ -171,8 +183,13 @@ class BatchWork:
         return any(outcome == State.WAITING for _, outcome, _ in counts)
 
     def _start_again(self) -> None:
+        state = self.head.state
         set_state(self._store, self.id, "running", log="batch resumed")
-        self.start()
+        try:
+            self.start()
+        except PropkitError:
+            set_state(self._store, self.id, state)
+            raise
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end, at most so long; return whether it has ended.
@@ -182,13 +199,15 @@ class BatchWork:
         StoreError
             The store could not be written.
         """
-        if self._future is None:
+        with self._lock:  # who goes on with it just now has set the state, but not begun
+            future = self._future
+        if future is None:
             return True
-        wait([self._future], timeout=seconds)
-        if not self._future.done():
+        wait([future], timeout=seconds)
+        if not future.done():
             return False
         try:
-            self._future.result()
+            future.result()
         except CancelledError:
             raise StoreError(f"batch {self.id} was ended with its kit") from None
         return True
@@ -210,6 +229,7 @@ class BatchWork:
         self._store.writer.on_slow = lambda event, seconds: run.note(
             "slow", f"the store: {event}", seconds=seconds
         )
+        heart = asyncio.create_task(self._beat())
         try:
             with self._store.running():
                 state = await run_batch(self.collector, run, guards)
@@ -218,6 +238,8 @@ class BatchWork:
         except Exception as error:
             set_state(self._store, self.id, "failed", error=repr(error))
             raise
+        finally:
+            heart.cancel()
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)
@@ -232,6 +254,11 @@ class BatchWork:
         write_log(self._store, self.id, run.log)
         notes = [*run.stopped.values(), *run.warnings]
         set_state(self._store, self.id, state, error="; ".join(notes) or None)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            beat(self._store, self.id)
 
     def _keep_figures(self, run: Run, guards: dict[str, SourceGuard], started_at: datetime) -> None:
         ended_at = datetime.now(UTC)

@@ -104,6 +104,10 @@ def _retry(place: HerePlace, body: Body) -> None:
     place.retry(read_id(body.get("batch_id")), None if only is None else str(only)[:40])
 
 
+def _free(place: HerePlace, body: Body) -> None:
+    place.free(read_id(body.get("batch_id")))
+
+
 def _resume(place: HerePlace, body: Body) -> None:
     place.resume(read_id(body.get("batch_id")))
 
@@ -134,6 +138,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "leave": _leave,
     "retry": _retry,
     "resume": _resume,
+    "free": _free,
     "figures": _figures,
     "prune": _prune,
     "snapshot": _snapshot,

@@ -6,6 +6,7 @@ Apart from the kit, so that a forgotten kit can be let go.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -25,13 +26,17 @@ from propkit.settings import CollectSettings
 from propkit.sharing.place import Order
 from propkit.sources import SourceConfig
 from propkit.store import Store
-from propkit.store.batches import create_batch
+from propkit.store.batches import create_batch, read_head, set_state
 from propkit.store.retention import Pruning, measure_pruning, prune
 from propkit.store.snapshots import write_draft
 from propkit.store.statistics import StoreStatistics, store_statistics
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_TURN_SECONDS = 0.2
+_FREE_SECONDS = 5.0
 
 
 class HerePlace:
@@ -51,6 +56,10 @@ class HerePlace:
         self._collector: Collector | None = None
         self._started: list[BatchWork] = []
         self._is_closed = False
+        self.most_running: int | None = None
+        """Further batches wait for their turn, but for critical ones; None: no limit."""
+        self.asked_at = time.monotonic()
+        """When a guest asked last."""
 
     def collector(self) -> tuple[Collector, CollectorThread]:
         """Return the collector and the thread it lives in, made when first asked for."""
@@ -83,10 +92,21 @@ class HerePlace:
         work = self._find(batch_id)
         return work.events(after) if work else []
 
+    def running_ids(self) -> list[str]:
+        """Return the ids of the batches that run in this process."""
+        thread = CollectorThread.find(self.store)
+        works = list(thread.works.values()) if thread else []
+        return [work.id for work in works if work.is_running]
+
     def wait(self, batch_id: str, seconds: float) -> bool:
         """Wait for a batch's end, at most so long; return whether it has ended."""
         work = self._find(batch_id)
-        return work is None or work.wait(seconds)
+        if work is not None:
+            return work.wait(seconds)
+        if read_head(self.store, batch_id).state != "pending":
+            return True
+        time.sleep(min(seconds, _TURN_SECONDS))
+        return False
 
     def cancel(self, batch_id: str) -> None:
         """Stop a batch and cancel what it has left."""
@@ -103,6 +123,24 @@ class HerePlace:
     def resume(self, batch_id: str) -> None:
         """Go on with a batch."""
         self._work(batch_id).resume()
+
+    def free(self, batch_id: str) -> None:
+        """Leave a batch that hangs, so that it can be gone on with.
+
+        Raises
+        ------
+        RequestError
+            It does not run.
+        """
+        if read_head(self.store, batch_id).state != "running":
+            raise RequestError(f"batch {batch_id} does not run; there is nothing to free")
+        work = self._find(batch_id)
+        if work is not None and work.abandon(_FREE_SECONDS):
+            return
+        thread = CollectorThread.find(self.store)
+        if thread is not None:
+            thread.works.pop(batch_id, None)
+        set_state(self.store, batch_id, "interrupted", log="batch freed: it gave no sign of life")
 
     def flush(self) -> None:
         """Commit what was collected so far."""
@@ -128,13 +166,17 @@ class HerePlace:
         names = {*self.sources, *(config.host for config in self.sources.values())}
         options = run_criteria(self.settings, names, **order.options)
         self.check()
+        has_to_wait = self._has_to_wait(order)
         create_batch(
             self.store,
             order.items,
             kind=order.kind,
             criteria={**order.criteria, **options},
             batch_id=order.batch_id,
+            state="pending" if has_to_wait else "running",
         )
+        if has_to_wait:
+            return
         self._work(order.batch_id).start(
             items=order.items,
             fresh_keys=order.fresh_keys,
@@ -174,6 +216,11 @@ class HerePlace:
             ends.callback(self._refuse_more)
             for end in self._first_ends:
                 ends.callback(end)
+
+    def _has_to_wait(self, order: Order) -> bool:
+        if self.most_running is None or any(item.priority == 0 for item in order.items):
+            return False
+        return len(self.running_ids()) >= self.most_running
 
     def _refuse_more(self) -> None:
         self._is_closed = True

@@ -50,10 +50,10 @@ def _join(
     began = time.monotonic()
     while True:
         try:
-            return _own(path, settings, sources)
+            return own_place(path, settings, sources)
         except StoreInUseError as held:
             waited = time.monotonic() - began
-            guest = _attach(path, held)
+            guest = attach(path, held.pid)
             if guest is not None:
                 return guest
             if waited > _patience(path, held):
@@ -61,7 +61,16 @@ def _join(
         time.sleep(_LOOK_SECONDS)
 
 
-def _own(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) -> HerePlace:
+def own_place(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) -> HerePlace:
+    """Open a store and own it.
+
+    Raises
+    ------
+    StoreInUseError
+        Another process has it.
+    StoreError
+        The file is no store.
+    """
     place = HerePlace(Store.open(path), sources, settings.collect)
     try:
         place.store.limit_files(settings.store.files_in_sql)
@@ -75,10 +84,13 @@ def _own(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) ->
     return place
 
 
-def _attach(path: Path, held: StoreInUseError) -> GuestPlace | None:
-    """Return the owner's place; None where the holder is none, or does not answer (yet)."""
+def attach(path: Path, holder: int | None = None) -> GuestPlace | None:
+    """Return the owner's place; None where there is none, or it does not answer (yet).
+
+    ``holder`` is the PID of who holds the file, where that is known.
+    """
     found = read_discovery(path)
-    if found is None or (held.pid is not None and found.pid != held.pid):
+    if found is None or (holder is not None and found.pid != holder):
         return None
     check_versions(path, found.version, found.protocol, found.pid)
     from propkit.sharing.guest import GuestPlace, OwnerLostError
@@ -87,6 +99,11 @@ def _attach(path: Path, held: StoreInUseError) -> GuestPlace | None:
         return GuestPlace(path, found)
     except OwnerLostError:
         return None
+
+
+def is_held_here(path: Path) -> bool:
+    """Whether this process itself owns the store."""
+    return Store.is_open(path)
 
 
 def _patience(path: Path, held: StoreInUseError) -> float:

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,6 +114,7 @@ class OwnerServer:
         places = self.places[:1]
         if not places:  # it opens, or closes, just now: the guest looks for an owner anew
             raise flight.FlightUnavailableError("the store is being opened or closed")
+        places[0].asked_at = time.monotonic()
         return places[0]
 
 

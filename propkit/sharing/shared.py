@@ -133,6 +133,10 @@ class SharedPlace:
         """Go on with a batch."""
         self._go_on(batch_id, lambda place: place.resume(batch_id))
 
+    def free(self, batch_id: str) -> None:
+        """Leave a batch that hangs, so that it can be gone on with."""
+        self.ask(lambda place: place.free(batch_id))
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         self.ask(lambda place: place.flush())

@@ -207,6 +207,12 @@ def count_items(store: Reading, batch_id: str) -> list[tuple[str, str, int]]:
     return [(row["source"], row["outcome"], row["n"]) for row in found]
 
 
+def ids_in_state(store: Reading, state: str) -> list[str]:
+    """Return the ids of the batches in a state, the oldest first."""
+    rows = store.rows("SELECT batch_id FROM batch_heads WHERE state = $1 ORDER BY number", [state])
+    return [row["batch_id"] for row in rows]
+
+
 def unfinished_ids(store: Reading) -> list[str]:
     """Return the ids of the batches in which items may still wait, the oldest first."""
     rows = store.rows(

@@ -70,6 +70,12 @@ class Store(Reading):
             store._uses += 1
             return store  # type: ignore[return-value]
 
+    @staticmethod
+    def is_open(path: Path) -> bool:
+        """Whether this process has the file open."""
+        with _open_lock:
+            return path in _open_stores
+
     def close(self) -> None:
         """Commit what is pending and let the file go, once everyone who opened it has closed."""
         with _open_lock:

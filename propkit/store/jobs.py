@@ -146,6 +146,11 @@ def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:
     )
 
 
+def failed_since(store: Reading, moment: datetime) -> list[Job]:
+    """Return the jobs that failed after a moment (aware UTC), the newest first."""
+    return _read(store, f"WHERE {_STATE} = 'FAILED' AND completed_at > $1", [moment])
+
+
 def read_health(store: Reading, now: datetime | None = None) -> Health:
     """Return how the queue is."""
     now = now or datetime.now(UTC)

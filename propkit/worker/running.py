@@ -1,0 +1,116 @@
+"""The worker's own process: takes the store, runs what waits, ends when it is told or idle."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from propkit.errors import PropkitError, StoreInUseError
+from propkit.settings import Settings
+from propkit.sharing.here import HerePlace
+from propkit.sharing.joining import own_place
+from propkit.sources import SourceConfig
+from propkit.store.batches import ids_in_state, set_state
+from propkit.store.jobs import Job, failed_since, stuck_jobs
+from propkit.worker.notifying import notify
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.25
+_STUCK_LOOK_SECONDS = 10.0
+
+
+class Worker:
+    """Waits until the store is free, owns it, and runs its batches until ``stop`` is set.
+
+    Parameters
+    ----------
+    idle_seconds
+        End when nothing ran and nobody asked for so long; None: never.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        sources: Mapping[str, SourceConfig],
+        *,
+        idle_seconds: float | None = None,
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._sources = sources
+        self._idle_seconds = idle_seconds
+        self._reported: set[str] = set()
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Work; return when stopped or idle. What ran then is left and can be gone on with."""
+        place = self._take_store()
+        if place is None:
+            return
+        with closing(place):
+            place.most_running = self._settings.worker.batches
+            log.info("worker %d owns %s", os.getpid(), self._path)
+            self._work(place)
+        log.info("worker %d has let %s go", os.getpid(), self._path)
+
+    def _take_store(self) -> HerePlace | None:
+        holder = None
+        while not self.stop.is_set():
+            try:
+                return own_place(self._path, self._settings, self._sources)
+            except StoreInUseError as held:
+                if held.pid != holder:
+                    holder = held.pid
+                    log.info("worker %d waits: %s", os.getpid(), held)
+            self.stop.wait(_LOOK_SECONDS)
+        return None
+
+    def _work(self, place: HerePlace) -> None:
+        # What died with the owner before goes on; what a person leaves later on is left alone.
+        interrupted = set(ids_in_state(place.store, "interrupted"))
+        owned_at = datetime.now(UTC)
+        busy_at = stuck_at = time.monotonic()
+        while not self.stop.wait(_LOOK_SECONDS):
+            self._start_waiting(place, interrupted)
+            now = time.monotonic()
+            if place.running_ids() or interrupted:
+                busy_at = now
+            if now - stuck_at >= _STUCK_LOOK_SECONDS:
+                stuck_at = now
+                self._report(stuck_jobs(place.store), "stuck")
+            self._report(failed_since(place.store, owned_at), "failed")
+            quiet_since = max(busy_at, place.asked_at)
+            if self._idle_seconds is not None and now - quiet_since > self._idle_seconds:
+                log.info("worker %d is idle", os.getpid())
+                return
+
+    def _start_waiting(self, place: HerePlace, interrupted: set[str]) -> None:
+        interrupted.intersection_update(ids_in_state(place.store, "interrupted"))
+        for batch_id in [*sorted(interrupted), *ids_in_state(place.store, "pending")]:
+            if len(place.running_ids()) >= self._settings.worker.batches:
+                return
+            interrupted.discard(batch_id)
+            try:
+                place.resume(batch_id)
+                log.info("batch %s goes on", batch_id)
+            except PropkitError as error:
+                if not place.is_running(batch_id):  # else a guest that waits for it was quicker
+                    set_state(place.store, batch_id, "failed", error=str(error))
+
+    def _report(self, jobs: list[Job], event: str) -> None:
+        """Log what went wrong and tell the person, once for each end of a job."""
+        for job in jobs:
+            known = f"{event} {job.id} {job.completed_at}"
+            if known in self._reported:
+                continue
+            self._reported.add(known)
+            log.warning("batch %s is %s: %s", job.id, event, job.error_details)
+            notify(self._settings.worker.notify, job, event)

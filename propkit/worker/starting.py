@@ -1,0 +1,82 @@
+"""Starting a worker when a kit asks for one, and coming to it as a guest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from propkit.errors import RequestError, StoreError
+from propkit.settings import Settings
+from propkit.sharing.joining import attach, is_held_here
+from propkit.sharing.place import Place
+from propkit.worker.handing import dump_settings, log_path
+
+_START_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def join_worker(path: Path, settings: Settings) -> Place:
+    """Attach to the process that owns the store; start a worker where none does.
+
+    The worker goes on when this process ends, and ends by itself when it is idle for
+    ``worker.idle_seconds``.
+
+    Raises
+    ------
+    RequestError
+        This process has the store open itself.
+    StoreError
+        The worker does not start (its log is named), or the file cannot be used.
+    """
+    from propkit.sharing.guest import GuestPlace
+    from propkit.sharing.shared import SharedPlace
+
+    def join() -> GuestPlace:
+        if is_held_here(path):
+            raise RequestError(f"this process has {path} open itself: close that kit first")
+        worker: subprocess.Popen[bytes] | None = None
+        deadline = time.monotonic() + _START_SECONDS
+        while (place := attach(path)) is None:
+            if worker is None:
+                worker = _start(path, settings)
+            if worker.poll() is not None:
+                raise StoreError(f"the worker has ended: {_last_line(path)}")
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"the worker does not get hold of {path} within {_START_SECONDS:.0f} s; "
+                    f"see {log_path(path)}"
+                )
+            time.sleep(_LOOK_SECONDS)
+        return place
+
+    return SharedPlace(join(), join)
+
+
+def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:
+    """Start a worker that outlives this process; it gets the settings by its input."""
+    _started[:] = [each for each in _started if each.poll() is None]
+    command = [sys.executable, "-m", "propkit.cli", "worker", "--db", str(path), "--settings-stdin"]
+    command += ["--until-idle", str(settings.worker.idle_seconds)]
+    worker = subprocess.Popen(  # noqa: S603 -- our own program
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _started.append(worker)
+    if worker.stdin is not None:
+        with worker.stdin as settings_input:
+            settings_input.write(dump_settings(settings).encode())
+    return worker
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = log_path(path).read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return "it left no log"
+    return next((line for line in reversed(lines) if line.strip()), "its log is empty")

@@ -1,0 +1,95 @@
+"""A batch whose process hangs is seen, freed and gone on with."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import propkit as pk
+from propkit.cli import main
+from propkit.errors import RequestError
+from propkit.runtime import work
+from propkit.sharing import here
+from propkit.sources.maricopa_assessor import MaricopaAssessor
+from propkit.store import jobs
+from tests.guests.notebooks import settings_of, wait_until
+from tests.worker.conftest import counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from propkit.demo_county import County
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let the reading of an answer hang until the gate is opened."""
+    gate = threading.Event()
+    parse = MaricopaAssessor.parse
+
+    def hang(self: MaricopaAssessor, payload: Any) -> Any:
+        gate.wait(60)
+        return parse(self, payload)
+
+    monkeypatch.setattr(MaricopaAssessor, "parse", hang)
+    monkeypatch.setattr(work, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(jobs, "STUCK_AFTER", timedelta(seconds=0.5))
+    monkeypatch.setattr(here, "_FREE_SECONDS", 0.2)
+    yield gate
+    gate.set()
+
+
+def test_a_batch_that_hangs_is_freed_and_gone_on_with(
+    settings: pk.Settings,
+    path: Path,
+    apns: list[str],
+    gate: threading.Event,
+    capsys: pytest.CaptureFixture[str],
+):
+    """It is listed as stuck, then left; what hung ends later and harms nothing."""
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns[:5], datasets=["parcels"])
+        wait_until(lambda: [job.id for job in jobs.stuck_jobs(kit.store)] == [batch.id])
+
+        assert main(["batches", "--db", str(path), "--stuck"]) == 0
+        assert capsys.readouterr().out.startswith(f"{batch.id}  0 of 5 items, silent since ")
+        assert main(["batches", "--db", str(path), "--free", batch.id]) == 0
+        assert capsys.readouterr().out == f"freed: {batch.id}\n"
+        assert batch.state == "interrupted"
+        assert jobs.stuck_jobs(kit.store) == []
+        assert "batch freed: it gave no sign of life" in set(batch.log()["message"])
+
+        gate.set()
+        assert batch.resume().wait(timeout=30).state == "completed"
+        assert counts(kit) == {"done": 5}
+
+
+def test_only_what_runs_is_freed(settings: pk.Settings, path: Path, apns: list[str]):
+    """A batch that has ended is left as it is."""
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns[:2], datasets=["parcels"])
+        batch.wait(timeout=30)
+
+        with pytest.raises(RequestError) as caught:
+            batch.free()
+
+        assert str(caught.value) == f"batch {batch.id} does not run; there is nothing to free"
+        assert batch.state == "completed"
+
+
+def test_a_batch_that_lives_is_left_like_any_other(county: County, path: Path, apns: list[str]):
+    """Freed though it was well: it stops, keeps what it has and can be gone on with."""
+    settings = pk.Settings.load(**settings_of(county, per_second=20))
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        wait_until(lambda: counts(kit).get("done", 0) >= 1)
+
+        batch.free()
+
+        assert batch.state == "interrupted"
+        assert batch.resume().wait(timeout=60).state == "completed"
+        assert counts(kit) == {"done": 40}

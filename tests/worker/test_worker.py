@@ -1,0 +1,336 @@
+"""A worker owns the store for the notebooks: it outlives them, and another one takes over."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import propkit as pk
+from propkit.demo_county.faults import example_rule
+from propkit.errors import RequestError, SettingsError, StoreError
+from propkit.sharing.discovery import read_discovery
+from propkit.store.jobs import read_job
+from propkit.worker.handing import dump_settings, load_settings, log_path
+from tests.guests.notebooks import notebook, settings_of, wait_until
+from tests.worker.conftest import counts, is_gone, owner_pid, wait_for_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from propkit.demo_county import County
+
+    StartWorker = Callable[..., subprocess.Popen[bytes]]
+
+DONE = {"done": 40}
+
+
+def slow(county: County, per_second: float = 20, **others: Any) -> pk.Settings:
+    """Return settings under which 40 parcels take two seconds."""
+    return pk.Settings.load(**settings_of(county, per_second=per_second, **others))
+
+
+def log_of(path: Path) -> str:
+    return log_path(path).read_text("utf-8")
+
+
+# --- started by a kit ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("end_owner")
+def test_a_kit_starts_a_worker_that_outlives_it(county: County, path: Path, apns: list[str]):
+    """The batch goes on when the notebook is gone; the next one finds it, and its rows."""
+    settings = slow(county)
+    with pk.open(path, settings=settings, worker=True) as kit:
+        worker = owner_pid(path)
+        assert worker is not None
+        assert worker != os.getpid()
+        assert f"guest of PID {worker}" in repr(kit)
+        batch = kit.start(apns, datasets=["parcels"]).id
+
+    with pk.open(path, settings=settings, worker=True) as kit:
+        assert owner_pid(path) == worker
+        report = kit.batch(batch).wait(timeout=30)
+        assert report.state == "completed"
+        assert counts(kit) == DONE
+        assert len(kit.frame("parcels")) == 40
+        assert (kit.batch(batch).head.heartbeat_at or 0) != 0
+    assert f"worker {worker} owns {path}" in log_of(path)
+    assert stat.S_IMODE(log_path(path).stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("end_owner")
+def test_a_worker_that_a_kit_started_ends_when_it_is_idle(county: County, path: Path):
+    """A kit that comes back gets another; the store is whole."""
+    settings = slow(county, worker={"idle_seconds": 0.5})
+    with pk.open(path, settings=settings, worker=True) as kit:
+        first = owner_pid(path)
+        assert first is not None
+        wait_until(lambda: is_gone(first))
+
+        assert kit.batches().empty
+
+    owners = [int(pid) for pid in re.findall(r"worker (\d+) owns", log_of(path))]
+    assert len(owners) == len(set(owners)) == 2
+    assert owners[0] == first
+    assert f"worker {first} is idle" in log_of(path)
+
+
+def test_a_store_that_is_open_here_gets_no_worker(settings: pk.Settings, path: Path):
+    """The same process cannot own the store and be a guest of its worker."""
+    with pk.open(path, settings=settings), pytest.raises(RequestError) as caught:
+        pk.open(path, settings=settings, worker=True)
+
+    assert str(caught.value) == f"this process has {path} open itself: close that kit first"
+
+
+def test_a_worker_that_cannot_begin_says_why(settings: pk.Settings, path: Path):
+    """What is no store is named as anywhere else."""
+    path.write_text("no database")
+
+    with pytest.raises(StoreError, match=r"^the worker has ended: .*is no DuckDB file"):
+        pk.open(path, settings=settings, worker=True)
+
+    assert path.read_text() == "no database"
+
+
+def test_a_kit_that_wants_a_worker_is_content_with_another_owner(
+    county: County, path: Path, settings: pk.Settings
+):
+    """A notebook that owns the store serves it as well."""
+    with (
+        notebook(path, settings_of(county)) as owner,
+        pk.open(path, settings=settings, worker=True) as kit,
+    ):
+        assert f"guest of PID {owner.pid}" in repr(kit)
+    assert not log_path(path).exists()
+
+
+# --- ended, and taken over from -----------------------------------------------------------------
+
+
+def test_sigterm_leaves_the_batch_to_the_next_worker(
+    county: County, path: Path, apns: list[str], start_worker: StartWorker
+):
+    """What was collected is kept; nothing is asked twice; the next worker ends the batch."""
+    settings = slow(county)
+    first = start_worker(settings)
+    wait_for_owner(path, first.pid)
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        wait_until(lambda: counts(kit).get("done", 0) >= 5)
+        second = start_worker(settings)
+        wait_until(lambda: f"worker {second.pid} waits: " in log_of(path))
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(30) == 0
+        wait_for_owner(path, second.pid)
+
+        assert batch.wait(timeout=30).state == "completed"
+        assert counts(kit) == DONE
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(30) == 0
+
+    asked = [request["path"] for request in county.ledger("assessor")]
+    assert len(asked) - len(set(asked)) <= 8  # what was under way
+    assert read_discovery(path) is None
+    lines = log_of(path)
+    assert f"worker {first.pid} has let {path} go" in lines
+    assert "cannot go on" not in lines
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PROPKIT_WORKER_KILLS", "2"))))
+def test_sigkill_leaves_the_batch_to_the_next_worker(
+    county: County, path: Path, apns: list[str], start_worker: StartWorker, seed: int
+):
+    """Of several workers that wait one takes over and ends the batch, every item once."""
+    settings = slow(county)
+    workers = [start_worker(settings)]
+    wait_for_owner(path, workers[0].pid)
+    workers += [start_worker(settings), start_worker(settings)]
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        wait_until(lambda: counts(kit).get("done", 0) >= 3 + 7 * seed % 30)
+        workers[0].kill()
+        wait_until(lambda: owner_pid(path) in {workers[1].pid, workers[2].pid, os.getpid()})
+
+        assert batch.wait(timeout=30).state == "completed"
+        assert counts(kit) == DONE
+        assert len(kit.frame("parcels")) == 40
+        assert kit.store.rows("SELECT count(*) AS n, count(DISTINCT apn) AS d FROM parcels") == [
+            {"n": 40, "d": 40}
+        ]
+
+
+def test_what_waits_is_run_by_the_worker_that_comes(
+    county: County, path: Path, apns: list[str], start_worker: StartWorker
+):
+    """A batch that its notebook left unfinished goes on in the worker."""
+    settings = slow(county)
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        wait_until(lambda: counts(kit).get("done", 0) >= 5)
+
+    worker = start_worker(settings, "--until-idle", "0.5")
+
+    assert worker.wait(60) == 0
+    with pk.open(path, settings=settings) as kit:
+        assert kit.batch(batch.id).state == "completed"
+        assert counts(kit) == DONE
+
+
+# --- several batches ----------------------------------------------------------------------------
+
+
+def test_more_batches_than_may_run_wait_for_their_turn(
+    county: County, path: Path, apns: list[str], start_worker: StartWorker
+):
+    """The third is pending while two run; a critical one does not wait; all end."""
+    settings = slow(county, 6, worker={"batches": 2})
+    worker = start_worker(settings)
+    wait_for_owner(path, worker.pid)
+    with pk.open(path, settings=settings) as kit:
+        batches = [
+            kit.start(some, datasets=["parcels"])
+            for some in (apns[:15], apns[15:30], apns[30:36], apns[36:38])
+        ]
+        urgent = kit.start(apns[38:], datasets=["parcels"], priority="critical")
+        states = [batch.state for batch in (*batches, urgent)]
+        assert states == ["running", "running", "pending", "pending", "running"]
+        assert read_job(kit.store, batches[2].id).state == "PENDING"
+        batches[3].cancel()
+
+        for batch in batches[:3]:
+            assert batch.wait(timeout=30).state == "completed"
+        assert urgent.wait(timeout=30).state == "completed"
+        assert batches[3].state == "cancelled"
+        assert counts(kit) == {"cancelled": 2, "done": 38}
+
+
+def test_a_batch_that_cannot_be_run_fails_and_says_why(
+    path: Path, apns: list[str], county: County, start_worker: StartWorker
+):
+    """A source that the worker does not know ends no worker."""
+    settings = slow(county)
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns[:2], datasets=["parcels"])
+        batch.wait(timeout=30)
+        kit.store.writer.submit(  # type: ignore[attr-defined]
+            lambda connection: connection.execute(
+                "UPDATE items SET state = 'waiting', source = 'nowhere'"
+            ).execute("UPDATE batch_heads SET state = 'pending'")
+        ).result(timeout=30)
+
+    worker = start_worker(settings, "--until-idle", "0.5")
+
+    assert worker.wait(60) == 0
+    with pk.open(path, settings=settings) as kit:
+        head = kit.batch(batch.id).head
+    assert head.state == "failed"
+    assert "nowhere" in str(head.error)
+
+
+# --- telling a person ---------------------------------------------------------------------------
+
+
+def test_a_failed_batch_is_told(
+    county: County,
+    path: Path,
+    apns: list[str],
+    start_worker: StartWorker,
+    tmp_path: Path,
+):
+    """The command gets what happened as JSON, once; the log has it too."""
+    told = tmp_path / "told.json"
+    program = f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read() + '\\n')"
+    settings = slow(county, 500, worker={"notify": [sys.executable, "-c", program]})
+    county.switch(faults=[example_rule("captcha", "assessor")])
+    worker = start_worker(settings)
+    wait_for_owner(path, worker.pid)
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        assert batch.wait(timeout=30).state == "paused"
+        wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+
+    (line,) = told.read_text().splitlines()
+    said = json.loads(line)
+    assert said["event"] == "failed"
+    assert (said["job"]["id"], said["job"]["state"]) == (batch.id, "FAILED")
+    assert f"batch {batch.id} is failed: " in log_of(path)
+
+
+# --- settings by the worker's input -------------------------------------------------------------
+
+
+def test_settings_come_to_the_worker_as_they_are(path: Path):
+    """Secrets, durations, rates and paths are the same on the other side."""
+    settings = pk.Settings.load(
+        contact="ana@example.org",
+        sources={
+            "maricopa_assessor": {
+                "token": "planted-secret",
+                "base_url": "http://localhost:1/x",
+                "requests_per_second": "learn",
+                "max_age": "7d",
+            },
+            "maricopa_recorder": {"max_age": None, "requests_per_second": 2.5},
+        },
+        collect={"workers": 7, "profile": "fast"},
+        store={"keep": "90d"},
+        worker={"notify": ["mail", "ana"], "batches": 2},
+        browser=path,
+    )
+
+    again = load_settings(dump_settings(settings))
+
+    assert again == settings
+    assert again.sources["maricopa_assessor"].max_age == timedelta(days=7)
+    token = again.sources["maricopa_assessor"].token
+    assert token is not None
+    assert token.get_secret_value() == "planted-secret"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "the settings are no JSON: "),
+        ("[]", "the settings are no JSON object"),
+        ('{"worker": {"batches": 0}}', "settings are wrong: worker.batches 0: "),
+    ],
+)
+def test_bad_settings_are_told(text: str, message: str):
+    """Nothing is guessed."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(text)
+
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.usefixtures("end_owner")
+def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str]):
+    """Not in the log, the store, the discovery file or the process list."""
+    given = settings_of(county)
+    token = given["sources"]["maricopa_assessor"]["token"]
+    settings = pk.Settings.load(**given)
+    with pk.open(path, settings=settings, worker=True) as kit:
+        assert kit.start(apns, datasets=["parcels"]).wait(timeout=30).state == "completed"
+        pid = owner_pid(path)
+        assert pid is not None
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            command = file.read()
+        written = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+
+    assert b"worker" in command
+    assert token.encode() not in command
+    assert {name for name, body in written.items() if token.encode() in body} == set()
+    assert f".{path.name}.worker.log" in written
