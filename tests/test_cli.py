@@ -323,9 +323,20 @@ def test_a_store_that_cannot_be_opened_ends_with_2(
     assert [entry.name for entry in folder.iterdir()] == ["a.duckdb"]
 
 
+def test_a_command_works_through_the_notebook_that_has_the_store(
+    pointed: County, folder: Path, known: list[str]
+):
+    """While a notebook has the file, the command is its guest: both see what was collected."""
+    with pk.open(folder / "a.duckdb") as kit:
+        done = propkit("collect", known[0], "--db", "a.duckdb")
+
+        assert done.returncode == DONE, done.stderr
+        assert kit.frame("parcels")["apn"].tolist() == [known[0]]
+
+
 def test_a_store_in_use_names_the_process(pointed: County, folder: Path, known: list[str]):
-    """While a notebook has the file, the command says which process it is."""
-    with pk.open(folder / "a.duckdb"):
+    """While a program that serves nobody has the file, the command says which process it is."""
+    with duckdb.connect(folder / "a.duckdb"):
         done = propkit("collect", known[0], "--db", "a.duckdb")
 
     assert done.returncode == BAD_INPUT

@@ -73,7 +73,14 @@ def test_without_files_and_variables_the_defaults_hold():
             "enhance": None,
             "enhance_top": 20,
         },
-        "store": {"keep": None},
+        "store": {
+            "keep": None,
+            "serve": True,
+            "serve_address": "127.0.0.1",
+            "tls_certificate": None,
+            "tls_key": None,
+            "files_in_sql": "owner",
+        },
         "contact": None,
         "browser": None,
     }

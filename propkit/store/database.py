@@ -13,7 +13,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from propkit.errors import RequestError, StoreError
+from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
 from propkit.store.reading import Params, Reading, to_frame
@@ -212,4 +212,6 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(path, config=config)
     except duckdb.Error as error:
-        raise explain_failure(path, str(error)) from error
+        failure = explain_failure(path, str(error))
+        # DuckDB's own words about a lock are of no use to an analyst, also not in a traceback.
+        raise failure from None if isinstance(failure, StoreInUseError) else error
