@@ -87,6 +87,8 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             }
             for system, limit in DEMO_LIMITS.items()
         }
+        for name, given_leads in county.leads_settings().items():
+            sources[name] = {**given_leads, "requests_per_second": 50}
         settings = Settings.load(sources=sources, collect=given.collect)
         kit = Kit(store, settings, configure_sources(settings), county)
         abandon.pop_all()  # the kit closes the store now, and then ends the rest

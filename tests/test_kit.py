@@ -684,7 +684,9 @@ def test_a_new_kit_is_empty_and_asks_nobody(county: County, path: Path):
         shown = repr(kit)
 
     assert counts == dict.fromkeys(RECORD_TYPES, 0)
-    assert shown == f"<Kit test.duckdb: 0 parcels; {ASSESSOR}, {RECORDER}, {TREASURER}>"
+    assert (
+        shown == f"<Kit test.duckdb: 0 parcels; {ASSESSOR}, {RECORDER}, {TREASURER}, propertyradar>"
+    )
     assert county.ledger() == []
 
 

@@ -20,6 +20,7 @@ from propkit.errors import (
     BudgetSpentError,
     CollectionCancelledError,
     LayoutChangedError,
+    PurchaseUnsettledError,
     SourceBlockedError,
     SourceRejectedError,
     SourceUnavailableError,
@@ -40,7 +41,11 @@ _SAVE_SECONDS = 5.0
 
 _CANCELLED = CollectionCancelledError.failure_class
 _BUDGET = BudgetSpentError.failure_class
-_STOPPING = {SourceBlockedError.failure_class, SourceRejectedError.failure_class}
+_STOPPING = {
+    SourceBlockedError.failure_class,
+    SourceRejectedError.failure_class,
+    PurchaseUnsettledError.failure_class,
+}
 """Failures after which a person has to look before the source is asked again."""
 
 
@@ -210,7 +215,9 @@ class _Work:
         self._tally.current = item.apn or item.key
         usage = self._tally.usage[source]
         try:
-            outcome = await self._collector.collect_item(running, usage, self._run.way)
+            outcome = await self._collector.collect_item(
+                running, usage, self._run.way, self._run.order
+            )
         except asyncio.CancelledError:
             self._keeper.cancel(running)
             raise

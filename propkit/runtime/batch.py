@@ -16,6 +16,7 @@ from propkit.collector import Collector
 from propkit.errors import (
     FAILURE_CLASSES,
     PropkitError,
+    PurchaseUnsettledError,
     RequestError,
     SourceBlockedError,
     SourceRejectedError,
@@ -44,7 +45,11 @@ from propkit.store.statistics import SourceRun, write_runs
 if TYPE_CHECKING:
     import pandas as pd
 
-STOPPING = (SourceBlockedError.failure_class, SourceRejectedError.failure_class)
+STOPPING = (
+    SourceBlockedError.failure_class,
+    SourceRejectedError.failure_class,
+    PurchaseUnsettledError.failure_class,
+)
 """Failures after which a person looks before the batch is resumed."""
 
 POLL_SECONDS = 0.2

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from propkit.errors import StoreError
 from propkit.records import RECORD_TYPES, Record
+from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 
 STORAGE_VERSION = "v1.5.0"
 """An older DuckDB (from 1.5) can still open the file."""
@@ -134,6 +135,7 @@ MIGRATIONS: list[tuple[str, str]] = [
         ALTER TABLE batch_logs ADD COLUMN seconds DOUBLE;
         """,
     ),
+    ("0004_leads", LEAD_TABLES),
 ]
 
 
@@ -324,6 +326,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("collected_at", _TIME),
         ]
     ),
+    **LEAD_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""
 

@@ -1,0 +1,232 @@
+"""What else the leads account holds: lists, persons, and phone numbers and addresses to unlock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from propkit.buying import Buyer
+from propkit.collector import Collector
+from propkit.errors import BudgetSpentError, RequestError
+from propkit.leads.ordering import SOURCE, read_caps
+from propkit.pages import Page
+from propkit.runtime.thread import CollectorThread
+from propkit.sources.propertyradar import Envelope, PayingAsk, read_contacts, read_envelope
+from propkit.store.purchases import Purchase, read_purchases, write_persons
+from propkit.usage import Usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTACTS = ("phone", "email")
+_LIST_COLUMNS = {
+    "list_id": "ListID",
+    "list_name": "ListName",
+    "list_type": "ListType",
+    "is_monitored": "isMonitored",
+    "total_count": "TotalCount",
+}
+_ITEMS_AT_ONCE = 500
+
+Call = Callable[[PayingAsk, bool], Awaitable[Page]]
+
+
+class LeadAccount:
+    """The account at the leads source; made by ``kit.lead_account``."""
+
+    def __init__(self, place: Callable[[], tuple[Collector, CollectorThread]]) -> None:
+        self._place = place
+
+    def lists(self) -> pd.DataFrame:
+        """Return the account's lists: list_id, list_name, list_type, is_monitored, total_count."""
+        envelope = self._ask(lambda buyer, ask: buyer.source.lists(ask))
+        rows = [[row.get(name) for name in _LIST_COLUMNS.values()] for row in envelope.rows]
+        return _frame(rows, list(_LIST_COLUMNS))
+
+    def list_items(self, list_id: int) -> pd.DataFrame:
+        """Return the RadarIDs of a list, which are free: one column, radar_id, each once.
+
+        Raises
+        ------
+        SourceError
+            There is no such list, or the source does not answer.
+        """
+        if isinstance(list_id, bool) or not isinstance(list_id, int):
+            raise RequestError(f"a list's id is a whole number, not {list_id!r}")
+        found: dict[str, None] = {}
+
+        async def read(buyer: Buyer, ask: PayingAsk) -> None:
+            start = 0
+            while True:
+                page = await buyer.source.list_items(
+                    list_id, ask, start=start, limit=_ITEMS_AT_ONCE
+                )
+                found.update(dict.fromkeys(row["RadarID"] for row in page.rows))
+                start += len(page.rows)
+                if not page.rows or start >= page.total:
+                    return
+
+        self._ask(read)
+        return _frame([[radar_id] for radar_id in found], ["radar_id"])
+
+    def persons(
+        self,
+        radar_ids: str | Iterable[str],
+        *,
+        purchase: bool = False,
+        max_records: int | None = None,
+        max_cost: float | Decimal | None = None,
+    ) -> pd.DataFrame:
+        """Return the persons behind leads.
+
+        Without ``purchase=True`` only how many there are: radar_id, persons, cost (USD). With it
+        they are bought within both caps, each lead once, and returned as ``kit.frame`` has them
+        under ``lead_persons``; what was bought before costs nothing.
+
+        Raises
+        ------
+        RequestError
+            A cap is missing, or an id is no text.
+        BudgetSpentError
+            The caps leave less than the next lead costs; what was bought before it is stored.
+        PurchaseUnsettledError
+            Whether a purchase was made is not known: ``kit.settle()``.
+        """
+        ids = _texts(radar_ids, "a RadarID")
+        calls = {one: self._persons_call(one) for one in ids}
+        if not purchase:
+            return self._quote("persons", "radar_id", calls)
+        self._buy("persons", calls, read_caps(max_records, max_cost))
+        return self._stored("radar_id", ids)
+
+    def unlock(
+        self,
+        person_keys: str | Iterable[str],
+        kind: str,
+        *,
+        purchase: bool = False,
+        max_records: int | None = None,
+        max_cost: float | Decimal | None = None,
+    ) -> pd.DataFrame:
+        """Unlock phone numbers (``"phone"``) or e-mail addresses (``"email"``) of persons.
+
+        As :meth:`persons`: without ``purchase=True`` it says what that would cost; what was
+        unlocked before costs nothing.
+        """
+        if kind not in CONTACTS:
+            raise RequestError(f"cannot unlock {kind!r}; expected one of {', '.join(CONTACTS)}")
+        keys = _texts(person_keys, "a person's key")
+        calls = {key: self._contacts_call(key, kind) for key in keys}
+        if not purchase:
+            return self._quote(kind, "person_key", calls)
+        self._buy(kind, calls, read_caps(max_records, max_cost))
+        return self._stored("person_key", keys)
+
+    def _persons_call(self, radar_id: str) -> Call:
+        async def call(ask: PayingAsk, is_paid: bool) -> Page:  # noqa: FBT001
+            source = self._place()[0].buyer(SOURCE).source
+            return await source.persons(radar_id, ask, is_paid=is_paid)
+
+        return call
+
+    def _contacts_call(self, key: str, kind: str) -> Call:
+        async def call(ask: PayingAsk, is_paid: bool) -> Page:  # noqa: FBT001
+            source = self._place()[0].buyer(SOURCE).source
+            return await source.contacts(key, kind, ask, is_paid=is_paid)
+
+        return call
+
+    def _ask(self, work: Callable[[Buyer, PayingAsk], Awaitable[Any]]) -> Any:
+        collector, thread = self._place()
+
+        async def run() -> Any:
+            async with collector.asking(SOURCE, Usage()) as ask:
+                return await work(collector.buyer(SOURCE), ask)
+
+        return thread.submit(run()).result()
+
+    def _quote(self, kind: str, column: str, calls: Mapping[str, Call]) -> pd.DataFrame:
+        async def work(buyer: Buyer, ask: PayingAsk) -> list[list[Any]]:
+            del buyer
+            rows = []
+            for key, call in calls.items():
+                envelope = read_envelope(await call(ask, False))  # noqa: FBT003
+                rows.append([key, envelope.count, envelope.cost])
+            return rows
+
+        return _frame(self._ask(work), [column, kind, "cost"])
+
+    def _buy(self, kind: str, calls: Mapping[str, Call], caps: tuple[int, Decimal]) -> None:
+        store = self._place()[0].store
+        bought = read_purchases(store, "kind = $1 AND state = 'bought'", [kind])
+        known = {purchase.key for purchase in bought}
+        records, cost = caps
+        for key, call in calls.items():
+            if key not in known:
+                spent = self._ask(_purchase(kind, key, call, records, cost))
+                records, cost = records - spent[0], cost - spent[1]
+
+    def _stored(self, column: str, keys: Sequence[str]) -> pd.DataFrame:
+        return self._place()[0].store.frame(
+            f"SELECT * FROM lead_persons WHERE list_contains($1, {column})"  # noqa: S608
+            " ORDER BY radar_id, person_key",
+            [list(keys)],
+        )
+
+
+def _purchase(
+    kind: str, key: str, call: Call, records: int, cost: Decimal
+) -> Callable[[Buyer, PayingAsk], Awaitable[tuple[int, Decimal]]]:
+    """Return what buys one thing within caps, stores it, and says what it took."""
+
+    async def work(buyer: Buyer, ask: PayingAsk) -> tuple[int, Decimal]:
+        async with buyer.turn():
+            await buyer.check_settled()
+            quote = read_envelope(await call(ask, False))  # noqa: FBT003
+            if quote.count > records or quote.cost > cost:
+                raise BudgetSpentError(
+                    f"{kind} of {key}: {quote.count} records for {quote.cost} USD; the caps leave"
+                    f" {records} and {cost}"
+                )
+            purchase = Purchase(
+                source=SOURCE,
+                kind=kind,
+                key=key,
+                records_asked=quote.count,
+                cost_expected=quote.cost,
+                free_before=quote.free_remaining,
+            )
+            envelope, settlement = await buyer.pay(
+                purchase,
+                ask,
+                lambda: call(ask, True),  # noqa: FBT003
+            )
+            rows = read_contacts(_with_owner(envelope, kind, key), datetime.now(UTC))
+            await asyncio.wrap_future(write_persons(buyer.store, rows, settlement))
+            return settlement.records or 0, settlement.cost or Decimal(0)
+
+    return work
+
+
+def _with_owner(envelope: Envelope, kind: str, key: str) -> list[Mapping[str, Any]]:
+    """Return persons with the RadarID they belong to, where that was asked for."""
+    if kind != "persons":
+        return list(envelope.rows)
+    return [{**row, "RadarID": key} for row in envelope.rows]
+
+
+def _texts(given: str | Iterable[str], what: str) -> list[str]:
+    texts = [given] if isinstance(given, str) else list(given)
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise RequestError(f"{text!r} is not {what}")
+    return list(dict.fromkeys(text.strip() for text in texts))
+
+
+def _frame(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(columns)).convert_dtypes(dtype_backend="pyarrow")
