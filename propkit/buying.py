@@ -108,7 +108,7 @@ class Buyer:
                 kind="leads",
                 key=item.key,
                 records_asked=limit,
-                cost_expected=envelope.cost,
+                cost_expected=read_price(envelope),
                 free_before=envelope.free_remaining,
             )
             parsed = Parsed()
@@ -211,7 +211,7 @@ class Buyer:
         while True:
             envelope, page = await self.source.count(order.criteria, ask, start=start, limit=limit)
             limit = min(limit, envelope.count)
-            if not limit or envelope.cost <= left:
+            if not limit or read_price(envelope) <= left:
                 return limit, envelope, page
             fitting = affordable(envelope, left)
             if not 0 < fitting < limit:
@@ -255,10 +255,18 @@ class Buyer:
         return f"the result set moved: {'; '.join(notes)}" if notes else ""
 
 
+def read_price(quote: Envelope) -> Decimal:
+    """Return what a count says its records cost, in USD; one that does not say is an error."""
+    if quote.cost is None:
+        raise InvalidAnswerError("the source does not say what the records cost; nothing is bought")
+    return quote.cost
+
+
 def affordable(quote: Envelope, left: Decimal) -> int:
     """Return how many of the records that were priced a sum of USD buys; free ones come first."""
     free = min(quote.free_remaining or 0, quote.count)
     priced = quote.count - free
-    if left < 0 or priced <= 0 or quote.cost <= 0:
+    cost = read_price(quote)
+    if left < 0 or priced <= 0 or cost <= 0:
         return 0
-    return free + int((left * priced / quote.cost).to_integral_value(ROUND_FLOOR))
+    return free + int((left * priced / cost).to_integral_value(ROUND_FLOOR))

@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from propkit.buying import Buyer
-from propkit.collector import Collector
+from propkit.buying import Buyer, read_price
 from propkit.errors import BudgetSpentError, RequestError
-from propkit.leads.ordering import SOURCE, read_caps
+from propkit.leads.asking import SOURCE, Place, ask_source
+from propkit.leads.ordering import read_caps
 from propkit.pages import Page
-from propkit.runtime.thread import CollectorThread
 from propkit.sources.propertyradar import Envelope, PayingAsk, read_contacts, read_envelope
 from propkit.store.purchases import Purchase, read_purchases, write_persons
-from propkit.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +35,12 @@ Call = Callable[[PayingAsk, bool], Awaitable[Page]]
 class LeadAccount:
     """The account at the leads source; made by ``kit.lead_account``."""
 
-    def __init__(self, place: Callable[[], tuple[Collector, CollectorThread]]) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
 
     def lists(self) -> pd.DataFrame:
         """Return the account's lists: list_id, list_name, list_type, is_monitored, total_count."""
-        envelope = self._ask(lambda buyer, ask: buyer.source.lists(ask))
+        envelope = ask_source(self._place, lambda buyer, ask: buyer.source.lists(ask))
         rows = [[row.get(name) for name in _LIST_COLUMNS.values()] for row in envelope.rows]
         return _frame(rows, list(_LIST_COLUMNS))
 
@@ -69,7 +67,7 @@ class LeadAccount:
                 if not page.rows or start >= page.total:
                     return
 
-        self._ask(read)
+        ask_source(self._place, read)
         return _frame([[radar_id] for radar_id in found], ["radar_id"])
 
     def persons(
@@ -79,17 +77,19 @@ class LeadAccount:
         purchase: bool = False,
         max_records: int | None = None,
         max_cost: float | Decimal | None = None,
+        again: bool = False,
     ) -> pd.DataFrame:
         """Return the persons behind leads.
 
         Without ``purchase=True`` only how many there are: radar_id, persons, cost (USD). With it
         they are bought within both caps, each lead once, and returned as ``kit.frame`` has them
-        under ``lead_persons``; what was bought before costs nothing.
+        under ``lead_persons``; what was bought before costs nothing. What was paid for and never
+        arrived is asked for ``again`` only when that is said.
 
         Raises
         ------
         RequestError
-            A cap is missing, or an id is no text.
+            A cap is missing, an id is no text, or what is asked for was paid for and lost.
         BudgetSpentError
             The caps leave less than the next lead costs; what was bought before it is stored.
         PurchaseUnsettledError
@@ -99,7 +99,7 @@ class LeadAccount:
         calls = {one: self._persons_call(one) for one in ids}
         if not purchase:
             return self._quote("persons", "radar_id", calls)
-        self._buy("persons", calls, read_caps(max_records, max_cost))
+        self._buy("persons", calls, read_caps(max_records, max_cost), again=again)
         return self._stored("radar_id", ids)
 
     def unlock(
@@ -110,6 +110,7 @@ class LeadAccount:
         purchase: bool = False,
         max_records: int | None = None,
         max_cost: float | Decimal | None = None,
+        again: bool = False,
     ) -> pd.DataFrame:
         """Unlock phone numbers (``"phone"``) or e-mail addresses (``"email"``) of persons.
 
@@ -122,7 +123,7 @@ class LeadAccount:
         calls = {key: self._contacts_call(key, kind) for key in keys}
         if not purchase:
             return self._quote(kind, "person_key", calls)
-        self._buy(kind, calls, read_caps(max_records, max_cost))
+        self._buy(kind, calls, read_caps(max_records, max_cost), again=again)
         return self._stored("person_key", keys)
 
     def _persons_call(self, radar_id: str) -> Call:
@@ -139,15 +140,6 @@ class LeadAccount:
 
         return call
 
-    def _ask(self, work: Callable[[Buyer, PayingAsk], Awaitable[Any]]) -> Any:
-        collector, thread = self._place()
-
-        async def run() -> Any:
-            async with collector.asking(SOURCE, Usage()) as ask:
-                return await work(collector.buyer(SOURCE), ask)
-
-        return thread.submit(run()).result()
-
     def _quote(self, kind: str, column: str, calls: Mapping[str, Call]) -> pd.DataFrame:
         async def work(buyer: Buyer, ask: PayingAsk) -> list[list[Any]]:
             del buyer
@@ -157,17 +149,20 @@ class LeadAccount:
                 rows.append([key, envelope.count, envelope.cost])
             return rows
 
-        return _frame(self._ask(work), [column, kind, "cost"])
+        return _frame(ask_source(self._place, work), [column, kind, "cost"])
 
-    def _buy(self, kind: str, calls: Mapping[str, Call], caps: tuple[int, Decimal]) -> None:
-        store = self._place()[0].store
-        bought = read_purchases(store, "kind = $1 AND state = 'bought'", [kind])
-        known = {purchase.key for purchase in bought}
+    def _buy(
+        self,
+        kind: str,
+        calls: Mapping[str, Call],
+        caps: tuple[int, Decimal],
+        *,
+        again: bool,
+    ) -> None:
         records, cost = caps
         for key, call in calls.items():
-            if key not in known:
-                spent = self._ask(_purchase(kind, key, call, records, cost))
-                records, cost = records - spent[0], cost - spent[1]
+            spent = ask_source(self._place, _purchase(kind, key, call, records, cost, again=again))
+            records, cost = records - spent[0], cost - spent[1]
 
     def _stored(self, column: str, keys: Sequence[str]) -> pd.DataFrame:
         return self._place()[0].store.frame(
@@ -178,17 +173,28 @@ class LeadAccount:
 
 
 def _purchase(
-    kind: str, key: str, call: Call, records: int, cost: Decimal
+    kind: str, key: str, call: Call, records: int, cost: Decimal, *, again: bool
 ) -> Callable[[Buyer, PayingAsk], Awaitable[tuple[int, Decimal]]]:
     """Return what buys one thing within caps, stores it, and says what it took."""
 
     async def work(buyer: Buyer, ask: PayingAsk) -> tuple[int, Decimal]:
         async with buyer.turn():
             await buyer.check_settled()
+            paid = read_purchases(
+                buyer.store, "kind = $1 AND key = $2 AND state IN ('bought', 'lost')", [kind, key]
+            )
+            if any(one.state == "bought" for one in paid):
+                return 0, Decimal(0)
+            if paid and not again:
+                raise RequestError(
+                    f"{kind} of {key} are paid for, but never arrived; again=True asks for them"
+                    " again, which the source may charge again"
+                )
             quote = read_envelope(await call(ask, False))  # noqa: FBT003
-            if quote.count > records or quote.cost > cost:
+            price = read_price(quote)
+            if quote.count > records or price > cost:
                 raise BudgetSpentError(
-                    f"{kind} of {key}: {quote.count} records for {quote.cost} USD; the caps leave"
+                    f"{kind} of {key}: {quote.count} records for {price} USD; the caps leave"
                     f" {records} and {cost}"
                 )
             purchase = Purchase(
@@ -196,7 +202,7 @@ def _purchase(
                 kind=kind,
                 key=key,
                 records_asked=quote.count,
-                cost_expected=quote.cost,
+                cost_expected=price,
                 free_before=quote.free_remaining,
             )
             envelope, settlement = await buyer.pay(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
-from propkit.buying import Order
+from propkit.buying import Buyer, Order
 from propkit.collector import Collector
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.frames import table_frame
 from propkit.leads.account import LeadAccount
+from propkit.leads.asking import SOURCE, ask_source
 from propkit.leads.ordering import (
-    SOURCE,
     LeadPreview,
     choose_page_size,
     count_stored,
@@ -32,13 +33,16 @@ from propkit.runtime.parts import OpenParts
 from propkit.runtime.starting import start_batch
 from propkit.runtime.thread import CollectorThread
 from propkit.sources import SourceConfig
-from propkit.sources.propertyradar import Envelope
+from propkit.sources.propertyradar import Envelope, PayingAsk
 from propkit.store import Store
 from propkit.store.purchases import keep_criteria
-from propkit.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_starting = threading.Lock()
+"""One at a time looks whether criteria are being bought, and begins to buy them."""
 
 
 class LeadsKit(Protocol):
@@ -164,13 +168,10 @@ class LeadsDesk:
 
 
 def _preview(kit: LeadsKit, criteria: Criteria, page_size: int) -> LeadPreview:
-    collector, thread = kit._place()  # noqa: SLF001 -- a part of the kit
+    async def count(buyer: Buyer, ask: PayingAsk) -> Envelope:
+        return (await buyer.source.count(criteria, ask, limit=page_size))[0]
 
-    async def count() -> Envelope:
-        async with collector.asking(SOURCE, Usage()) as ask:
-            return (await collector.buyer(SOURCE).source.count(criteria, ask, limit=page_size))[0]
-
-    first = thread.submit(count()).result()
+    first = ask_source(kit._place, count)  # noqa: SLF001 -- a part of the kit
 
     def start(
         preview: LeadPreview,
@@ -179,7 +180,6 @@ def _preview(kit: LeadsKit, criteria: Criteria, page_size: int) -> LeadPreview:
         again: bool,  # noqa: FBT001 -- called by the preview only
         listeners: list[Listener],
     ) -> Batch:
-        refuse_twice(kit.store, criteria, again=again)
         order = Order(
             batch_id="",
             criteria=criteria,
@@ -188,10 +188,12 @@ def _preview(kit: LeadsKit, criteria: Criteria, page_size: int) -> LeadPreview:
             max_records=max_records,
             max_cost=max_cost,
         )
-        keep_criteria(kit.store, criteria)
         plan = make_leads_plan(preview, max_records, kit.sources[SOURCE])
         place = kit._place()  # noqa: SLF001
-        return start_batch(kit._parts, place, plan, order_criteria(order), listeners)  # noqa: SLF001
+        with _starting:
+            refuse_twice(kit.store, criteria, again=again)
+            keep_criteria(kit.store, criteria)
+            return start_batch(kit._parts, place, plan, order_criteria(order), listeners)  # noqa: SLF001
 
     return LeadPreview(
         criteria=criteria,

@@ -14,6 +14,7 @@ from propkit.criteria import Criteria
 from propkit.errors import RequestError
 from propkit.items import Item
 from propkit.kinds import parse_budget
+from propkit.leads.asking import SOURCE
 from propkit.plan import Plan
 from propkit.progress import Listener
 from propkit.runtime.batch import Batch
@@ -23,7 +24,6 @@ from propkit.store import Store
 from propkit.store.batches import UNFINISHED
 from propkit.store.purchases import unsettled
 
-SOURCE: Final = "propertyradar"
 PAGE_SIZE: Final = 400
 """Records of one paid request, unless set otherwise."""
 
@@ -146,14 +146,14 @@ def choose_page_size(given: int | None, config: SourceConfig) -> int:
 def estimate_cost(first: Envelope) -> Decimal | None:
     """Return what all records cost, by what the source asks for the first ones of them.
 
-    None where the quota covers those but not all. The estimate is never too low: where the source
+    None where the source does not say, or the quota covers those but not all. The estimate is never too low: where the source
     should mean the cost of all records, it is too high.
     """
     free = first.free_remaining or 0
     if first.total <= free or not first.count:
         return Decimal("0.00")
     priced = first.count - min(free, first.count)
-    if priced <= 0:
+    if priced <= 0 or first.cost is None:
         return None
     over = first.total - min(free, first.total)
     return (first.cost * over / priced).quantize(Decimal("0.01"))

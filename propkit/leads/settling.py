@@ -17,7 +17,7 @@ from propkit.collector import Collector
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.items import Item, State
-from propkit.leads.ordering import SOURCE
+from propkit.leads.asking import SOURCE
 from propkit.sources.propertyradar import read_page_key
 from propkit.store import Result
 from propkit.store.batches import read_head

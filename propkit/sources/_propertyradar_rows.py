@@ -9,7 +9,13 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from propkit.errors import InvalidAnswerError, LayoutChangedError, SourceRejectedError
+from propkit.errors import (
+    BudgetSpentError,
+    InvalidAnswerError,
+    LayoutChangedError,
+    SourceError,
+    SourceRejectedError,
+)
 from propkit.pages import Page
 from propkit.records import Lead
 from propkit.sources._base import (
@@ -26,6 +32,11 @@ _MOST_WHOLE: Final = 2**63 - 1
 _MOST_MONEY: Final = Decimal(10) ** 12
 _CENT: Final = Decimal("0.01")
 
+_REFUSALS: Final[Mapping[int, type[SourceError]]] = {
+    402: BudgetSpentError,
+    403: SourceRejectedError,
+}
+
 _Reader = Callable[[Any], object]
 
 
@@ -33,13 +44,14 @@ _Reader = Callable[[Any], object]
 class Envelope:
     """What stands around the rows: how many these are, how many there are, what they cost.
 
-    ``free_remaining`` is what is left of the month's quota; None where the answer does not say.
+    ``free_remaining`` is what is left of the month's quota. Both it and ``cost`` (USD) are None
+    where the answer does not say.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     count: int
     total: int
-    cost: Decimal
+    cost: Decimal | None
     free_remaining: int | None
 
 
@@ -49,7 +61,9 @@ def read_envelope(page: Page) -> Envelope:
     Raises
     ------
     SourceRejectedError
-        The account may not, or its quota is exhausted (402, 403).
+        The account may not (403).
+    BudgetSpentError
+        The account's quota is exhausted (402).
     InvalidAnswerError
         The API says that something is wrong, whatever the status is.
     LayoutChangedError
@@ -58,8 +72,9 @@ def read_envelope(page: Page) -> Envelope:
     answer = page.json()
     if isinstance(answer, dict) and answer.get("error"):
         text = read_text(answer.get("error_description")) or read_text(answer["error"])
-        kind = SourceRejectedError if page.status in {402, 403} else InvalidAnswerError
-        raise kind(f"{page.name}: the source says {text!r}", url=page.url)
+        raise _REFUSALS.get(page.status, InvalidAnswerError)(
+            f"{page.name}: the source says {text!r}", url=page.url
+        )
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), (list, dict)):
         raise LayoutChangedError(f"{page.name}: no object with results", url=page.url)
     rows = _read_rows(answer["results"], page)
@@ -70,7 +85,7 @@ def read_envelope(page: Page) -> Envelope:
         rows=rows,
         count=count,
         total=count if total is None else total,
-        cost=read_decimal(answer.get("totalCost"), "totalCost") or Decimal(0),
+        cost=read_decimal(answer.get("totalCost"), "totalCost"),
         free_remaining=read_int(answer.get("quantityFreeRemaining"), "quantityFreeRemaining"),
     )
 

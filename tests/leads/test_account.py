@@ -150,6 +150,13 @@ def test_a_lost_answer_about_persons_stops_all_buying_until_it_is_settled(
         assert list(settled["kind"]) == ["persons"]
         assert list(kit.purchases()["state"]) == ["bought", "lost"]
 
+        before = county.account()["records"]
+        with pytest.raises(RequestError, match="paid for, but never arrived; again=True"):
+            kit.lead_account.persons(ids[0], purchase=True, **CAPS)
+        assert county.account()["records"] == before
+        found = kit.lead_account.persons(ids[0], purchase=True, again=True, **CAPS)
+        assert county.account()["records"] == before + len(found)
+
 
 @pytest.mark.parametrize(
     ("call", "says"),

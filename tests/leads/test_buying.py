@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propkit.buying import affordable
+from propkit.buying import affordable, read_price
 from propkit.errors import InvalidAnswerError, RequestError, SourceRejectedError
+from propkit.leads.ordering import estimate_cost
 from propkit.sources.propertyradar import Envelope
 from tests.leads.selling import (
     CAPS,
@@ -326,7 +328,7 @@ def test_a_refused_token_is_told(county: County, path: Path):
     county.switch(leads={"token": "another"})
     with leads_kit(county, path) as kit:
         county.switch(leads={"token": "yet-another"})
-        with pytest.raises(SourceRejectedError, match="HTTP 401"):
+        with pytest.raises(SourceRejectedError, match=r"HTTP 401.*set PROPKIT_SOURCES__PROPERTYR"):
             kit.leads(CRITERIA)
 
     assert [entry["status"] for entry in county.ledger("propertyradar")][-1] == 401
@@ -348,6 +350,15 @@ def test_counts_are_tried_again_and_purchases_are_not(county: County, path: Path
         assert states(kit) == ["not_bought", "bought"]
         assert after.is_complete
         assert county.account()["records"] == 10
+
+
+def test_a_source_that_does_not_say_its_price_sells_nothing():
+    """Without a cost no cap could hold."""
+    quote = Envelope(rows=(), count=5, total=5, cost=None, free_remaining=5)
+
+    assert estimate_cost(replace(quote, free_remaining=None)) is None
+    with pytest.raises(InvalidAnswerError, match="does not say what the records cost"):
+        read_price(quote)
 
 
 @given(

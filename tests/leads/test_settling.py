@@ -161,6 +161,21 @@ def test_an_answer_after_the_time_out_is_a_lost_page(county: County, path: Path)
         assert list(kit.settle()["verdict"]) == ["lost"]
 
 
+def test_an_unsettled_last_page_leaves_the_batch_paused(county: County, path: Path):
+    """Nothing else waits, and yet it is not at its end: resumed, it buys the page."""
+    county.switch(faults=NOT_COMMITTED["500"]["faults"])
+    with leads_kit(county, path) as kit:
+        batch = kit.leads(CRITERIA, purchase=True, page_size=5, max_records=10, max_cost=0)
+        report = batch.wait(WAIT)
+        unfinished = kit.unfinished
+        kit.settle()
+        after = batch.resume().wait(WAIT)
+
+    assert report.counts == {"propertyradar": {"done": 1, "failed": 1}}
+    assert (report.state, unfinished) == ("paused", [batch.id])
+    assert after.is_complete
+
+
 @pytest.mark.parametrize(("bought", "word"), [(True, "lost"), (False, "not_bought")])
 def test_what_the_account_does_not_decide_the_person_does(
     county: County, path: Path, bought: bool, word: str
