@@ -100,7 +100,7 @@ class Buyer:
             self._refuse_paid(item, order)
             _, start, limit = read_page_key(item.key)
             limit, envelope, page = await self._fit(order, ask, start, limit)
-            if not envelope.count:
+            if not limit:
                 return Bought(self._parse(item, page))
             purchase = Purchase(
                 batch_id=order.batch_id,
@@ -200,7 +200,10 @@ class Buyer:
     async def _fit(
         self, order: Order, ask: PayingAsk, start: int, limit: int
     ) -> tuple[int, Envelope, Page]:
-        """Return how many records the caps leave, and what the source says of them."""
+        """Return how many records the caps leave, and what the source says of them.
+
+        A count that gives no number for the page itself is read by the total.
+        """
         done = spent(self.store, order.batch_id, order.since)
         limit = min(limit, order.max_records - done.records)
         if limit <= 0:
@@ -210,7 +213,7 @@ class Buyer:
         left = order.max_cost - done.cost
         while True:
             envelope, page = await self.source.count(order.criteria, ask, start=start, limit=limit)
-            limit = min(limit, envelope.count)
+            limit = min(limit, envelope.count or max(0, envelope.total - start))
             if not limit or read_price(envelope) <= left:
                 return limit, envelope, page
             fitting = affordable(envelope, left)

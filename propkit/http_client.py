@@ -39,8 +39,7 @@ ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
 _REFUSALS_PER_ATTEMPT = 2
 _MAX_BODY_BYTES = 64 * 2**20
-_SLOW_SECONDS = 5.0
-_MOST_SLOW = 100
+_SLOW_SECONDS, _MOST_SLOW = 5.0, 100
 _REFUSALS = frozenset({429, 503})
 
 
@@ -224,6 +223,7 @@ class HttpAsk:
         is_paid: bool = False,
     ) -> Page:
         """Get a page of JSON, or post ``body`` for it; see the protocol ``PayingAsk``."""
+        self.had_no_effect = True
         url = await self._allowed(path, params)
         page = await self.request(
             url,

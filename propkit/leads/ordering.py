@@ -150,7 +150,7 @@ def estimate_cost(first: Envelope) -> Decimal | None:
     should mean the cost of all records, it is too high.
     """
     free = first.free_remaining or 0
-    if first.total <= free or not first.count:
+    if first.total <= free:
         return Decimal("0.00")
     priced = first.count - min(free, first.count)
     if priced <= 0 or first.cost is None:

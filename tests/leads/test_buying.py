@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from propkit.buying import affordable, read_price
 from propkit.errors import InvalidAnswerError, RequestError, SourceRejectedError
 from propkit.leads.ordering import estimate_cost
-from propkit.sources.propertyradar import Envelope
+from propkit.sources.propertyradar import Envelope, PropertyRadar
 from tests.leads.selling import (
     CAPS,
     CRITERIA,
@@ -359,6 +359,26 @@ def test_a_source_that_does_not_say_its_price_sells_nothing():
     assert estimate_cost(replace(quote, free_remaining=None)) is None
     with pytest.raises(InvalidAnswerError, match="does not say what the records cost"):
         read_price(quote)
+
+
+def test_a_count_that_numbers_only_the_total_is_understood(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without a number for the page what is left of the total is asked for, and no more."""
+    count = PropertyRadar.count
+
+    async def count_total(self: PropertyRadar, *args: Any, **options: Any) -> Any:
+        envelope, page = await count(self, *args, **options)
+        return replace(envelope, count=0), page
+
+    monkeypatch.setattr(PropertyRadar, "count", count_total)
+    with leads_kit(county, path) as kit:
+        preview = kit.leads(CRITERIA, page_size=PAGE)
+        report = preview.buy(**CAPS).wait(WAIT)
+
+        assert preview.cost == 0
+        assert report.is_complete
+        assert county.account()["records"] == preview.records == len(kit.frame("leads"))
 
 
 @given(
