@@ -22,6 +22,9 @@ from propkit.pages import Expect, Page, check_page, find_block
 
 # 520 to 524 are Cloudflare's words for a site behind it that does not answer.
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+NO_EFFECT = frozenset({400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429})
+"""Answers by which a request was certainly refused: nothing came of it."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FINAL = (SourceBlockedError, SourceRejectedError, CollectionCancelledError, BudgetSpentError)
 
 
@@ -69,6 +72,12 @@ def judge(
     except InvalidAnswerError as error:
         return error
     return None
+
+
+def explains_refusal(page: Page) -> bool:
+    """Whether an answer refuses, and says in JSON what is wrong with the request."""
+    is_final = page.status in NO_EFFECT and page.status not in RETRIED_STATUSES
+    return is_final and page.body.lstrip().startswith(b"{")
 
 
 def can_heal(error: SourceError, status: int | None) -> bool:

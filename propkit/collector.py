@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from propkit.buying import Buyer, Order
 from propkit.errors import (
     InvalidAnswerError,
     LayoutChangedError,
@@ -21,17 +22,20 @@ from propkit.errors import (
     SourceRejectedError,
     SourceTimeoutError,
 )
-from propkit.http_client import Host, HttpAsk, HttpClient, Usage
+from propkit.http_client import Host, HttpAsk, HttpClient
 from propkit.items import Item, RetryPolicy, State
 from propkit.pages import Page
 from propkit.settings import CollectSettings
 from propkit.sources import Parsed, Source, SourceConfig
+from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store
+from propkit.store.results import Settlement
 from propkit.traffic import Traffic
+from propkit.usage import Usage
 
 log = logging.getLogger(__name__)
 
-WAYS = {"validation": "validate", "search": "search"}
+WAYS = {"validation": "validate", "search": "search", "leads": "buy"}
 """How the items of a kind of batch are asked for; all others are collected."""
 COLLECT = "collect"
 
@@ -42,13 +46,15 @@ Hits = tuple[Mapping[str, str | None], ...]
 class Outcome:
     """How an item ended, what was read, and the pages that were kept.
 
-    ``parsed`` is None where it failed, or was only validated; ``hits`` are those of a search.
+    ``parsed`` is None where it failed, or was only validated; ``hits`` are those of a search,
+    ``settlement`` what came of a purchase.
     """
 
     item: Item
     parsed: Parsed | None = None
     hits: Hits | None = None
     pages: tuple[Page, ...] = ()
+    settlement: Settlement | None = None
 
     @property
     def hits_of(self) -> tuple[str, str] | None:
@@ -97,15 +103,37 @@ class Collector:
         async with self._client.ask(self.hosts[source], Usage()) as ask:
             return await self._searching(source)(query, by, ask, limit)
 
-    async def collect_item(self, item: Item, usage: Usage, way: str = COLLECT) -> Outcome:
-        """Ask and read one item; what goes wrong with the source is a state, not an error."""
+    def buyer(self, source: str) -> Buyer:
+        """Return what buys at a source.
+
+        Raises
+        ------
+        RequestError
+            The source sells nothing.
+        """
+        seller = self.configs[source].source
+        if not isinstance(seller, PropertyRadar):
+            raise RequestError(f"{source} sells no leads")
+        return Buyer(self.store, self.traffic, seller)
+
+    def asking(self, source: str, usage: Usage) -> HttpAsk:
+        """Return what asks a source for a person who waits; a context manager."""
+        return self._client.ask(self.hosts[source], usage)
+
+    async def collect_item(
+        self, item: Item, usage: Usage, way: str = COLLECT, order: Order | None = None
+    ) -> Outcome:
+        """Ask and read one item; what goes wrong with the source is a state, not an error.
+
+        With an ``order`` it is bought.
+        """
         config, host = self.configs[item.source], self.hosts[item.source]
         limit = self.settings.item_timeout
         for attempt in range(1, self._retry.attempts + 1):
             async with self._client.ask(host, usage, rank=item.priority) as ask:
                 try:
                     async with asyncio.timeout(limit) as ask.timeout:
-                        outcome = await self._ask(item, ask, way)
+                        outcome = await self._ask(item, ask, way, order)
                 except SessionLostError as error:
                     if attempt < self._retry.attempts:
                         log.info("%s %s: %s; starting again", item.source, item.key, error)
@@ -163,14 +191,19 @@ class Collector:
             raise RequestError(f"{source} cannot be searched")
         return search
 
-    async def _ask(self, item: Item, ask: HttpAsk, way: str) -> Outcome:
+    async def _ask(self, item: Item, ask: HttpAsk, way: str, order: Order | None) -> Outcome:
         """Ask and read; a source that stumbles over an answer has failed on it, no more."""
         source: Any = self.configs[item.source].source
         parsed: Parsed | None = None
         hits: Hits | None = None
+        settlement: Settlement | None = None
         notes, is_found = "", True
         try:
-            if way == "search":
+            if order is not None:
+                bought = await self.buyer(item.source).buy_page(item, ask, order)
+                parsed, settlement, notes = bought.parsed, bought.settlement, bought.notes
+                is_found = parsed.is_found
+            elif way == "search":
                 by, _, query = item.key.partition(":")
                 hits = tuple((await self._searching(item.source)(query, by, ask)).rows)
                 is_found = bool(hits)
@@ -196,7 +229,9 @@ class Collector:
         )
         for page in ask.pages:
             page.forget()  # it may wait for the writer, with hundreds of others
-        return Outcome(item=ended, parsed=parsed, hits=hits, pages=tuple(ask.pages))
+        return Outcome(
+            item=ended, parsed=parsed, hits=hits, pages=tuple(ask.pages), settlement=settlement
+        )
 
 
 def _parse(source: Source, payload: Any, item: Item) -> Parsed:

@@ -75,7 +75,8 @@ def _sources() -> list[Finding]:
     for name, config in configs.items():
         text = f"{config.base_url}, {config.requests_per_second:g} requests/s"
         text += " to begin with (learned)" if config.is_pace_learned else ""
+        is_paid = bool(config.terms.credits_per_item)  # nobody need have an account there
         if config.lacks_token:
             text += f"; no token: {config.token_hint}"
-        found.append(Finding(name, text, is_wrong=config.lacks_token))
+        found.append(Finding(name, text, is_wrong=config.lacks_token and not is_paid))
     return found

@@ -14,6 +14,7 @@
     │   ├── InvalidAnswerError       not what was asked for: cut body, HTML for JSON, empty 200
     │   │   └── SessionLostError     the site forgot which parcel the session is about
     │   ├── LayoutChangedError       fix the parser; never retried
+    │   ├── PurchaseUnsettledError   a paid request got no clear answer: kit.settle() finds out
     │   ├── BudgetSpentError         raise the budget or the cap, or go on in another run
     │   └── CollectionCancelledError the batch was cancelled before the answer came
     ├── StoreError               the DuckDB file cannot be opened, read or written
@@ -27,6 +28,9 @@ Every ``SourceError`` has a ``failure_class``, the word that stands in the table
 from __future__ import annotations
 
 from typing import ClassVar, Final
+
+_MOST_SHOWN: Final = 150
+"""Characters of an address that a message shows; ``url`` has all of it."""
 
 
 class PropkitError(Exception):
@@ -63,9 +67,12 @@ class SourceError(PropkitError):
         self.url = url
 
     def __str__(self) -> str:
-        """Return the message, with the address behind it."""
+        """Return the message, with the address behind it, a long one cut."""
         text = super().__str__()
-        return f"{text} ({self.url})" if self.url else text
+        if not self.url:
+            return text
+        is_long = len(self.url) > _MOST_SHOWN
+        return f"{text} ({self.url[:_MOST_SHOWN]}{'…' if is_long else ''})"
 
 
 class SourceUnavailableError(SourceError):
@@ -104,6 +111,12 @@ class LayoutChangedError(SourceError):
     """The answer has a layout that the parser does not know."""
 
     failure_class = "layout_changed"
+
+
+class PurchaseUnsettledError(SourceError):
+    """Whether a paid request was bought is not known; nothing more is bought until it is."""
+
+    failure_class = "unsettled"
 
 
 class BudgetSpentError(SourceError):
@@ -145,6 +158,7 @@ FAILURE_CLASSES: Final = (
     "rejected",
     "invalid_answer",
     "layout_changed",
+    "unsettled",
     "budget",
     "cancelled",
 )

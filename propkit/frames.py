@@ -21,6 +21,9 @@ _ORDERS = {
     "items": "batch_id, sequence, source, key",
     "batches": "number",
     "batch_logs": "logged_at",
+    "lead_criteria": "created_at, criteria_id",
+    "lead_persons": "radar_id, person_key",
+    "purchases": "asked_at, purchase_id",
 }
 
 FRAMES = tuple(_ORDERS)

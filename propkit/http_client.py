@@ -19,10 +19,8 @@ import aiohttp
 from protego import Protego
 from yarl import URL
 
-from propkit.answers import can_heal, judge, read_redirect, read_retry_after
+from propkit import answers
 from propkit.errors import (
-    BudgetSpentError,
-    CollectionCancelledError,
     InvalidAnswerError,
     SourceBlockedError,
     SourceError,
@@ -33,6 +31,7 @@ from propkit.errors import (
 from propkit.items import RetryPolicy
 from propkit.pace import Pace
 from propkit.pages import Expect, Page
+from propkit.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +39,8 @@ ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
 _REFUSALS_PER_ATTEMPT = 2
 _MAX_BODY_BYTES = 64 * 2**20
-_SLOW_SECONDS = 5.0
-_MOST_SLOW = 100
+_SLOW_SECONDS, _MOST_SLOW = 5.0, 100
 _REFUSALS = frozenset({429, 503})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,41 +54,6 @@ class Host:
     obey_robots: bool = True
     item_pace: Pace | None = None
     """The pace at which items start; None: only requests are spaced."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Usage:
-    """What one run has asked of one host, how much it may, and whether it may go on.
-
-    ``requests`` counts every request sent, ``refused`` the answers 429 and 503, ``received_bytes``
-    the bodies; ``slow`` has the addresses and seconds of answers that took long. Once
-    ``should_stop`` says so, no further request is sent.
-    """
-
-    max_requests: int | None = None
-    should_stop: Callable[[], bool] = lambda: False
-    requests: int = 0
-    refused: int = 0
-    received_bytes: int = 0
-    slow: list[tuple[str, float]] = field(default_factory=list)
-
-    def spend(self) -> None:
-        """Count one request more.
-
-        Raises
-        ------
-        CollectionCancelledError, BudgetSpentError
-            The run was stopped; the cap leaves none.
-        """
-        self.check()
-        if self.max_requests is not None and self.requests >= self.max_requests:
-            raise BudgetSpentError(f"the cap of {self.max_requests} requests is reached")
-        self.requests += 1
-
-    def check(self) -> None:
-        """Raise ``CollectionCancelledError`` once the run was stopped."""
-        if self.should_stop():
-            raise CollectionCancelledError("the batch was cancelled")
 
 
 class HttpClient:
@@ -204,7 +166,8 @@ class HttpAsk:
 
     ``pages`` holds every page that was kept, those that failed the item included, as evidence;
     ``attempts`` is the number of the last attempt that a request of the item needed. ``timeout``,
-    when given, stands still while a place is waited for.
+    when given, stands still while a place is waited for. ``had_no_effect``: the last request was
+    never sent, or certainly refused.
     """
 
     def __init__(
@@ -217,6 +180,7 @@ class HttpAsk:
     ) -> None:
         self.pages: list[Page] = []
         self.attempts = 1
+        self.had_no_effect = True
         self.timeout: asyncio.Timeout | None = None
         self.host = host
         self.usage = usage
@@ -244,14 +208,42 @@ class HttpAsk:
         accept: Callable[[Page], bool] | None = None,
     ) -> Page:
         """Get one page; see the protocol for the parameters and the errors."""
+        url = await self._allowed(path, params)
+        page = await self.request(url, name=name, expect=expect, accept=accept)
+        self.pages.append(page)
+        return page
+
+    async def send(
+        self,
+        path: str,
+        *,
+        name: str,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        is_paid: bool = False,
+    ) -> Page:
+        """Get a page of JSON, or post ``body`` for it; see the protocol ``PayingAsk``."""
+        self.had_no_effect = True
+        url = await self._allowed(path, params)
+        page = await self.request(
+            url,
+            name=name,
+            expect="json",
+            accept=answers.explains_refusal,
+            body=body,
+            is_sent_once=is_paid,
+        )
+        self.pages.append(page)
+        return page
+
+    async def _allowed(self, path: str, params: Mapping[str, str] | None) -> URL:
+        """Return the address, unless robots.txt forbids it."""
         url = URL(f"{self.host.base_url.rstrip('/')}/{path.lstrip('/')}")
         if params is not None:
             url = url.update_query(params)
         if self.host.obey_robots:
             await self._client.check_robots(url, self)
-        page = await self.request(url, name=name, expect=expect, accept=accept)
-        self.pages.append(page)
-        return page
+        return url
 
     async def request(
         self,
@@ -260,27 +252,30 @@ class HttpAsk:
         name: str,
         expect: Expect | None = None,
         accept: Callable[[Page], bool] | None = None,
+        body: object = None,
+        is_sent_once: bool = False,
     ) -> Page:
-        """Ask until an answer is good, means something to ``accept``, or cannot heal."""
+        """Ask, or post ``body``, until an answer is good, accepted, or cannot heal."""
         retry = self._client.retry
         attempt, refusals = 0, 0
         while True:
             attempt += 1
             self.attempts = max(self.attempts, attempt)
-            is_last = attempt == retry.attempts
+            is_last = is_sent_once or attempt == retry.attempts
             pause = retry.pause_seconds(attempt, random.random())
-            tried = await self._try(url, name, expect, accept, pause, is_last=is_last)
+            tried = await self._try(url, name, expect, accept, pause, body=body, is_last=is_last)
             if isinstance(tried, Page):
                 return tried
             error = tried.error
             if tried.status in _REFUSALS:
                 pause = 0.0  # the pace's own pause
                 is_asked = tried.retry_after is not None
-                if is_asked and refusals < _REFUSALS_PER_ATTEMPT * retry.attempts:
+                is_waiting = refusals < _REFUSALS_PER_ATTEMPT * retry.attempts
+                if is_asked and is_waiting and not is_sent_once:
                     # Waiting as long as the host asks is no failed attempt.
                     refusals, attempt = refusals + 1, attempt - 1
                     continue
-            if is_last or not can_heal(error, tried.status):
+            if is_last or not answers.can_heal(error, tried.status):
                 if tried.page is not None:
                     self.pages.append(replace(tried.page, name=f"{name} (failed)"))
                 raise error
@@ -295,11 +290,13 @@ class HttpAsk:
         accept: Callable[[Page], bool] | None,
         pause: float,
         *,
+        body: object,
         is_last: bool,
     ) -> Page | _Failure:
         """Ask once; every foreign exception ends here."""
+        self.had_no_effect = True
         try:
-            page, seconds, retry_after = await self._follow(url, name, pause)
+            page, seconds, retry_after = await self._follow(url, name, pause, body)
         except SourceError as refusal:
             return _Failure(refusal)
         except TimeoutError:
@@ -307,18 +304,22 @@ class HttpAsk:
         except aiohttp.ClientPayloadError:
             return _Failure(InvalidAnswerError(f"{name}: the answer was cut short", url=str(url)))
         except aiohttp.ClientConnectorError as cause:
+            self.had_no_effect = True
             why = f"cannot connect to {cause.host}: {cause.os_error.strerror or 'no such host'}"
             return _Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
         except aiohttp.ClientError as cause:
-            why = f"{type(cause).__name__}: {cause}"
-            return _Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
-        error = judge(page, expect, accept, is_last=is_last)
+            text = f"{name}: {type(cause).__name__}: {cause}"
+            return _Failure(SourceUnavailableError(text, url=str(url)))
+        self.had_no_effect = page.status in answers.NO_EFFECT
+        error = answers.judge(page, expect, accept, is_last=is_last)
         if error is None:
             self.host.pace.succeed(seconds)
             return page
         return _Failure(error, page, retry_after)
 
-    async def _follow(self, url: URL, name: str, pause: float) -> tuple[Page, float, float | None]:
+    async def _follow(
+        self, url: URL, name: str, pause: float, body: object
+    ) -> tuple[Page, float, float | None]:
         """Ask once, following redirects within the host; each hop takes a place of the pace.
 
         Returns the page, the seconds of the last hop, from its start to the end of its body, and
@@ -341,21 +342,23 @@ class HttpAsk:
                 if is_first and self.host.item_pace is not None:
                     self.host.item_pace.restart()
                 self.usage.spend()  # the wait may have been long
-                asked_at = clock()
-                async with self._session.get(
-                    url, headers=self.host.headers, allow_redirects=False
+                asked_at, self.had_no_effect = clock(), False
+                method, headers = "GET" if body is None else "POST", self.host.headers
+                async with self._session.request(
+                    method, url, headers=headers, json=body, allow_redirects=False
                 ) as answer:
-                    body = await _read_body(answer, name)
+                    content = await _read_body(answer, name)
                 seconds, headers, asked = clock() - asked_at, answer.headers, None
                 if answer.status in _REFUSALS:  # before the place goes to the next in turn
-                    asked = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+                    asked = answers.read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
                     pace.pause(pause if asked is None else asked, place.started_at)
                     self.usage.refused += 1
-            self.usage.received_bytes += len(body)
+            self.usage.received_bytes += len(content)
             if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:
                 self.usage.slow.append((str(url), seconds))
-            if answer.status in _REDIRECTS and (target := headers.get("Location")):
-                url = read_redirect(start, url, target, name)
+            target = headers.get("Location") if answer.status in answers.REDIRECTS else None
+            if target and body is None:
+                url = answers.read_redirect(start, url, target, name)
                 continue
             page = Page(
                 name=name,
@@ -363,7 +366,7 @@ class HttpAsk:
                 fetched_at=datetime.now(UTC),
                 status=answer.status,
                 content_type=headers.get("Content-Type", ""),
-                body=body,
+                body=content,
             )
             return page, seconds, asked
         raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))

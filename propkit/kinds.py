@@ -10,8 +10,8 @@ from propkit.errors import RequestError
 from propkit.items import parse_priority
 from propkit.records import RECORD_TYPES
 
-DATASETS: Final = tuple(RECORD_TYPES)
-"""The tables that can be asked for."""
+DATASETS: Final = tuple(table for table in RECORD_TYPES if table != "leads")
+"""The tables that can be asked for; leads are bought, never collected."""
 
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "comprehensive": DATASETS,

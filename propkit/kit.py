@@ -12,6 +12,7 @@ from propkit.errors import RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames, table_frame
 from propkit.identifiers import Apn
+from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit:
+class Kit(LeadsDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.

@@ -193,7 +193,73 @@ class Document(Record):
     is_restricted: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead(Record):
+    """A parcel with its owner, bought at the leads API; ``lot_size`` and ``sq_ft`` in square feet.
+
+    ``criteria_id`` is the search that brought it last. ``first_*`` is the first loan; rates and
+    percentages are as the API states them, 6.5 for 6.5 %.
+    """
+
+    table = "leads"
+    scope = ("radar_id",)
+    identity = ("radar_id",)
+
+    radar_id: str
+    apn: str | None = None
+    criteria_id: str
+    p_type: str | None = None
+    advanced_property_type: str | None = None
+    address: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip_five: str | None = None
+    county: str | None = None
+    fips: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    subdivision: str | None = None
+    owner: str | None = None
+    owner2: str | None = None
+    ownership_type: str | None = None
+    sq_ft: int | None = None
+    beds: int | None = None
+    baths: float | None = None
+    stories: float | None = None
+    units: int | None = None
+    year_built: int | None = None
+    lot_size: int | None = None
+    pool: bool | None = None
+    avm: Decimal | None = None
+    assessed_value: Decimal | None = None
+    annual_taxes: Decimal | None = None
+    available_equity: Decimal | None = None
+    equity_percent: float | None = None
+    cltv: float | None = None
+    total_loan_balance: Decimal | None = None
+    number_loans: int | None = None
+    first_amount: Decimal | None = None
+    first_date: date | None = None
+    first_rate: float | None = None
+    last_transfer_rec_date: date | None = None
+    last_transfer_value: Decimal | None = None
+    last_transfer_type: str | None = None
+    delinquent_year: int | None = None
+    delinquent_amount: Decimal | None = None
+    foreclosure_stage: str | None = None
+    phone_availability: bool | None = None
+    email_availability: bool | None = None
+    is_same_mailing_or_exempt: bool | None = None
+    is_site_vacant: bool | None = None
+    is_listed_for_sale: bool | None = None
+    in_foreclosure: bool | None = None
+    in_tax_delinquency: bool | None = None
+    is_deceased_property: bool | None = None
+    in_bankruptcy_property: bool | None = None
+
+
 RECORD_TYPES: dict[str, type[Record]] = {
-    kind.table: kind for kind in (Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document)
+    kind.table: kind
+    for kind in (Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document, Lead)
 }
 """Every record table by name, in the order in which they are shown."""

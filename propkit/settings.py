@@ -123,6 +123,8 @@ class SourceSettings(BaseModel):
     max_requests: int | None = Field(default=None, ge=1)
     """Most requests to the source's host in one run; None: no limit."""
     max_age: Duration | None = None
+    page_size: int | None = Field(default=None, ge=1, le=500)
+    """Records of one paid request, where a source sells by the page (400)."""
     user_agent: str | None = None
     obey_robots: bool = True
 
@@ -184,6 +186,8 @@ class CollectSettings(BaseModel):
     """Stop a source whose answers suddenly leave out what they used to give."""
     stale_ok: bool = False
     """Keep a record that is too old, and say so, where its source is down."""
+    settle_seconds: float = Field(default=60.0, ge=0)
+    """So long may a paid request without an answer still take effect; no earlier is it settled."""
     auto_resume: bool = False
     """Go on with unfinished batches when the store is opened."""
     enhance: bool | None = None

@@ -61,6 +61,7 @@ class Traffic:
         self._landed: dict[Identity, tuple[str, Item]] = {}
         self._known_paces = read_paces(store)
         self._known_breakers = read_breakers(store)
+        self._turns: dict[str, asyncio.Lock] = {}
         self._saved: dict[str, tuple[object, ...]] = {}
 
     def pace(
@@ -109,6 +110,10 @@ class Traffic:
                 breaker.resume(known.failures, (known.open_until - now).total_seconds())
             self._breakers[source] = breaker
         return breaker
+
+    def turn(self, source: str) -> asyncio.Lock:
+        """Return what lets one at a time buy at a source."""
+        return self._turns.setdefault(source, asyncio.Lock())
 
     def find(self, identity: Identity, batch_id: str, since: datetime) -> Flight | Item | None:
         """Return another batch's work on the same item: under way, or ended since then.

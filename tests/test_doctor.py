@@ -72,6 +72,14 @@ def test_a_missing_token_is_wrong_and_says_how_to_set_it():
     assert str(finding).startswith("! maricopa_assessor ")
 
 
+def test_a_paid_source_without_an_account_is_told_and_not_wrong():
+    """Nobody need buy leads."""
+    finding = by_topic()["propertyradar"]
+
+    assert not finding.is_wrong
+    assert "no token: set PROPKIT_SOURCES__PROPERTYRADAR__TOKEN" in finding.text
+
+
 def test_wrong_settings_are_a_finding_and_no_failure(monkeypatch: pytest.MonkeyPatch):
     """The doctor tells of settings that nothing else could start with."""
     monkeypatch.setenv("PROPKIT_COLLECT__WORKERS", "many")

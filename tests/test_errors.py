@@ -13,6 +13,7 @@ from propkit.errors import (
     InvalidAnswerError,
     LayoutChangedError,
     PropkitError,
+    PurchaseUnsettledError,
     SessionLostError,
     SourceBlockedError,
     SourceError,
@@ -31,6 +32,7 @@ FAILURE_CLASSES = {
     InvalidAnswerError: "invalid_answer",
     SessionLostError: "invalid_answer",
     LayoutChangedError: "layout_changed",
+    PurchaseUnsettledError: "unsettled",
     BudgetSpentError: "budget",
     CollectionCancelledError: "cancelled",
 }
@@ -89,3 +91,13 @@ def test_a_source_error_says_what_and_where(url, text):
     error = SourceUnavailableError("it is away", url=url)
 
     assert (str(error), error.url, error.args) == (text, url, ("it is away",))
+
+
+def test_a_long_address_is_cut_in_the_message_and_kept_whole():
+    """A page of leads names fifty fields in its address."""
+    url = f"http://h/{'x' * 200}"
+
+    error = SourceUnavailableError("it is away", url=url)
+
+    assert str(error) == f"it is away ({url[:150]}…)"
+    assert error.url == url

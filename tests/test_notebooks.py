@@ -34,6 +34,20 @@ FACTS: dict[str, dict[str, object]] = {
         "workbook.is_file()": True,
         "sorted(path.name for path in folder.iterdir())": ["demo.duckdb", "parcels.xlsx"],
     },
+    "03_leads.ipynb": {
+        "preview.records": 33,
+        "report.state": "completed",
+        "len(leads)": 33,
+        "plan.counts": {"due": 33},
+        "checked.totals": {"done": 66},
+        "len(to_call)": 33,
+        "broken.state": "paused",
+        "broken.failure_classes": {"unsettled": 1},
+        "list(settled['verdict'])": ["lost"],
+        "rest.totals": {"done": 1, "failed": 1},
+        "account['records']": 43,
+        "sorted(path.name for path in folder.iterdir())": ["leads.duckdb", "leads.xlsx"],
+    },
 }
 
 

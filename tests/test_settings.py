@@ -69,6 +69,7 @@ def test_without_files_and_variables_the_defaults_hold():
             "breaker_probes": 3,
             "drift_guard": True,
             "stale_ok": False,
+            "settle_seconds": 60.0,
             "auto_resume": False,
             "enhance": None,
             "enhance_top": 20,

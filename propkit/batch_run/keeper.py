@@ -79,6 +79,7 @@ class Keeper:
                 unsaid=parsed.unsaid if parsed else {},
                 hits=outcome.hits or (),
                 hits_of=outcome.hits_of,
+                settlement=outcome.settlement,
             )
         )
         self._tally.move(State.RUNNING, ended)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from propkit.http_client import Usage
+from propkit.buying import Order
 from propkit.items import Item
 from propkit.progress import Listener, Progress
 from propkit.store.batches import LogEntry
+from propkit.usage import Usage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,7 +23,9 @@ class Run:
     Parameters
     ----------
     way
-        How its items are asked for: ``"collect"``, ``"validate"`` or ``"search"``.
+        How its items are asked for: ``"collect"``, ``"validate"``, ``"search"`` or ``"buy"``.
+    order
+        What may be bought.
     workers, strategy
         Most items in work at once on each host; ``"parallel"``, ``"hybrid"`` (one on each host)
         or ``"sequential"`` (one at all).
@@ -49,6 +52,7 @@ class Run:
     sources: frozenset[str]
     workers: int
     way: str = "collect"
+    order: Order | None = None
     strategy: str = "parallel"
     fresh_keys: frozenset[tuple[str, str]] = frozenset()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -8,9 +8,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
 from propkit.batch_run.run import Run
-from propkit.http_client import Host, Usage
+from propkit.http_client import Host
 from propkit.items import ENDED, Item, State
 from propkit.progress import Progress, SourceProgress
+from propkit.usage import Usage
 
 log = logging.getLogger(__name__)
 

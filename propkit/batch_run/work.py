@@ -20,6 +20,7 @@ from propkit.errors import (
     BudgetSpentError,
     CollectionCancelledError,
     LayoutChangedError,
+    PurchaseUnsettledError,
     SourceBlockedError,
     SourceRejectedError,
     SourceUnavailableError,
@@ -40,7 +41,12 @@ _SAVE_SECONDS = 5.0
 
 _CANCELLED = CollectionCancelledError.failure_class
 _BUDGET = BudgetSpentError.failure_class
-_STOPPING = {SourceBlockedError.failure_class, SourceRejectedError.failure_class}
+_UNSETTLED = PurchaseUnsettledError.failure_class
+_STOPPING = {
+    SourceBlockedError.failure_class,
+    SourceRejectedError.failure_class,
+    _UNSETTLED,
+}
 """Failures after which a person has to look before the source is asked again."""
 
 
@@ -48,7 +54,7 @@ async def run_batch(collector: Collector, run: Run, guards: dict[str, SourceGuar
     """Collect a batch's waiting items; return the batch's state.
 
     ``completed``: every item is at an end. ``paused``: a source was stopped, or a limit of the
-    run was reached, and items wait. ``cancelled``: the rest was cancelled. ``interrupted``: the
+    run was reached, and items wait, or a purchase is unsettled. ``cancelled``: the rest was cancelled. ``interrupted``: the
     run was left.
 
     Raises
@@ -113,7 +119,8 @@ class _Work:
             if state == "cancelled":
                 self._tally.cancel_waiting()
         else:
-            state = "paused" if self._tally.count(State.WAITING) else "completed"
+            is_unsettled = _UNSETTLED in run.stopped_by.values()
+            state = "paused" if self._tally.count(State.WAITING) or is_unsettled else "completed"
         self._tally.emit(state)
         return state
 
@@ -210,7 +217,9 @@ class _Work:
         self._tally.current = item.apn or item.key
         usage = self._tally.usage[source]
         try:
-            outcome = await self._collector.collect_item(running, usage, self._run.way)
+            outcome = await self._collector.collect_item(
+                running, usage, self._run.way, self._run.order
+            )
         except asyncio.CancelledError:
             self._keeper.cancel(running)
             raise

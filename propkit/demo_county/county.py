@@ -17,7 +17,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
-SYSTEMS = ("assessor", "treasurer", "recorder")
+from propkit.demo_county.faults import LEADS, SYSTEMS
+
 READY_SECONDS = 30.0
 
 # Loopback never goes through a proxy.
@@ -99,6 +100,21 @@ class County:
         if token is not None:
             found["maricopa_assessor"]["token"] = token
         return found
+
+    def leads_settings(self) -> dict[str, dict[str, str]]:
+        """Return what the leads source needs to be pointed here, by the source's name."""
+        given = {"base_url": f"{self.url}/{LEADS}/v1"}
+        token: str | None = self.switches()["leads"]["token"]
+        return {LEADS: given if token is None else {**given, "token": token}}
+
+    def account(self) -> dict[str, Any]:
+        """Return the leads account: `free_remaining`, `records`, `cost` and every charge."""
+        found: dict[str, Any] = self._call("GET", "account", {})
+        return found
+
+    def clear_account(self) -> None:
+        """Begin the leads account's month anew."""
+        self._call("DELETE", "account", {})
 
     def apns(
         self, count: int | None = None, *, skip: int = 0, seed: int | None = None

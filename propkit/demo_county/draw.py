@@ -12,7 +12,7 @@ from propkit.demo_county.facts import QUANTILE_LEVELS
 
 T = TypeVar("T")
 
-PLACE, OWNER, HOUSE, DEED, VALUES, TAXES, DOCUMENT = range(7)
+PLACE, OWNER, HOUSE, DEED, VALUES, TAXES, DOCUMENT, LEAD = range(8)
 
 _GOLDEN = 0.6180339887498949
 

@@ -23,6 +23,12 @@ from typing import Any, Final
 from propkit.demo_county.fields import FIELDS, WAYS
 
 SYSTEMS = ("assessor", "treasurer", "recorder")
+"""The county's offices."""
+
+LEADS = "propertyradar"
+"""The leads API, which is no office of the county."""
+
+ALL_SYSTEMS = (*SYSTEMS, LEADS)
 
 FAULT_KINDS: Final[Mapping[str, str]] = {
     "status": "An answer with the HTTP `status`, with `retry_after` seconds as number or date.",
@@ -119,8 +125,9 @@ def read_rule(data: object) -> Rule:
 
 
 def _check(rule: Rule) -> None:
-    if rule.system is not None and rule.system not in SYSTEMS:
-        raise ValueError(f"a fault's system is one of {', '.join(SYSTEMS)}, not {rule.system!r}")
+    if rule.system is not None and rule.system not in ALL_SYSTEMS:
+        names = ", ".join(ALL_SYSTEMS)
+        raise ValueError(f"a fault's system is one of {names}, not {rule.system!r}")
     owner = _ONLY_FOR.get(rule.kind)
     if owner and rule.system != owner:
         raise ValueError(f"the fault {rule.kind!r} belongs to the system {owner!r}")
@@ -144,7 +151,7 @@ def _check_field(rule: Rule) -> None:
         if rule.field is not None:
             raise ValueError(f"only the fault 'lose_field' takes a field, not {rule.kind!r}")
         return
-    if rule.system is None:
+    if rule.system not in SYSTEMS:
         raise ValueError(f"the fault 'lose_field' needs a system: {', '.join(SYSTEMS)}")
     known = FIELDS[rule.system]
     if rule.field not in known:

@@ -1,4 +1,4 @@
-"""The gate before the three systems: ledger, limits, latency and faults for every request."""
+"""The gate before the four systems: ledger, limits, latency and faults for every request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from aiohttp import web
 from propkit.demo_county import strikes
 from propkit.demo_county.answers import as_json
 from propkit.demo_county.assessor import Assessor
-from propkit.demo_county.faults import SYSTEMS, FaultPlan
+from propkit.demo_county.faults import ALL_SYSTEMS, LEADS, FaultPlan
+from propkit.demo_county.leads import LeadsApi
 from propkit.demo_county.ledger import Entry, Ledger, kept_headers
 from propkit.demo_county.limits import Bucket, Limit, retry_after
 from propkit.demo_county.recorder import Recorder
@@ -35,13 +36,15 @@ class Gate:
         self.truth = truth
         self.ledger = Ledger()
         self._treasurer = Treasurer(truth)
+        self.leads = LeadsApi(truth)
         self._systems: dict[str, System] = {
             "assessor": Assessor(truth),
             "treasurer": self._treasurer,
             "recorder": Recorder(truth),
+            LEADS: self.leads,
         }
         self._latency = Random(truth.seed)
-        self.buckets = {system: Bucket(Limit()) for system in SYSTEMS}
+        self.buckets = {system: Bucket(Limit()) for system in ALL_SYSTEMS}
         self.faults = FaultPlan()
         self.switches = Switches()
         self.throw(switches)
@@ -51,8 +54,9 @@ class Gate:
         if switches.faults != self.faults.rules:
             self.faults = FaultPlan(switches.faults, seed=self.truth.seed)
         for system, bucket in self.buckets.items():
-            if switches.limits[system] != bucket.limit:
-                bucket.change(switches.limits[system])
+            limit = switches.limits.get(system, Limit())
+            if limit != bucket.limit:
+                bucket.change(limit)
         self.switches = switches
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -158,4 +162,4 @@ def control_error(error: Exception) -> web.Response:
 
 def _split(path: str) -> tuple[str, str]:
     system, _, rest = path.lstrip("/").partition("/")
-    return (system, f"/{rest}") if system in SYSTEMS else ("root", path)
+    return (system, f"/{rest}") if system in ALL_SYSTEMS else ("root", path)

@@ -62,6 +62,8 @@ def make_app(gate: Gate) -> web.Application:
     app.router.add_get("/_county/health", controls.get_health)
     app.router.add_get("/_county/ledger", controls.get_ledger)
     app.router.add_delete("/_county/ledger", controls.clear_ledger)
+    app.router.add_get("/_county/account", controls.get_account)
+    app.router.add_delete("/_county/account", controls.clear_account)
     app.router.add_get("/_county/apns", controls.get_apns)
     app.router.add_get("/_county/truth", controls.get_truth)
     app.router.add_get("/_county/switches", controls.get_switches)
@@ -93,6 +95,17 @@ class Controls:
         """Forget the requests so far."""
         del request
         self._gate.ledger.clear()
+        return as_json({"ok": True})
+
+    async def get_account(self, request: web.Request) -> web.Response:
+        """Return the leads account: its quota and every charge, oldest first."""
+        del request
+        return as_json(self._gate.leads.account.as_json(self._gate.switches.leads))
+
+    async def clear_account(self, request: web.Request) -> web.Response:
+        """Begin the leads account's month anew, without any charge or list."""
+        del request
+        self._gate.leads.begin_anew()
         return as_json({"ok": True})
 
     async def get_apns(self, request: web.Request) -> web.Response:

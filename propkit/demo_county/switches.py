@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from propkit.demo_county.faults import SYSTEMS, Rule, read_rule
+from propkit.demo_county.faults import ALL_SYSTEMS, Rule, read_rule
+from propkit.demo_county.lead_switches import LeadSwitches
 from propkit.demo_county.limits import POLITE_LIMITS, Limit
 
 DEFAULT_TOKEN = "demo-token"  # noqa: S105
@@ -35,12 +36,13 @@ class Switches:
     unknown_parcel: str = "empty"
     token: str | None = DEFAULT_TOKEN
     robots: Mapping[str, str] = field(default_factory=dict)
+    leads: LeadSwitches = field(default_factory=LeadSwitches)
 
     def changed(self, changes: object) -> Switches:
         """Return these switches with some changed; raise ValueError for what cannot be.
 
-        `limits` and `robots` change only the systems named; None lifts a limit, and `limits`
-        None lifts all.
+        `limits` and `robots` change only the systems named, `leads` only its own switches named;
+        None lifts a limit, and `limits` None lifts all.
         """
         if not isinstance(changes, Mapping):
             raise ValueError(f"switches are an object, not {changes!r}")  # noqa: TRY004
@@ -61,6 +63,8 @@ class Switches:
             return {**self.limits, **_read_limits(value)}
         if name == "robots":
             return {**self.robots, **_read_robots(value)}
+        if name == "leads":
+            return self.leads.changed(value)
         return _READERS.get(name, partial(_read_word, name))(value)
 
 
@@ -104,9 +108,11 @@ _READERS: dict[str, Callable[[Any], object]] = {
 
 def _read_limits(value: Any) -> dict[str, Limit]:
     if value is None:
-        return {system: Limit() for system in SYSTEMS}
-    if not isinstance(value, Mapping) or set(value) - set(SYSTEMS):
-        raise ValueError(f"limits are an object by system ({', '.join(SYSTEMS)}), not {value!r}")
+        return {system: Limit() for system in ALL_SYSTEMS}
+    if not isinstance(value, Mapping) or set(value) - set(ALL_SYSTEMS):
+        raise ValueError(
+            f"limits are an object by system ({', '.join(ALL_SYSTEMS)}), not {value!r}"
+        )
     return {system: _read_limit(system, limit) for system, limit in value.items()}
 
 
@@ -126,7 +132,7 @@ def _read_limit(system: str, value: Any) -> Limit:
 
 
 def _read_robots(value: Any) -> dict[str, str]:
-    systems = (*SYSTEMS, "root")
+    systems = (*ALL_SYSTEMS, "root")
     if not isinstance(value, Mapping) or set(value) - set(systems):
         raise ValueError(f"robots are texts by system ({', '.join(systems)}), not {value!r}")
     if any(not isinstance(text, str) for text in value.values()):

@@ -15,13 +15,14 @@ Row = dict[str, object]
 
 TABLES = (
     "parcels", "residences", "valuations", "tax_bills", "tax_payments", "sales", "documents",
+    "leads",
 )  # fmt: skip
 
 
 def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
     """Return all rows of some parcels, leaving out what a system does not know.
 
-    A document is there only when the assessor knows the parcel too: nothing else names it.
+    Leads are bought, not collected about parcels: there are none. A document is there only when the assessor knows the parcel too: nothing else names it.
     """
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     for parcel in parcels:

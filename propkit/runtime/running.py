@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from propkit.batch_run import Run, SourceGuard
+from propkit.buying import Order
 from propkit.collector import COLLECT, WAYS, Collector
 from propkit.errors import RequestError
 from propkit.items import Item, State
@@ -17,6 +18,7 @@ from propkit.quality.columns import Learned
 from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
+from propkit.store.purchases import find_criteria
 
 _MOST_LOOKED_UP = 2000
 """Among so many waiting items canaries are sought."""
@@ -57,6 +59,7 @@ def make_run(
         items=items,
         sources=sources,
         way=WAYS.get(head.kind, COLLECT),
+        order=_read_order(collector, head),
         workers=criteria["workers"],
         strategy=criteria.get("strategy", "parallel"),
         fresh_keys=fresh_keys,
@@ -124,6 +127,21 @@ def learned_of(
         for name, guard in guards.items()
         for layout, coverage in guard.learned().items()
     }
+
+
+def _read_order(collector: Collector, head: BatchHead) -> Order | None:
+    """Return what a batch may buy, by its criteria; None where it buys nothing."""
+    order = head.criteria.get("order")
+    if order is None:
+        return None
+    return Order(
+        batch_id=head.batch_id,
+        criteria=find_criteria(collector.store, order["criteria_id"]),
+        page_size=order["page_size"],
+        total=order["total"],
+        max_records=order["max_records"],
+        max_cost=Decimal(order["max_cost"]),
+    )
 
 
 def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[str, int]:

@@ -16,6 +16,7 @@ from propkit.collector import Collector
 from propkit.errors import (
     FAILURE_CLASSES,
     PropkitError,
+    PurchaseUnsettledError,
     RequestError,
     SourceBlockedError,
     SourceRejectedError,
@@ -41,7 +42,11 @@ from propkit.store.batches import (
 from propkit.store.coverage import save_coverage
 from propkit.store.statistics import SourceRun, write_runs
 
-STOPPING = (SourceBlockedError.failure_class, SourceRejectedError.failure_class)
+STOPPING = (
+    SourceBlockedError.failure_class,
+    SourceRejectedError.failure_class,
+    PurchaseUnsettledError.failure_class,
+)
 """Failures after which a person looks before the batch is resumed."""
 
 _KEPT_EVENTS = 200

@@ -112,6 +112,13 @@ def _resume(place: HerePlace, body: Body) -> None:
     place.resume(read_id(body.get("batch_id")))
 
 
+def _leads(place: HerePlace, body: Body) -> Any:
+    given = body.get("given")
+    if not isinstance(given, dict):
+        raise RequestError("the request holds nothing about leads")
+    return place.leads(str(body.get("name"))[:40], given)
+
+
 def _figures(place: HerePlace, _: Body) -> Any:
     return as_json(place.figures())
 
@@ -139,6 +146,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "retry": _retry,
     "resume": _resume,
     "free": _free,
+    "leads": _leads,
     "figures": _figures,
     "prune": _prune,
     "snapshot": _snapshot,

@@ -59,10 +59,10 @@ class OwnerLink:
         with self._mapped():
             self._client = flight.FlightClient(discovery.location, **roots)
 
-    def call(self, name: str, *, limit_seconds: float = _SECONDS, **body: Any) -> Any:
+    def call(self, what: str, *, limit_seconds: float = _SECONDS, **body: Any) -> Any:
         """Call the owner and return its answer."""
         with self._mapped():
-            action = flight.Action(name, json.dumps(body).encode())
+            action = flight.Action(what, json.dumps(body).encode())
             (answer,) = self._client.do_action(action, self._options(limit_seconds))
             return json.loads(answer.body.to_pybytes())["answer"]
 
@@ -212,6 +212,12 @@ class GuestPlace:
         if any(True for _ in listeners):
             raise ValueError("events are fetched from the owner, not sent")
         self._link.put(*dump_order(order))
+
+    def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Have an operation carried out by the owner; ``listeners`` are nobody's here."""
+        if any(True for _ in listeners):
+            raise ValueError("events are fetched from the owner, not sent")
+        return self._link.call("leads", name=name, given=given, limit_seconds=_LONG_SECONDS)
 
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""

@@ -9,21 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from propkit.collector import Collector
 from propkit.errors import RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames
+from propkit.leads.operations import do_leads
+from propkit.plan import Plan
 from propkit.progress import Listener, Progress
 from propkit.runtime.options import run_criteria
 from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
 from propkit.settings import CollectSettings
-from propkit.sharing.place import Order
+from propkit.sharing.place import Order, make_order
 from propkit.sources import SourceConfig
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
@@ -171,7 +174,7 @@ class HerePlace:
             self.store,
             order.items,
             kind=order.kind,
-            criteria={**order.criteria, **options},
+            criteria={**options, **order.criteria},
             batch_id=order.batch_id,
             state="pending" if has_to_wait else "running",
         )
@@ -183,6 +186,19 @@ class HerePlace:
             listeners=listeners,
             planned_at=order.planned_at,
         )
+
+    def start_plan(
+        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener]
+    ) -> str:
+        """Start a batch that is run as ``criteria`` say, and return its id."""
+        order = make_order(plan, {})
+        self.start(replace(order, criteria={**order.criteria, **criteria}), listeners)
+        return order.batch_id
+
+    def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Carry out an operation of :mod:`propkit.leads.operations`."""
+        self.check()
+        return do_leads(self, name, given, listeners)
 
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""

@@ -94,6 +94,10 @@ class Place(Workplace, Protocol):
         """Store a batch with all that a later process needs to go on, and start it."""
         ...
 
+    def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Have an operation of :mod:`propkit.leads.operations` carried out."""
+        ...
+
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
         ...

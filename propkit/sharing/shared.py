@@ -161,16 +161,14 @@ class SharedPlace:
                 self._resume_interrupted(self._place, order.batch_id)
             else:
                 self._place.start(order, ())
-        self._wanted.add(order.batch_id)
-        if heard := list(listeners):
-            follower = threading.Thread(
-                target=self._follow,
-                args=(order.batch_id, heard),
-                name="propkit-follower",
-                daemon=True,
-            )
-            self._followers[order.batch_id] = follower
-            follower.start()
+        self._follow_for(order.batch_id, listeners)
+
+    def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Have an operation carried out, and follow the batch that it may have started."""
+        answer = self.ask(lambda place: place.leads(name, given))
+        if name == "buy":
+            self._follow_for(answer, listeners)
+        return answer
 
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
@@ -222,6 +220,18 @@ class SharedPlace:
             if not self._place.is_running(batch_id):
                 do(self._place)
         self._wanted.add(batch_id)
+
+    def _follow_for(self, batch_id: str, listeners: Iterable[Listener]) -> None:
+        self._wanted.add(batch_id)
+        if heard := list(listeners):
+            follower = threading.Thread(
+                target=self._follow,
+                args=(batch_id, heard),
+                name="propkit-follower",
+                daemon=True,
+            )
+            self._followers[batch_id] = follower
+            follower.start()
 
     def _is_stored(self, batch_id: str) -> bool:
         found = self.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id])

@@ -36,6 +36,7 @@ class SourceConfig:
     headers: Mapping[str, str] = field(repr=False)
     obey_robots: bool
     has_token: bool
+    page_size: int | None
 
     @property
     def terms(self) -> Terms:
@@ -137,7 +138,8 @@ def _configure(source: Source, given: SourceSettings, settings: Settings) -> Sou
     if given.user_agent is not None:
         headers = {k: v for k, v in headers.items() if k != "user-agent"}
     if given.token is not None and source.token_header is not None:
-        headers[source.token_header] = given.token.get_secret_value()
+        prefix = getattr(source, "token_prefix", "")
+        headers[source.token_header] = f"{prefix}{given.token.get_secret_value()}"
     return SourceConfig(
         source=source,
         base_url=base_url,
@@ -155,6 +157,7 @@ def _configure(source: Source, given: SourceSettings, settings: Settings) -> Sou
         headers=headers,
         obey_robots=given.obey_robots,
         has_token=given.token is not None,
+        page_size=given.page_size,
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
@@ -42,6 +43,20 @@ _Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What came of a purchase; see :mod:`propkit.store.purchases`. ``answered_at`` is aware UTC."""
+
+    purchase_id: str
+    state: str
+    answered_at: datetime
+    records: int | None = None
+    cost: Decimal | None = None
+    free_after: int | None = None
+    error: str | None = None
+    settled_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """Everything that one item leaves behind, stored together or not at all.
 
@@ -51,6 +66,7 @@ class Result:
     ``hits`` are the rows that a search found, in the source's order, of the columns of the table
     ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
     query), and its older hits are replaced. None means that the item was no search.
+    ``settlement`` says what came of the purchase that brought the records.
     """
 
     batch_id: str
@@ -63,6 +79,7 @@ class Result:
     unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
     hits: Sequence[Mapping[str, str | None]] = ()
     hits_of: tuple[str, str] | None = None
+    settlement: Settlement | None = None
 
 
 class Stored:
@@ -119,6 +136,18 @@ def write_results(
             if table in new:
                 connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
         _end_items(connection, new, group)  # at last: new ones may have ended already
+    for result in group:
+        if result.settlement is not None:
+            settle_purchase(connection, result.settlement)
+
+
+def settle_purchase(connection: duckdb.DuckDBPyConnection, settlement: Settlement) -> None:
+    """Write what came of a purchase, inside the caller's transaction."""
+    values = asdict(settlement)
+    sets = ", ".join(f"{column} = ${column}" for column in values)
+    connection.execute(
+        f"UPDATE purchases SET {sets} WHERE purchase_id = $purchase_id", values
+    ).fetchall()
 
 
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from propkit.errors import StoreError
 from propkit.records import RECORD_TYPES, Record
+from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 
 STORAGE_VERSION = "v1.5.0"
@@ -137,6 +138,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
         """,
     ),
     ("0003_payload_blocks", pack_old_payloads),
+    ("0004_leads", LEAD_TABLES),
     (
         "0005_jobs",
         """
@@ -337,6 +339,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("collected_at", _TIME),
         ]
     ),
+    **LEAD_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""
 

@@ -92,6 +92,14 @@ UNSAID: dict[str, dict[str, set[str]]] = {
     },
     "maricopa_treasurer/unknown_parcel": {},
     "maricopa_treasurer/years_not_to_be_had": {"tax_bills": {"has_tax_lien", "status"}},
+    "propertyradar/a_page": {},
+    "propertyradar/columns_of_five_fields": {
+        "leads": {field.name for field in dataclasses.fields(RECORD_TYPES["leads"])}.difference(
+            {"radar_id", "criteria_id", "apn", "owner", "avm", "is_site_vacant"}
+        ),
+    },
+    "propertyradar/odd_values_and_a_row_twice": {},
+    "propertyradar/past_the_end": {},
 }
 
 

@@ -196,6 +196,15 @@ def test_a_validation_is_no_record_of_a_parcel(page: Make) -> None:
         MaricopaAssessor().parse(payload)
 
 
-@pytest.mark.parametrize("source", find_sources().values(), ids=lambda source: source.name)
+OFFICES = [source for source in find_sources().values() if source.county == "maricopa"]
+
+
+def test_who_sells_is_no_county_office() -> None:
+    others = set(find_sources()) - {source.name for source in OFFICES}
+
+    assert others == {"propertyradar"}
+
+
+@pytest.mark.parametrize("source", OFFICES, ids=lambda source: source.name)
 def test_no_county_office_costs_credits(source: Source) -> None:
     assert vars(type(source))["credits_per_item"] == 0.0

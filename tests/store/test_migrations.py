@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 # The tables of 0001 that may hold rows before 0002, and are still what they were.
 OLD_TABLES = [
-    *RECORD_TYPES,
+    *[table for table in RECORD_TYPES if table != "leads"],
     *["fetches", "freshness", "items", "batch_heads", "batch_logs"],
 ]
-NEW_TABLES = ["paces", "breakers", "runs", "coverage", "hits"]
+NEW_TABLES = [
+    *["paces", "breakers", "runs", "coverage", "hits"],
+    *["leads", "lead_criteria", "lead_persons", "purchases"],
+]
 
 
 def fill_old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple]]:

@@ -1,0 +1,275 @@
+"""Buying leads: within caps, one paid request at a time, each written down before it is sent.
+
+The order is always the same: nothing unsettled, ask for count and cost (free), keep within the
+caps, write the intent, pay once. Whether a paid request that got no clear answer was bought is not
+known here; it stays ``asked`` in the journal, and nothing more is bought until it is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import ROUND_FLOOR, Decimal
+
+from propkit.criteria import Criteria
+from propkit.errors import BudgetSpentError, InvalidAnswerError, PurchaseUnsettledError
+from propkit.items import Item
+from propkit.pages import Page
+from propkit.sources import FollowUp, Parsed, Payload
+from propkit.sources.propertyradar import (
+    Envelope,
+    PayingAsk,
+    PropertyRadar,
+    page_key,
+    read_envelope,
+    read_page_key,
+)
+from propkit.store import Store
+from propkit.store.purchases import (
+    Purchase,
+    note_error,
+    read_purchases,
+    spent,
+    unsettled,
+    write_intent,
+    write_settlement,
+)
+from propkit.store.results import Settlement
+from propkit.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a batch may buy: pages of ``criteria``, at most so many records and USD.
+
+    ``total`` is how many records there were when it was ordered. Only what was paid for ``since``
+    then counts; None: all of the batch. With ``is_again`` pages that were paid for and lost are
+    asked for again.
+    """
+
+    batch_id: str
+    criteria: Criteria
+    page_size: int
+    total: int
+    max_records: int
+    max_cost: Decimal
+    since: datetime | None = None
+    is_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A page that was bought, or that is empty; ``notes`` tell what is odd about it."""
+
+    parsed: Parsed
+    settlement: Settlement | None = None
+    notes: str = ""
+
+
+class Buyer:
+    """Buys at one source; all who use the store take turns."""
+
+    def __init__(self, store: Store, traffic: Traffic, source: PropertyRadar) -> None:
+        self.store = store
+        self._traffic = traffic
+        self.source = source
+
+    def turn(self) -> asyncio.Lock:
+        """Return what lets one at a time buy here; a context manager."""
+        return self._traffic.turn(self.source.name)
+
+    async def buy_page(self, item: Item, ask: PayingAsk, order: Order) -> Bought:
+        """Buy the page that an item names, or less where a cap leaves less.
+
+        Raises
+        ------
+        PurchaseUnsettledError
+            It is not known whether an earlier request, or this one, was bought.
+        BudgetSpentError
+            A cap leaves nothing.
+        SourceError
+            The source does not answer or refuses: nothing was bought.
+        """
+        async with self.turn():
+            await self.check_settled()
+            self._refuse_paid(item, order)
+            _, start, limit = read_page_key(item.key)
+            limit, envelope, page = await self._fit(order, ask, start, limit)
+            if not limit:
+                return Bought(self._parse(item, page))
+            purchase = Purchase(
+                batch_id=order.batch_id,
+                source=self.source.name,
+                kind="leads",
+                key=item.key,
+                records_asked=limit,
+                cost_expected=read_price(envelope),
+                free_before=envelope.free_remaining,
+            )
+            parsed = Parsed()
+
+            async def buy() -> Page:
+                nonlocal parsed
+                page = await self.source.buy(order.criteria, ask, start=start, limit=limit)
+                parsed = self._parse(item, page)
+                return page
+
+            bought, settlement = await self.pay(purchase, ask, buy)
+            notes = self._notes(order, bought, parsed, purchase)
+            parsed = replace(parsed, follow_ups=self._follow_ups(order, start, bought))
+            return Bought(parsed, settlement, notes)
+
+    async def check_settled(self) -> None:
+        """Raise ``PurchaseUnsettledError`` while the outcome of a purchase is not known."""
+        await asyncio.wrap_future(self.store.writer.flush())
+        for purchase in unsettled(self.store, self.source.name):
+            raise PurchaseUnsettledError(
+                f"whether {purchase.kind} {purchase.key} (asked {purchase.asked_at:%Y-%m-%d %H:%M}"
+                " UTC) was bought is not known, and nothing more is bought until it is:"
+                " kit.settle() asks the account"
+            )
+
+    async def pay(
+        self, purchase: Purchase, ask: PayingAsk, call: Callable[[], Awaitable[Page]]
+    ) -> tuple[Envelope, Settlement]:
+        """Write the intent, pay once, and return the answer with what is to be written of it.
+
+        The settlement is for the caller to write, together with what was bought.
+
+        Raises
+        ------
+        PurchaseUnsettledError
+            The answer does not say whether it was bought.
+        SourceError
+            It was certainly not bought.
+        """
+        await asyncio.wrap_future(write_intent(self.store, purchase))
+        try:
+            envelope = read_envelope(await call())
+        except Exception as error:
+            if ask.had_no_effect:
+                refused = Settlement(
+                    purchase_id=purchase.purchase_id,
+                    state="not_bought",
+                    answered_at=datetime.now(UTC),
+                    records=0,
+                    cost=Decimal(0),
+                    error=str(error),
+                )
+                await asyncio.wrap_future(write_settlement(self.store, refused))
+                raise
+            log.warning("the outcome of %s %s is not known: %s", purchase.kind, purchase.key, error)
+            why = str(error.args[0]) if error.args else repr(error)
+            await asyncio.wrap_future(note_error(self.store, purchase, why))
+            raise PurchaseUnsettledError(
+                f"whether {purchase.kind} {purchase.key} was bought is not known ({why});"
+                " kit.settle() asks the account"
+            ) from error
+        return envelope, Settlement(
+            purchase_id=purchase.purchase_id,
+            state="bought",
+            answered_at=datetime.now(UTC),
+            records=max(envelope.count, len(envelope.rows)),
+            cost=envelope.cost,
+            free_after=envelope.free_remaining,
+        )
+
+    def _refuse_paid(self, item: Item, order: Order) -> None:
+        """Refuse a page of this batch that was paid for already."""
+        paid = read_purchases(
+            self.store,
+            "batch_id = $1 AND key = $2 AND state IN ('bought', 'lost')",
+            [order.batch_id, item.key],
+        )
+        if paid and paid[-1].state == "bought":
+            raise InvalidAnswerError(
+                f"{item.key} is bought already and is not bought twice; its answer is kept"
+            )
+        if paid and not order.is_again:
+            raise InvalidAnswerError(
+                f"{item.key} is paid for, but its {paid[-1].records} records never arrived;"
+                " kit.settle(again=True, max_records=…, max_cost=…) asks for them again, which the"
+                " source may charge again"
+            )
+
+    async def _fit(
+        self, order: Order, ask: PayingAsk, start: int, limit: int
+    ) -> tuple[int, Envelope, Page]:
+        """Return how many records the caps leave, and what the source says of them.
+
+        A count that gives no number for the page itself is read by the total.
+        """
+        done = spent(self.store, order.batch_id, order.since)
+        limit = min(limit, order.max_records - done.records)
+        if limit <= 0:
+            raise BudgetSpentError(
+                f"max_records={order.max_records}: {done.records} are paid for, or may be"
+            )
+        left = order.max_cost - done.cost
+        while True:
+            envelope, page = await self.source.count(order.criteria, ask, start=start, limit=limit)
+            limit = min(limit, envelope.count or max(0, envelope.total - start))
+            if not limit or read_price(envelope) <= left:
+                return limit, envelope, page
+            fitting = affordable(envelope, left)
+            if not 0 < fitting < limit:
+                raise BudgetSpentError(
+                    f"max_cost={order.max_cost}: {done.cost} are spent, and {limit} records more"
+                    f" cost {envelope.cost}"
+                )
+            limit = fitting
+
+    def _parse(self, item: Item, page: Page) -> Parsed:
+        named = replace(page, name="leads")
+        return self.source.parse(Payload(source=self.source.name, key=item.key, pages=(named,)))
+
+    def _follow_ups(self, order: Order, start: int, bought: Envelope) -> tuple[FollowUp, ...]:
+        """Return the next page where this one was short, or the set has grown beyond the last."""
+        following = start + len(bought.rows)
+        done = spent(self.store, order.batch_id, order.since)
+        if not bought.rows or following >= bought.total or done.records >= order.max_records:
+            return ()
+        limit = order.page_size - following % order.page_size
+        key = page_key(order.criteria.id, following, limit)
+        return (FollowUp(source=self.source.name, key=key),)
+
+    def _notes(self, order: Order, bought: Envelope, parsed: Parsed, purchase: Purchase) -> str:
+        """Say that the result set has moved since it was counted, where it has."""
+        notes = []
+        if bought.total != order.total:
+            notes.append(f"there were {order.total} records when ordered, now {bought.total}")
+        first = read_purchases(self.store, "batch_id = $1", [order.batch_id])[0].asked_at
+        ids = [record.radar_id for record in parsed.records]  # type: ignore[attr-defined]
+        row = self.store.rows(
+            "SELECT count(*) AS n FROM leads WHERE criteria_id = $1"
+            " AND list_contains($2, radar_id) AND collected_at >= $3",
+            [order.criteria.id, ids, first],
+        )[0]
+        repeated = row["n"] + len(bought.rows) - len(ids)
+        if repeated and not order.is_again:
+            notes.append(f"{repeated} of {len(bought.rows)} records had come before")
+        if len(bought.rows) != purchase.records_asked:
+            notes.append(f"{purchase.records_asked} records were asked for")
+        return f"the result set moved: {'; '.join(notes)}" if notes else ""
+
+
+def read_price(quote: Envelope) -> Decimal:
+    """Return what a count says its records cost, in USD; one that does not say is an error."""
+    if quote.cost is None:
+        raise InvalidAnswerError("the source does not say what the records cost; nothing is bought")
+    return quote.cost
+
+
+def affordable(quote: Envelope, left: Decimal) -> int:
+    """Return how many of the records that were priced a sum of USD buys; free ones come first."""
+    free = min(quote.free_remaining or 0, quote.count)
+    priced = quote.count - free
+    cost = read_price(quote)
+    if left < 0 or priced <= 0 or cost <= 0:
+        return 0
+    return free + int((left * priced / cost).to_integral_value(ROUND_FLOOR))

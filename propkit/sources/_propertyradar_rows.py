@@ -1,0 +1,287 @@
+"""The rows of PropertyRadar: the envelope around them, rows by object or by column, their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+from propkit.errors import (
+    BudgetSpentError,
+    InvalidAnswerError,
+    LayoutChangedError,
+    SourceError,
+    SourceRejectedError,
+)
+from propkit.pages import Page
+from propkit.records import Lead
+from propkit.sources._base import (
+    read_bool,
+    read_date,
+    read_decimal,
+    read_float,
+    read_int,
+    read_text,
+)
+from propkit.sources._readers import read_apn
+
+_MOST_WHOLE: Final = 2**63 - 1
+_MOST_MONEY: Final = Decimal(10) ** 12
+_CENT: Final = Decimal("0.01")
+
+_REFUSALS: Final[Mapping[int, type[SourceError]]] = {
+    402: BudgetSpentError,
+    403: SourceRejectedError,
+}
+
+_Reader = Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What stands around the rows: how many these are, how many there are, what they cost.
+
+    ``free_remaining`` is what is left of the month's quota. Both it and ``cost`` (USD) are None
+    where the answer does not say.
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    count: int
+    total: int
+    cost: Decimal | None
+    free_remaining: int | None
+
+
+def read_envelope(page: Page) -> Envelope:
+    """Read an answer that holds rows, or only counts them.
+
+    Raises
+    ------
+    SourceRejectedError
+        The account may not (403).
+    BudgetSpentError
+        The account's quota is exhausted (402).
+    InvalidAnswerError
+        The API says that something is wrong, whatever the status is.
+    LayoutChangedError
+        There are no rows where they are looked for.
+    """
+    answer = page.json()
+    if isinstance(answer, dict) and answer.get("error"):
+        text = read_text(answer.get("error_description")) or read_text(answer["error"])
+        raise _REFUSALS.get(page.status, InvalidAnswerError)(
+            f"{page.name}: the source says {text!r}", url=page.url
+        )
+    if not isinstance(answer, dict) or not isinstance(answer.get("results"), (list, dict)):
+        raise LayoutChangedError(f"{page.name}: no object with results", url=page.url)
+    rows = _read_rows(answer["results"], page)
+    count = read_int(answer.get("resultCount"), "resultCount")
+    total = read_int(answer.get("totalResultCount"), "totalResultCount")
+    count = len(rows) if count is None else count
+    return Envelope(
+        rows=rows,
+        count=count,
+        total=count if total is None else total,
+        cost=read_decimal(answer.get("totalCost"), "totalCost"),
+        free_remaining=read_int(answer.get("quantityFreeRemaining"), "quantityFreeRemaining"),
+    )
+
+
+def _read_rows(results: Any, page: Page) -> tuple[Mapping[str, Any], ...]:
+    """Return rows as objects; an object of arrays has one for each field."""
+    if isinstance(results, dict):
+        if any(not isinstance(values, list) for values in results.values()):
+            raise LayoutChangedError(f"{page.name}: results are neither rows nor columns")
+        if len({len(values) for values in results.values()}) > 1:
+            raise LayoutChangedError(f"{page.name}: columns of different lengths")
+        results = [
+            dict(zip(results, row, strict=True)) for row in zip(*results.values(), strict=True)
+        ]
+    if any(not isinstance(row, dict) for row in results):
+        raise LayoutChangedError(f"{page.name}: a row that is no object")
+    return tuple(results)
+
+
+def read_leads(
+    rows: Iterable[Mapping[str, Any]], criteria_id: str, where: str
+) -> tuple[tuple[Lead, ...], tuple[str, ...]]:
+    """Return each lead once, by RadarID, and notes on what could not be read.
+
+    Rows are paid for: one odd value makes that value absent, never the row.
+    """
+    leads: dict[str, Lead] = {}
+    notes: list[str] = []
+    for row in rows:
+        radar_id = _read_clean(row.get("RadarID"))
+        if radar_id is None:
+            raise LayoutChangedError(f"{where}: a row without RadarID")
+        values: dict[str, Any] = {}
+        for column, (name, read) in _COLUMNS.items():
+            try:
+                values[column] = read(row.get(name))
+            except LayoutChangedError:
+                values[column] = None
+                notes.append(f"{radar_id}: {name} {row.get(name)!r:.40} cannot be read")
+        leads[radar_id] = Lead(radar_id=radar_id, criteria_id=criteria_id, **values)
+    return tuple(leads.values()), tuple(notes)
+
+
+def read_contacts(rows: Iterable[Mapping[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    """Return persons as rows of the table ``lead_persons``; ``at`` (aware UTC) is when they came.
+
+    RadarID is the lead's where it was given, else an empty text: unlocking does not say it.
+    """
+    found = []
+    for row in rows:
+        key = _read_clean(row.get("PersonKey"))
+        if key is None:
+            raise LayoutChangedError("persons: a row without PersonKey")
+        found.append(
+            {
+                "person_key": key,
+                "radar_id": _read_clean(row.get("RadarID")) or "",
+                "first_name": _read_clean(row.get("FirstName")),
+                "last_name": _read_clean(row.get("LastName")),
+                "person_type": _read_clean(row.get("PersonType")),
+                "is_primary_contact": read_bool(row.get("isPrimaryContact"), "isPrimaryContact"),
+                "age": _read_whole("Age", row.get("Age")),
+                "phones": _read_links(row.get("Phones")),
+                "emails": _read_links(row.get("Emails")),
+                "source": "propertyradar",
+                "collected_at": at,
+            }
+        )
+    return found
+
+
+def _read_links(value: Any) -> list[str]:
+    """Return the texts of phone numbers or addresses: texts, or objects with ``linktext``."""
+    links = value if isinstance(value, list) else []
+    texts = [_read_clean(one.get("linktext") if isinstance(one, dict) else one) for one in links]
+    return [text for text in texts if text]
+
+
+def unsaid_columns(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the columns of which not every row has the field."""
+    named = [frozenset(row) for row in rows]
+    return frozenset(c for c, (name, _) in _COLUMNS.items() if any(name not in n for n in named))
+
+
+def _read_clean(value: Any) -> str | None:
+    """Read text; half a surrogate pair, which no column holds, becomes a question mark."""
+    text = read_text(value)
+    return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def _read_lead_apn(value: Any) -> str | None:
+    return read_apn(value) or _read_clean(value)
+
+
+def _read_whole(name: str, value: Any) -> int | None:
+    number = read_int(value, name)
+    if number is not None and abs(number) > _MOST_WHOLE:
+        raise LayoutChangedError(f"{name}: {value!r} is beyond measure")
+    return number
+
+
+def _read_money(name: str, value: Any) -> Decimal | None:
+    amount = read_decimal(value, name)
+    if amount is not None and abs(amount) >= _MOST_MONEY:
+        raise LayoutChangedError(f"{name}: {value!r} is beyond measure")
+    return None if amount is None else amount.quantize(_CENT)
+
+
+def _read_flag(name: str, value: Any) -> bool | None:
+    return read_bool(value, name)
+
+
+def _read_number(name: str, value: Any) -> float | None:
+    return read_float(value, name)
+
+
+def _read_day(name: str, value: Any) -> date | None:
+    return read_date(value, name)
+
+
+def _text(name: str) -> tuple[str, _Reader]:
+    return (name, _read_clean)
+
+
+def _whole(name: str) -> tuple[str, _Reader]:
+    return (name, partial(_read_whole, name))
+
+
+def _number(name: str) -> tuple[str, _Reader]:
+    return (name, partial(_read_number, name))
+
+
+def _money(name: str) -> tuple[str, _Reader]:
+    return (name, partial(_read_money, name))
+
+
+def _flag(name: str) -> tuple[str, _Reader]:
+    return (name, partial(_read_flag, name))
+
+
+def _day(name: str) -> tuple[str, _Reader]:
+    return (name, partial(_read_day, name))
+
+
+_COLUMNS: Final[Mapping[str, tuple[str, _Reader]]] = {
+    "apn": ("APN", _read_lead_apn),
+    "p_type": _text("PType"),
+    "advanced_property_type": _text("AdvancedPropertyType"),
+    "address": _text("Address"),
+    "city": _text("City"),
+    "state": _text("State"),
+    "zip_five": _text("ZipFive"),
+    "county": _text("County"),
+    "fips": _text("FIPS"),
+    "latitude": _number("Latitude"),
+    "longitude": _number("Longitude"),
+    "subdivision": _text("Subdivision"),
+    "owner": _text("Owner"),
+    "owner2": _text("Owner2"),
+    "ownership_type": _text("OwnershipType"),
+    "sq_ft": _whole("SqFt"),
+    "beds": _whole("Beds"),
+    "baths": _number("Baths"),
+    "stories": _number("Stories"),
+    "units": _whole("Units"),
+    "year_built": _whole("YearBuilt"),
+    "lot_size": _whole("LotSize"),
+    "pool": _flag("Pool"),
+    "avm": _money("AVM"),
+    "assessed_value": _money("AssessedValue"),
+    "annual_taxes": _money("AnnualTaxes"),
+    "available_equity": _money("AvailableEquity"),
+    "equity_percent": _number("EquityPercent"),
+    "cltv": _number("CLTV"),
+    "total_loan_balance": _money("TotalLoanBalance"),
+    "number_loans": _whole("NumberLoans"),
+    "first_amount": _money("FirstAmount"),
+    "first_date": _day("FirstDate"),
+    "first_rate": _number("FirstRate"),
+    "last_transfer_rec_date": _day("LastTransferRecDate"),
+    "last_transfer_value": _money("LastTransferValue"),
+    "last_transfer_type": _text("LastTransferType"),
+    "delinquent_year": _whole("DelinquentYear"),
+    "delinquent_amount": _money("DelinquentAmount"),
+    "foreclosure_stage": _text("ForeclosureStage"),
+    "phone_availability": _flag("PhoneAvailability"),
+    "email_availability": _flag("EmailAvailability"),
+    "is_same_mailing_or_exempt": _flag("isSameMailingOrExempt"),
+    "is_site_vacant": _flag("isSiteVacant"),
+    "is_listed_for_sale": _flag("isListedForSale"),
+    "in_foreclosure": _flag("inForeclosure"),
+    "in_tax_delinquency": _flag("inTaxDelinquency"),
+    "is_deceased_property": _flag("isDeceasedProperty"),
+    "in_bankruptcy_property": _flag("inBankruptcyProperty"),
+}
+"""Each column's field and how it is read; with RadarID 50 fields, the most one request may name."""
+
+FIELDS: Final = ("RadarID", *(name for name, _ in _COLUMNS.values()))
+"""The names of the fields that are asked for."""

@@ -1,0 +1,77 @@
+"""Leads in another process than the one that holds the store: bought there, seen here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import propkit as pk
+from propkit.errors import RequestError
+from propkit.leads import LeadPreview
+from tests.guests.notebooks import notebook
+from tests.leads.selling import CAPS, CRITERIA, leads_settings, paid_ids, states, stored_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from propkit.demo_county import County
+
+WAIT = 60
+
+
+@pytest.fixture
+def kit(county: County, path: Path) -> Iterator[pk.Kit]:
+    """Open a store that another notebook owns."""
+    settings = leads_settings(county)
+    with notebook(path, settings), pk.open(path, settings=pk.Settings.load(**settings)) as kit:
+        assert "guest of PID" in repr(kit)
+        yield kit
+
+
+def test_leads_are_previewed_bought_and_planned_by_a_guest(kit: pk.Kit, county: County):
+    """The preview buys nothing; each lead is paid for once; the listener hears of every page."""
+    heard: list[Any] = []
+    preview = kit.leads(CRITERIA, page_size=50)
+    assert isinstance(preview, LeadPreview)
+    assert not paid_ids(county)
+
+    batch = preview.buy(**CAPS, listener=heard.append)
+
+    assert batch.wait(timeout=WAIT).state == "completed"
+    leads = kit.frame("leads")
+    assert len(leads) == preview.records > 100
+    assert stored_ids(kit) == paid_ids(county)
+    assert set(paid_ids(county).values()) == {1}
+    assert set(states(kit)) == {"bought"}
+    assert heard
+    assert heard[-1].batch_id == batch.id
+    assert len(kit.plan(leads).due) > 0
+
+
+def test_a_guest_is_refused_as_anyone(kit: pk.Kit):
+    """What is wrong is named by the owner as it would be here."""
+    kit.leads(CRITERIA, purchase=True, **CAPS).wait(timeout=WAIT)  # type: ignore[union-attr]
+
+    with pytest.raises(RequestError, match="leads of these criteria are bought already"):
+        kit.leads(CRITERIA, purchase=True, **CAPS)
+    with pytest.raises(RequestError, match=r"^leads know no operation 'steal'$"):
+        kit._place.leads("steal", {})
+    assert kit.settle().empty
+
+
+def test_a_guest_reads_and_unlocks_persons(kit: pk.Kit, county: County):
+    """What a person costs is said first; what was bought is in the store."""
+    kit.leads(CRITERIA, purchase=True, **CAPS).wait(timeout=WAIT)  # type: ignore[union-attr]
+    radar_id = str(kit.frame("leads")["radar_id"][0])
+    account = kit.lead_account
+
+    quote = account.persons(radar_id)
+    bought = account.persons(radar_id, purchase=True, **CAPS)
+
+    assert list(quote.columns) == ["radar_id", "persons", "cost"]
+    assert len(bought) == quote["persons"][0]
+    assert set(bought["radar_id"]) == {radar_id}
+    assert len(account.lists()) == 0
+    assert [charge["kind"] for charge in county.account()["charges"]][-1] == "persons"
