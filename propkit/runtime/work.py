@@ -49,7 +49,8 @@ STOPPING = (
 )
 """Failures after which a person looks before the batch is resumed."""
 
-_KEPT_EVENTS = 200
+_KEPT_EVENTS = 50
+_KEPT_SECONDS = 30.0
 _SLICE_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 10.0
 
@@ -92,6 +93,12 @@ class BatchWork:
     def events(self, after: int) -> list[tuple[int, Progress]]:
         """Return the last events later than ``after`` (nanoseconds of the clock), with their own."""
         return [event for event in self._events.copy() if event[0] > after]
+
+    def forget_events(self) -> None:
+        """Let go of the events of a batch that ended a while ago: who follows it has them."""
+        events = self._events.copy()
+        if events and not self.is_running and time.time_ns() - events[-1][0] > _KEPT_SECONDS * 1e9:
+            self._events.clear()
 
     def start(
         self,

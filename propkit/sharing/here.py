@@ -251,6 +251,8 @@ class HerePlace:
         with self._lock:
             work = thread.works.get(batch_id)
             if work is None or not (work.is_running or work.collector is collector):
+                for other in thread.works.values():
+                    other.forget_events()
                 work = BatchWork(collector, thread, batch_id, self._export)
                 thread.works[batch_id] = work
                 self._started.append(work)

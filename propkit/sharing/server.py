@@ -41,7 +41,7 @@ def serve_place(place: HerePlace, settings: StoreSettings) -> None:
     """Let guests work in a place, until it is closed.
 
     Kits that this process has open over the same store share one server, which works for the
-    first of them.
+    first of them. Where this computer lets nobody listen, the store is not shared, no more.
 
     Raises
     ------
@@ -55,6 +55,9 @@ def serve_place(place: HerePlace, settings: StoreSettings) -> None:
             try:
                 server = _servers[path] = OwnerServer(path, settings)
             except (OSError, pa.ArrowException) as error:
+                if is_loopback(settings.serve_address):
+                    log.warning("%s is not shared with other processes: %s", path, error)
+                    return
                 raise SettingsError(
                     f"guests cannot be served at {settings.serve_address}: {error}"
                 ) from error

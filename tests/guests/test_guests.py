@@ -15,6 +15,8 @@ import propkit as pk
 from propkit.errors import RequestError
 from propkit.frames import FRAMES
 from propkit.records import RECORD_TYPES
+from propkit.runtime import work
+from propkit.sharing import server
 from propkit.sharing.guest import GuestPlace
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
@@ -296,3 +298,32 @@ def test_two_kits_of_one_process_serve_until_both_are_closed(county: County, pat
         assert guest.run("len(kit.frame('parcels'))") == 0
         assert guest.run("repr(kit)").count("guest of PID") == 1
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_events_of_a_batch_that_ended_long_ago_are_let_go(
+    county: County, path: Path, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A notebook that runs batch after batch does not keep what nobody follows any more."""
+    monkeypatch.setattr(work, "_KEPT_SECONDS", -1.0)
+    with quick_kit(county, path) as kit:
+        first = kit.start(known[:2], datasets="parcels")
+        first.wait()
+        second = kit.start(known[2:4], datasets="parcels")
+        second.wait()
+
+        assert kit._place.events(first.id, 0) == []
+        assert kit._place.events(second.id, 0)[-1][1].state == "completed"
+
+
+def test_where_nobody_may_listen_the_store_is_opened_all_the_same(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Only other processes miss something."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no socket for you")
+
+    monkeypatch.setattr(server, "_Flight", refuse)
+    with pk.open(path, settings=pk.Settings.load(**settings_of(county))) as kit:
+        assert repr(kit).endswith("; owner: this process>")
+        assert [one.name for one in path.parent.iterdir() if one.suffix == ".json"] == []
