@@ -171,9 +171,13 @@ class Pace:
         self.refused += 1
         now = self._clock()
         asked_at = now if started_at is None else started_at
-        if asked_at > self._refused_at:
+        if asked_at in self._starts:
+            self._starts.remove(asked_at)  # what stays was let through
+        limit, measured_seconds = self._measure_limit(asked_at)
+        # A host that refuses all is not asked ever less often by each of a few quick attempts.
+        is_new = measured_seconds > 0 or now - self._cut_at > _SETTLING_SECONDS
+        if asked_at > self._refused_at and is_new:
             rate = self.requests_per_second
-            limit, measured_seconds = self._measure_limit(asked_at)
             if measured_seconds:
                 peak = min(limit, rate) * _PEAK_SHARE
             else:

@@ -405,6 +405,7 @@ def test_refusals_of_requests_under_way_are_one_refusal():
             rates.append(pace.requests_per_second)
         for place in places:
             await place.__aexit__()
+        await asyncio.sleep(10)
         async with pace.place(60) as later:
             pace.pause(1, later.started_at)
         return [*rates, pace.requests_per_second]
@@ -413,6 +414,25 @@ def test_refusals_of_requests_under_way_are_one_refusal():
 
     assert first == second == third
     assert later < first
+
+
+def test_a_host_that_refuses_all_is_not_given_up_in_a_moment():
+    """Many quick attempts that are all refused slow it down as one does, and again after seconds."""
+
+    async def work() -> list[float]:
+        pace = make_pace(1000, 8)
+        rates = []
+        for _ in range(3):
+            for _ in range(30):
+                async with pace.place(60) as place:
+                    pace.pause(0.01, place.started_at)
+            rates.append(pace.requests_per_second)
+            await asyncio.sleep(3)
+        return rates
+
+    rates = run(work())
+
+    assert rates == pytest.approx([1000 / 1.012 * (0.72 * 0.95) ** times for times in (1, 2, 3)])
 
 
 def test_a_host_that_allows_less_than_it_is_known_for_is_asked_less_often():

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import propkit as pk
-from propkit import cli, doctor, errors
+from propkit import cli, doctor, errors, worker
 from propkit.demo_county import server
 from propkit.excel import MAX_ROWS
 from propkit.records import RECORD_TYPES
@@ -95,14 +95,26 @@ def test_the_ten_lines_run() -> None:
 
 
 def test_the_lines_for_the_real_county_run(as_real_county: County) -> None:
-    _run(_blocks("python")[1])
+    _run(_blocks("python")[2])
 
     assert Path("maricopa.duckdb").is_file()
     assert len(pd.read_excel("collected.xlsx", sheet_name="parcels", engine="calamine")) == 4
 
 
+def test_the_lines_with_a_worker_run(
+    as_real_county: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROPKIT_WORKER__IDLE_SECONDS", "0.5")
+    lines = ["import propkit as pk", f"parcels = {as_real_county.apns(3)!r}"]
+
+    said = _run("\n".join([*lines, _blocks("python")[1], "print(batch.wait().state, kit)"]))
+
+    assert said.startswith("completed <Kit maricopa.duckdb: 3 parcels; ")
+    assert "owner: this process" not in said
+
+
 def test_no_other_python_is_shown() -> None:
-    assert len(_blocks("python")) == 2
+    assert len(_blocks("python")) == 3
 
 
 def test_the_settings_file_is_read() -> None:
@@ -209,6 +221,8 @@ def test_commands_run_in_their_order(
     monkeypatch.setattr(doctor, "_browser", lambda: doctor.Finding("browser", "not asked for"))
     served: list[int] = []
     monkeypatch.setattr(server, "run_county", lambda port, **_: served.append(port))
+    owned: list[Path] = []
+    monkeypatch.setattr(worker, "run_worker", lambda db, **_: owned.append(db))
     codes = {}
 
     for line in _commands():
@@ -217,7 +231,7 @@ def test_commands_run_in_their_order(
             codes[line] = cli.main(words[1:])
 
     assert codes == dict.fromkeys(codes, cli.DONE), capsys.readouterr()
-    assert served == [8900]
+    assert (served, owned) == ([8900], [Path("maricopa.duckdb")])
     for name in ("demo-output/demo.xlsx", "maricopa.duckdb", "two.xlsx", "collected.xlsx"):
         assert Path(name).is_file()
 

@@ -82,6 +82,7 @@ def test_without_files_and_variables_the_defaults_hold():
             "tls_key": None,
             "files_in_sql": "owner",
         },
+        "worker": {"batches": 4, "idle_seconds": 300.0, "notify": ()},
         "contact": None,
         "browser": None,
     }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+import trustme
 from pyarrow import flight
 
 import propkit as pk
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from propkit.demo_county import County
 
-HERE = Path(__file__).parent
 FUZZED = int(os.environ.get("PROPKIT_TEST_FUZZED", "300"))
 SEED = 20261122
 REFUSED = (flight.FlightUnauthenticatedError, OSError)
@@ -133,9 +133,21 @@ def test_this_computer_needs_no_tls(address: str):
     assert pk.Settings.load(store={"serve_address": address}).store.serve_address == address
 
 
-def test_a_certificate_that_is_none_is_named(path: Path, county: County):
+@pytest.fixture
+def tls(tmp_path: Path) -> dict[str, str]:
+    """Return the settings for a certificate of this computer, made just now."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    chain = [*issued.cert_chain_pems, authority.cert_pem]
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_bytes(b"".join(blob.bytes() for blob in chain))
+    key.write_bytes(issued.private_key_pem.bytes())
+    return {"tls_certificate": str(certificate), "tls_key": str(key)}
+
+
+def test_a_certificate_that_is_none_is_named(path: Path, county: County, tls: dict[str, str]):
     """The store is not left open."""
-    store = {"tls_certificate": str(HERE / "nowhere.pem"), "tls_key": str(HERE / "key.pem")}
+    store = {**tls, "tls_certificate": f"{path.parent}/nowhere.pem"}
     settings = settings_of(county, store=store)
 
     with pytest.raises(SettingsError, match=r"nowhere\.pem"):
@@ -145,13 +157,11 @@ def test_a_certificate_that_is_none_is_named(path: Path, county: County):
         assert kit.frame("parcels").empty
 
 
-def test_with_tls_guests_check_the_certificate(path: Path, county: County, known: list[str]):
+def test_with_tls_guests_check_the_certificate(
+    path: Path, county: County, known: list[str], tls: dict[str, str]
+):
     """The guest attaches through TLS; without it nobody is let in."""
-    store = {
-        "tls_certificate": str(HERE / "certificate.pem"),
-        "tls_key": str(HERE / "key.pem"),
-    }
-    settings = settings_of(county, store=store)
+    settings = settings_of(county, store=tls)
     with notebook(path, settings), pk.open(path, settings=pk.Settings.load(**settings)) as kit:
         assert kit.collect(known[:2], progress=False).is_complete
         found = read_discovery(path)
