@@ -108,6 +108,10 @@ def _resume(place: HerePlace, body: Body) -> None:
     place.resume(read_id(body.get("batch_id")))
 
 
+def _delete(place: HerePlace, body: Body) -> None:
+    place.delete(read_id(body.get("batch_id")))
+
+
 def _figures(place: HerePlace, _: Body) -> Any:
     return as_json(place.figures())
 
@@ -134,6 +138,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "leave": _leave,
     "retry": _retry,
     "resume": _resume,
+    "delete": _delete,
     "figures": _figures,
     "prune": _prune,
     "snapshot": _snapshot,

@@ -187,6 +187,10 @@ class GuestPlace:
         """Go on with a batch."""
         self._link.call("resume", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
 
+    def delete(self, batch_id: str) -> None:
+        """Have a batch forgotten."""
+        self._link.call("delete", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         self._link.call("flush")

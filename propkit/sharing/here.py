@@ -104,6 +104,11 @@ class HerePlace:
         """Go on with a batch."""
         self._work(batch_id).resume()
 
+    def delete(self, batch_id: str) -> None:
+        """Forget a batch; what it collected stays."""
+        self._work(batch_id).delete()
+        self.collector()[1].works.pop(batch_id, None)
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         if CollectorThread.find(self.store) is not None:
@@ -134,6 +139,7 @@ class HerePlace:
             kind=order.kind,
             criteria={**order.criteria, **options},
             batch_id=order.batch_id,
+            created_by=order.created_by,
         )
         self._work(order.batch_id).start(
             items=order.items,

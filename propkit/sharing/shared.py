@@ -133,6 +133,11 @@ class SharedPlace:
         """Go on with a batch."""
         self._go_on(batch_id, lambda place: place.resume(batch_id))
 
+    def delete(self, batch_id: str) -> None:
+        """Forget a batch; what it collected stays."""
+        self._wanted.discard(batch_id)
+        self.ask(lambda place: place.delete(batch_id))
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         self.ask(lambda place: place.flush())
