@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from propkit.errors import RequestError
+from propkit.store.batches import LogEntry
 from propkit.store.reading import Reading
 
 STATES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
@@ -64,6 +65,16 @@ class JobPage:
     """One page of jobs, the newest first; ``total`` are all that match."""
 
     jobs: tuple[Job, ...]
+    total: int
+    page: int
+    per_page: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """One page of a job's log, the oldest entry first; ``total`` are all entries."""
+
+    entries: tuple[LogEntry, ...]
     total: int
     page: int
     per_page: int
@@ -134,6 +145,27 @@ def read_job(store: Reading, job_id: str) -> Job:
     if not jobs:
         raise RequestError(f"no job {job_id!r}")
     return jobs[0]
+
+
+def read_log(store: Reading, job_id: str, *, page: int = 1, per_page: int = 50) -> LogPage:
+    """Return one page of a job's log.
+
+    Raises
+    ------
+    RequestError
+        There is no such job, or page and size are no whole numbers in their range.
+    """
+    _check_whole("page", page, 10**9)
+    _check_whole("per_page", per_page, MOST_PER_PAGE)
+    read_job(store, job_id)
+    (count,) = store.rows("SELECT count(*) AS n FROM batch_logs WHERE batch_id = $1", [job_id])
+    rows = store.rows(
+        "SELECT * EXCLUDE (batch_id) FROM batch_logs WHERE batch_id = $1"
+        " ORDER BY logged_at, event, source, key, message LIMIT $2 OFFSET $3",
+        [job_id, per_page, (page - 1) * per_page],
+    )
+    entries = tuple([LogEntry(**row) for row in rows])
+    return LogPage(entries=entries, total=count["n"], page=page, per_page=per_page)
 
 
 def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:
