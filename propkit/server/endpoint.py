@@ -38,24 +38,28 @@ class Endpoint(APIHandler):
         self._is_too_large = False
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """Let Jupyter find out who asks, then look at how often and how much."""
+        """Let Jupyter find out who asks, then look at how often."""
         await super().prepare()
-        if self._finished or not self.current_user:
-            return
+        if self._finished or self.request.method == "OPTIONS":
+            return  # a browser asks what it may ask
+        if not self.current_user:
+            raise HTTPError(403)
         if seconds := self.service.rates.take(self.user):
             raise ProblemError(
                 429,
                 f"Too many requests; the next one is welcome in {seconds} s.",
                 headers={"Retry-After": str(seconds)},
             )
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > self.service.settings.max_request_bytes:
-            raise self._too_large()
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body, as long as it is not too large."""
+        """Take a piece of the body; what is too large is read to its end and dropped.
+
+        Refused in the middle, a client that still sends would see a broken connection.
+        """
         if len(self._body) + len(chunk) > self.service.settings.max_request_bytes:
             self._is_too_large = True
+        if self._is_too_large:
+            self._body.clear()
         else:
             self._body += chunk
 
@@ -67,15 +71,16 @@ class Endpoint(APIHandler):
     @property
     def body(self) -> bytes:
         """The request's body, which has to be JSON."""
-        if self._is_too_large:
-            raise self._too_large()
         kind = self.request.headers.get("Content-Type", "application/json")
         if self._body and kind.partition(";")[0].strip().lower() != "application/json":
             raise ProblemError(415, "The body has to be JSON: Content-Type: application/json.")
         return bytes(self._body)
 
     def read_query(self, model: type[M]) -> M:
-        """Return the parameters behind the question mark."""
+        """Return the parameters behind the question mark, of a request that is not too large."""
+        if self._is_too_large:
+            limit = self.service.settings.max_request_bytes
+            raise ProblemError(413, f"The request is larger than {limit:,} bytes.")
         given: dict[str, Any] = {}
         for name in self.request.query_arguments.keys() - _JUPYTERS_OWN:
             values = self.get_query_arguments(name, strip=False)
@@ -108,6 +113,8 @@ class Endpoint(APIHandler):
                 self.set_header(name, value)
         if status_code == 405:
             self.set_header("Allow", ", ".join(self._allowed()))
+        if getattr(self, "_jupyter_current_user", None) is None and status_code == 403:
+            error = None  # whatever else is missing, it begins with the login
         problem = describe(status_code, error, self.request.path)
         self.set_header("Cache-Control", "no-store")
         self.finish(problem.model_dump_json(exclude_none=True), set_content_type=MEDIA_TYPE)
@@ -129,7 +136,3 @@ class Endpoint(APIHandler):
     def _allowed(cls) -> list[str]:
         unknown = RequestHandler._unimplemented_method  # noqa: SLF001 -- tornado's own mark
         return [name for name in METHODS if getattr(cls, name.lower()) is not unknown]
-
-    def _too_large(self) -> ProblemError:
-        limit = self.service.settings.max_request_bytes
-        return ProblemError(413, f"The request is larger than {limit:,} bytes.")

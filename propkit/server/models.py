@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 if TYPE_CHECKING:
-    from propkit.store.jobs import Health, Job, JobPage, LogPage
+    from propkit.store.jobs import Health, Job, LogPage
 
 Kind = Literal["comprehensive", "taxes", "sales_and_documents", "validation", "search", "enhance"]
 Dataset = Literal[
     "parcels",
     "residences",
-    "improvements",
     "valuations",
     "tax_bills",
     "tax_payments",
@@ -188,12 +187,6 @@ class JobList(_Told):
     total: int
     page: int
     per_page: int
-
-    @classmethod
-    def of(cls, page: JobPage) -> JobList:
-        """Return a page as it is sent."""
-        jobs = [JobModel.of(job, is_listed=True) for job in page.jobs]
-        return cls(jobs=jobs, total=page.total, page=page.page, per_page=page.per_page)
 
 
 class LogEntryModel(_Told):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -132,6 +133,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
 }
 
 
+@cache
 def make_document(base_url: str) -> dict[str, Any]:
     """Return the OpenAPI document of the API below a server's base address."""
     paths: dict[str, Any] = {}
@@ -198,7 +200,7 @@ def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
             {
                 "name": "Last-Event-ID",
                 "in": "header",
-                "schema": {"type": "string", "maxLength": 200},
+                "schema": {"type": "string"},
             }
         )
     return parameters
@@ -212,11 +214,17 @@ def _responses(operation: Operation) -> dict[str, Any]:
             for name, says in operation.headers.items()
         }
     if operation.media_type == "text/event-stream":
-        good["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+        good["content"] = {operation.media_type: {}}
     elif operation.sends is not None:
         good["content"] = {operation.media_type: {"schema": _reference(operation.sends)}}
     elif operation.status == 200:
         good["content"] = {operation.media_type: {"schema": {"type": "object"}}}
+    if operation.status == 201:
+        good["links"] = {
+            other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
+            for (path, _), other in OPERATIONS.items()
+            if "{id}" in path
+        }
     responses = {str(operation.status): good}
     if operation.media_type == "text/event-stream":
         responses["204"] = {"description": "The client has seen the end already."}

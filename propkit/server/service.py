@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError
 from propkit.server.limits import RateLimit, Streams
+from propkit.server.listing import Listing
 from propkit.server.models import (
     EventModel,
     FieldError,
@@ -90,6 +91,7 @@ class Service:
         self._opening = threading.Lock()
         self._ordering = threading.Lock()
         self._opened: Kit | None = None
+        self._listing = Listing()
         self._is_closed = False
 
     async def run(self, do: Callable[[], T]) -> T:
@@ -116,17 +118,7 @@ class Service:
 
     def list(self, query: JobQuery) -> JobList:
         """Return a page of jobs."""
-        from propkit.store.jobs import list_jobs
-
-        page = list_jobs(
-            self._kit().store,
-            state=query.status,
-            kind=query.kind,
-            created_by=query.created_by,
-            page=query.page,
-            per_page=query.per_page or self.settings.per_page,
-        )
-        return JobList.of(page)
+        return self._listing.page(self._kit().store, query, self.settings.per_page)
 
     def read(self, job_id: str) -> JobModel:
         """Return a job."""

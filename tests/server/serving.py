@@ -132,7 +132,10 @@ def _read_events(answer: http.client.HTTPResponse) -> Iterator[dict[str, str]]:
 
 
 class Jupyter:
-    """A running server. ``folder`` is what it shows, ``home`` where it writes everything else."""
+    """A running server. ``folder`` is what it shows, ``home`` where it writes everything else.
+
+    ``given`` counts the APNs that tests have been given.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path, url: str, token: str):
         self.process = process
@@ -140,6 +143,7 @@ class Jupyter:
         self.home = folder.with_name(f"{folder.name}-home")
         self.port = urlsplit(url).port or 0
         self.token = token
+        self.given = 0
 
     @property
     def client(self) -> Client:
