@@ -73,7 +73,22 @@ def test_without_files_and_variables_the_defaults_hold():
             "enhance": None,
             "enhance_top": 20,
         },
-        "store": {"keep": None},
+        "store": {
+            "keep": None,
+            "serve": True,
+            "serve_address": "127.0.0.1",
+            "tls_certificate": None,
+            "tls_key": None,
+            "files_in_sql": "owner",
+        },
+        "server": {
+            "store": Path("propkit.duckdb"),
+            "administrators": (),
+            "requests_per_second": 100.0,
+            "max_request_bytes": 1_048_576,
+            "per_page": 50,
+            "heartbeat_seconds": 15.0,
+        },
         "contact": None,
         "browser": None,
     }

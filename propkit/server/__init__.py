@@ -5,6 +5,7 @@ A request comes to a handler (:mod:`endpoint`, :mod:`handlers`, :mod:`events`), 
 (:mod:`models`), and is carried out in a thread (:mod:`service`): never on Jupyter's own loop.
 """
 
+from propkit import __version__
 from propkit.server.extension import _jupyter_server_extension_points
 
-__all__ = ["_jupyter_server_extension_points"]
+__all__ = ["__version__", "_jupyter_server_extension_points"]

@@ -19,18 +19,21 @@ class PropkitExtension(ExtensionApp):
     """
 
     name = "propkit"
+    service: Service | None = None
 
     def initialize_handlers(self) -> None:
         """Read the settings and add the addresses."""
         settings = Settings.load()
         root = Path(self.serverapp.root_dir)  # type: ignore[union-attr]
-        self.service = Service(settings, place_store(root, settings.server.store))
+        path = place_store(root, settings.server.store)
+        self.service = Service(settings, path, self.log)
         self.handlers.extend(make_routes(self.service))
 
     async def stop_extension(self) -> None:
         """End with the server."""
-        self.service.streams.end()
-        await self.service.close()
+        if self.service is not None:
+            self.service.streams.end()
+            await self.service.close()
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from propkit.progress import Progress
     from propkit.runtime.batch import Batch
     from propkit.store.jobs import Job
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -78,15 +76,16 @@ def place_store(root: Path, store: Path) -> Path:
 class Service:
     """The kit, opened when it is first needed, and the threads that work with it.
 
-    ``rates`` and ``streams`` are for the server's loop only.
+    ``rates`` and ``streams`` are for the server's loop only. ``log`` is Jupyter's.
     """
 
-    def __init__(self, settings: Settings, path: Path) -> None:
+    def __init__(self, settings: Settings, path: Path, log: Logger) -> None:
         self.settings = settings.server
         self.rates = RateLimit(settings.server.requests_per_second)
         self.streams = Streams()
         self._all_settings = settings
         self._path = path
+        self._log = log
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="propkit-server")
         self._opening = threading.Lock()
         self._ordering = threading.Lock()
@@ -211,7 +210,7 @@ class Service:
             if isinstance(error, RequestError | IdentifierError) and not self._is_closed:
                 text = str(error).replace(f"{self._path.parent}/", "")
                 raise ProblemError(422, f"{text}.") from error
-            log.warning("the store cannot be used: %s", error)
+            self._log.warning("the store cannot be used: %s", error)
             raise _unavailable("The store cannot be used just now; the log says why.") from error
 
 

@@ -95,7 +95,7 @@ def test_schemathesis_finds_nothing(
                 str(Path(sys.executable).with_name("schemathesis")),
                 "--config-file", str(tmp_path / "schemathesis.toml"), "run",
                 f"http://127.0.0.1:{server.port}/propkit/api/openapi.json",
-                "--max-examples=15", "--no-color", "--request-timeout=20",
+                "--max-examples=8", "--no-color", "--request-timeout=20",
             ],
             env=environment,
             cwd=tmp_path,
