@@ -190,6 +190,7 @@ class Kit(LeadsDesk):
         stale_ok: bool | None = None,
         export_to: str | os.PathLike[str] | None = None,
         listener: Listener | None = None,
+        created_by: str | None = None,
         **plan_options: Any,
     ) -> Batch:
         """Start a batch and return it at once.
@@ -215,6 +216,8 @@ class Kit(LeadsDesk):
             A workbook that is written when the batch ends.
         listener
             Called with every :class:`propkit.Progress`, from the collector's thread.
+        created_by
+            Whose batch it is; None: this user's.
 
         Raises
         ------
@@ -225,18 +228,16 @@ class Kit(LeadsDesk):
             raise RequestError(f"a plan is made already; {', '.join(plan_options)} belong to it")
         self._place.check()
         plan = parcels if isinstance(parcels, Plan) else self.plan(parcels, **plan_options)
-        order = make_order(
-            plan,
-            {
-                "workers": workers,
-                "strategy": strategy,
-                "profile": profile,
-                "batch_size": batch_size,
-                "max_requests": max_requests,
-                "stale_ok": stale_ok,
-                "export_to": None if export_to is None else str(check_workbook(export_to)),
-            },
-        )
+        options = {
+            "workers": workers,
+            "strategy": strategy,
+            "profile": profile,
+            "batch_size": batch_size,
+            "max_requests": max_requests,
+            "stale_ok": stale_ok,
+            "export_to": None if export_to is None else str(check_workbook(export_to)),
+        }
+        order = make_order(plan, options, created_by=created_by)
         self._place.start(order, [listener] if listener else [])
         return self._batch(order.batch_id)
 

@@ -256,6 +256,25 @@ class WorkerSettings(BaseModel):
     """A command that is run, with JSON on its input, when a batch failed or is stuck."""
 
 
+class ServerSettings(BaseModel):
+    """What Jupyter's server offers over HTTP (:mod:`propkit.server`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store: Path = Path("propkit.duckdb")
+    """The store, in the folder that Jupyter shows or below it."""
+    administrators: tuple[str, ...] = ()
+    """The users who may cancel, retry and delete everybody's jobs."""
+    requests_per_second: float = Field(default=100.0, gt=0)
+    """Most requests of one user, in the long run; at once twice as many."""
+    max_request_bytes: int = Field(default=2**20, ge=1)
+    """The largest request that is read."""
+    per_page: int = Field(default=50, ge=1, le=200)
+    """How many jobs a page has, unless the request says."""
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+    """How long a stream of events is silent at most."""
+
+
 class Settings(BaseSettings):
     """All settings of one kit.
 
@@ -276,6 +295,7 @@ class Settings(BaseSettings):
     collect: CollectSettings = Field(default_factory=CollectSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None

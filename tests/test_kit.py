@@ -581,6 +581,28 @@ def test_a_running_batch_cannot_be_resumed_or_retried(county: County, path: Path
     assert "unfinished" not in shown
 
 
+def test_a_batch_is_forgotten_and_what_it_collected_stays(
+    county: County, path: Path, known: list[str]
+):
+    """Not while it runs; afterwards nothing is left of it but the records."""
+    with pk.open(path, settings=slow_settings(county, 10)) as kit:
+        batch = kit.start(known[:40], datasets="parcels", created_by="ana")
+        with pytest.raises(RequestError, match="is running; wait for it or cancel it first"):
+            batch.delete()
+        assert batch.head.created_by == "ana"
+        done = batch.cancel().totals.get("done", 0)
+
+        batch.delete()
+
+        assert kit.batches().empty
+        for table in ("items", "batch_logs", "runs"):
+            assert kit.sql(f"FROM {table}").empty
+        assert len(kit.frame("parcels")) == done
+        assert batch.progress is None
+        with pytest.raises(RequestError, match=f"no batch '{batch.id}'"):
+            batch.delete()
+
+
 # --- two kits, and the end --------------------------------------------------------------------
 
 

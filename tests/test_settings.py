@@ -83,6 +83,14 @@ def test_without_files_and_variables_the_defaults_hold():
             "files_in_sql": "owner",
         },
         "worker": {"batches": 4, "idle_seconds": 300.0, "notify": ()},
+        "server": {
+            "store": Path("propkit.duckdb"),
+            "administrators": (),
+            "requests_per_second": 100.0,
+            "max_request_bytes": 1_048_576,
+            "per_page": 50,
+            "heartbeat_seconds": 15.0,
+        },
         "contact": None,
         "browser": None,
     }

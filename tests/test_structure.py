@@ -57,6 +57,7 @@ FLOW = [
     ["doctor"],
     ["kit"],
     ["opening"],
+    ["server"],
     ["cli"],
 ]
 PLACE = {room: place for place, rooms in enumerate(FLOW) for room in rooms}
@@ -70,6 +71,7 @@ OWNERS = {
     "anywidget": {"widgets"},
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
+    "jupyter_server": {"server"},
     "nest_asyncio": set(),  # for an analyst's own cells only
     "playwright": {"browser"},
     "protego": {"http_client"},
@@ -77,6 +79,7 @@ OWNERS = {
     "pyarrow.flight": {"sharing"},
     "python_calamine": {"identifier_lists"},
     "selectolax": {"pages", "sources"},
+    "tornado": {"server"},
     "xlsxwriter": {"excel"},
 }
 

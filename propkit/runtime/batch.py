@@ -71,6 +71,10 @@ class Workplace(Protocol):
         """Leave a batch that hangs, so that it can be gone on with."""
         ...
 
+    def delete(self, batch_id: str) -> None:
+        """Forget a batch; what it collected stays."""
+        ...
+
 
 class Batch:
     """One run of a plan, running or ended, by id.
@@ -179,6 +183,16 @@ class Batch:
         """
         self._place.resume(self.id)
         return self
+
+    def delete(self) -> None:
+        """Forget the batch, with its items and its log; what it collected stays.
+
+        Raises
+        ------
+        RequestError
+            The batch is running, or it is deleted already.
+        """
+        self._place.delete(self.id)
 
     def wait(self, timeout: float | None = None) -> BatchReport:
         """Wait until the batch ends, at most ``timeout`` seconds, and return the report.

@@ -32,6 +32,7 @@ from propkit.store.batches import (
     beat,
     cancel_waiting,
     count_items,
+    delete_batch,
     read_head,
     read_items,
     requeue_items,
@@ -189,6 +190,18 @@ class BatchWork:
                 self._start_again()
             elif head.state in UNFINISHED:
                 set_state(self._store, self.id, "completed")
+
+    def delete(self) -> None:
+        """Forget the batch, with its items and its log; what it collected stays.
+
+        Raises
+        ------
+        RequestError
+            The batch is running, or there is no such batch.
+        """
+        with self._lock:
+            self._refuse_running()
+            delete_batch(self._store, self.head.batch_id)
 
     def _has_waiting(self) -> bool:
         counts = count_items(self._store, self.id)

@@ -119,6 +119,10 @@ def _leads(place: HerePlace, body: Body) -> Any:
     return place.leads(str(body.get("name"))[:40], given)
 
 
+def _delete(place: HerePlace, body: Body) -> None:
+    place.delete(read_id(body.get("batch_id")))
+
+
 def _figures(place: HerePlace, _: Body) -> Any:
     return as_json(place.figures())
 
@@ -147,6 +151,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "resume": _resume,
     "free": _free,
     "leads": _leads,
+    "delete": _delete,
     "figures": _figures,
     "prune": _prune,
     "snapshot": _snapshot,

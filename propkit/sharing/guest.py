@@ -191,6 +191,10 @@ class GuestPlace:
         """Leave a batch that hangs, so that it can be gone on with."""
         self._link.call("free", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
 
+    def delete(self, batch_id: str) -> None:
+        """Have a batch forgotten."""
+        self._link.call("delete", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         self._link.call("flush")

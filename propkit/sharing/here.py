@@ -145,6 +145,11 @@ class HerePlace:
             thread.works.pop(batch_id, None)
         set_state(self.store, batch_id, "interrupted", log="batch freed: it gave no sign of life")
 
+    def delete(self, batch_id: str) -> None:
+        """Forget a batch; what it collected stays."""
+        self._work(batch_id).delete()
+        self.collector()[1].works.pop(batch_id, None)
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         if CollectorThread.find(self.store) is not None:
@@ -177,6 +182,7 @@ class HerePlace:
             criteria={**options, **order.criteria},
             batch_id=order.batch_id,
             state="pending" if has_to_wait else "running",
+            created_by=order.created_by,
         )
         if has_to_wait:
             return

@@ -26,7 +26,7 @@ class Order:
     """A batch to be made and started: what is left of a plan, and ``options`` of the run.
 
     ``criteria`` are kept with the batch. The id is made by who orders, so that an order whose
-    answer was lost is not carried out twice.
+    answer was lost is not carried out twice. ``created_by`` is whose it is; None: this user's.
     """
 
     batch_id: str
@@ -36,9 +36,10 @@ class Order:
     items: Sequence[Item]
     fresh_keys: frozenset[tuple[str, str]]
     planned_at: datetime | None
+    created_by: str | None = None
 
 
-def make_order(plan: Plan, options: Mapping[str, Any]) -> Order:
+def make_order(plan: Plan, options: Mapping[str, Any], *, created_by: str | None = None) -> Order:
     """Return the order that a plan comes to."""
     return Order(
         batch_id=new_batch_id(),
@@ -58,6 +59,7 @@ def make_order(plan: Plan, options: Mapping[str, Any]) -> Order:
         items=plan.items,
         fresh_keys=plan.fresh_keys,
         planned_at=plan.planned_at,
+        created_by=created_by,
     )
 
 

@@ -137,6 +137,11 @@ class SharedPlace:
         """Leave a batch that hangs, so that it can be gone on with."""
         self.ask(lambda place: place.free(batch_id))
 
+    def delete(self, batch_id: str) -> None:
+        """Forget a batch; what it collected stays."""
+        self._wanted.discard(batch_id)
+        self.ask(lambda place: place.delete(batch_id))
+
     def flush(self) -> None:
         """Commit what was collected so far."""
         self.ask(lambda place: place.flush())

@@ -83,6 +83,7 @@ class _Head(_Strict):
     criteria: _Criteria
     options: _Options
     planned_at: datetime | None
+    created_by: str | None = None
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -186,6 +187,7 @@ def dump_order(order: Order) -> tuple[bytes, pa.Table]:
         criteria=_Criteria.model_validate(dict(order.criteria)),
         options=_Options.model_validate(dict(order.options)),
         planned_at=order.planned_at,
+        created_by=order.created_by,
     )
     columns: dict[str, list[Any]] = {
         name: [getattr(item, name) for item in order.items] for name in _ITEM_NAMES
@@ -233,6 +235,7 @@ def load_order(body: bytes, table: pa.Table, sources: Sequence[str]) -> Order:
         items=items,
         fresh_keys=fresh,
         planned_at=head.planned_at,
+        created_by=head.created_by,
     )
 
 

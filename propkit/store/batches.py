@@ -226,41 +226,54 @@ def requeue_items(
     store: Store, batch_id: str, state: State, failure_classes: Sequence[str] | None = None
 ) -> None:
     """Move a batch's failed or cancelled items, or those of some failure classes, to waiting."""
-    store.writer.submit(
-        lambda connection: connection.execute(
-            "UPDATE items SET state = 'waiting', failure_class = NULL, error = NULL,"
-            " started_at = NULL, ended_at = NULL WHERE batch_id = ? AND state = ?"
-            " AND coalesce(list_contains(?::VARCHAR[], failure_class), true)",
-            [batch_id, state.value, failure_classes],
-        ).fetchall()
-    ).result()
+    _change_items(
+        store,
+        batch_id,
+        "UPDATE items SET state = 'waiting', failure_class = NULL, error = NULL,"
+        " started_at = NULL, ended_at = NULL WHERE batch_id = ? AND state = ?"
+        " AND coalesce(list_contains(?::VARCHAR[], failure_class), true)",
+        [batch_id, state.value, failure_classes],
+    )
 
 
 def skip_collected(store: Store, batch_id: str, *, since: datetime) -> None:
     """Skip a batch's waiting items that have been collected whole since then."""
-    store.writer.submit(
-        lambda connection: connection.execute(
-            "UPDATE items SET state = 'skipped', ended_at = now(),"
-            " error = 'fresh: collected by another batch meanwhile'"
-            " FROM (FROM freshness SELECT source, key, max(checked_at) AS checked_at,"
-            " arg_max(missing, checked_at) AS missing GROUP BY ALL) AS newest"
-            " WHERE items.batch_id = ? AND items.state = 'waiting'"
-            " AND newest.source = items.source AND newest.key = items.key"
-            " AND newest.checked_at > ? AND len(newest.missing) = 0",
-            [batch_id, since],
-        ).fetchall()
-    ).result()
+    _change_items(
+        store,
+        batch_id,
+        "UPDATE items SET state = 'skipped', ended_at = now(),"
+        " error = 'fresh: collected by another batch meanwhile'"
+        " FROM (FROM freshness SELECT source, key, max(checked_at) AS checked_at,"
+        " arg_max(missing, checked_at) AS missing GROUP BY ALL) AS newest"
+        " WHERE items.batch_id = ? AND items.state = 'waiting'"
+        " AND newest.source = items.source AND newest.key = items.key"
+        " AND newest.checked_at > ? AND len(newest.missing) = 0",
+        [batch_id, since],
+    )
 
 
 def cancel_waiting(store: Store, batch_id: str) -> None:
     """Move a batch's waiting items to cancelled."""
-    store.writer.submit(
-        lambda connection: connection.execute(
-            "UPDATE items SET state = 'cancelled', failure_class = 'cancelled', ended_at = ?"
-            " WHERE batch_id = ? AND state = 'waiting'",
-            [datetime.now(UTC), batch_id],
-        ).fetchall()
-    ).result()
+    _change_items(
+        store,
+        batch_id,
+        "UPDATE items SET state = 'cancelled', failure_class = 'cancelled', ended_at = ?"
+        " WHERE batch_id = ? AND state = 'waiting'",
+        [datetime.now(UTC), batch_id],
+    )
+
+
+def _change_items(store: Store, batch_id: str, sql: str, params: Sequence[Any]) -> None:
+    """Change items of a batch outside of a run, and say so in its head."""
+    now = datetime.now(UTC)
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(sql, params)
+        connection.execute(
+            "UPDATE batch_heads SET updated_at = ? WHERE batch_id = ?", [now, batch_id]
+        )
+
+    store.writer.submit(work).result()
 
 
 def _user() -> str | None:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from propkit.errors import RequestError
+from propkit.store.batches import LogEntry
 from propkit.store.reading import Reading
 
 STATES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
@@ -20,6 +23,9 @@ ACTIVE = ("PENDING", "PROCESSING")
 STUCK_AFTER = timedelta(minutes=2)
 """A batch that runs without a heartbeat for so long is stuck: its process hangs."""
 MOST_PER_PAGE = 200
+
+Version = tuple[int, datetime]
+"""A job's number and when it was last changed: one that has ended is the same as long as this is."""
 
 _STATE = """CASE state WHEN 'running' THEN 'PROCESSING' WHEN 'completed' THEN 'COMPLETED'
     WHEN 'cancelled' THEN 'CANCELLED' WHEN 'pending' THEN 'PENDING'
@@ -70,6 +76,16 @@ class JobPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """One page of a job's log, the oldest entry first; ``total`` are all entries."""
+
+    entries: tuple[LogEntry, ...]
+    total: int
+    page: int
+    per_page: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How the queue is.
 
@@ -106,20 +122,48 @@ def list_jobs(
     RequestError
         There is no such state, or page and size are no whole numbers in their range.
     """
+    versions, total = find_jobs(
+        store, state=state, kind=kind, created_by=created_by, page=page, per_page=per_page
+    )
+    jobs = read_jobs(store, [number for number, _ in versions])
+    return JobPage(jobs=tuple(jobs), total=total, page=page, per_page=per_page)
+
+
+def find_jobs(
+    store: Reading,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    created_by: str | None = None,
+    page: int = 1,
+    per_page: int = 50,
+) -> tuple[list[Version], int]:
+    """Return which jobs stand on a page of :func:`list_jobs`, and how many there are in all.
+
+    Raises
+    ------
+    RequestError
+        As :func:`list_jobs`.
+    """
     if state is not None and state not in STATES:
         raise RequestError(f"no state {state!r}; expected one of {', '.join(STATES)}")
     _check_whole("page", page, 10**9)
     _check_whole("per_page", per_page, MOST_PER_PAGE)
-    where = f"({_STATE} = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL)"
-    where += " AND (created_by = $3 OR $3 IS NULL)"
-    filters = [state, kind, created_by]
-    (count,) = store.rows(f"SELECT count(*) AS n FROM batch_heads WHERE {where}", filters)
-    jobs = _read(
-        store,
-        f"WHERE {where} ORDER BY number DESC LIMIT $4 OFFSET $5",
-        [*filters, per_page, (page - 1) * per_page],
+    filters = {_STATE: state, "kind": kind, "created_by": created_by}
+    given = {column: value for column, value in filters.items() if value is not None}
+    where = " AND ".join(["true", *(f"{column} = ?" for column in given)])
+    found = store.table(
+        f"SELECT number, updated_at FROM batch_heads WHERE {where}", list(given.values())
     )
-    return JobPage(jobs=tuple(jobs), total=count["n"], page=page, per_page=per_page)
+    # Sorted here: among 10,000 jobs DuckDB needs four times as long to find a page.
+    newest_first = np.argsort(found["number"].to_numpy())[::-1]
+    rows = found.take(newest_first[(page - 1) * per_page : page * per_page]).to_pylist()
+    return [(row["number"], row["updated_at"]) for row in rows], found.num_rows
+
+
+def read_jobs(store: Reading, numbers: Sequence[int]) -> list[Job]:
+    """Return jobs by their numbers, the newest first; one that is gone is left out."""
+    return _read(store, "WHERE list_contains($1, number)", [list(numbers)]) if numbers else []
 
 
 def read_job(store: Reading, job_id: str) -> Job:
@@ -134,6 +178,27 @@ def read_job(store: Reading, job_id: str) -> Job:
     if not jobs:
         raise RequestError(f"no job {job_id!r}")
     return jobs[0]
+
+
+def read_log(store: Reading, job_id: str, *, page: int = 1, per_page: int = 50) -> LogPage:
+    """Return one page of a job's log.
+
+    Raises
+    ------
+    RequestError
+        There is no such job, or page and size are no whole numbers in their range.
+    """
+    _check_whole("page", page, 10**9)
+    _check_whole("per_page", per_page, MOST_PER_PAGE)
+    read_job(store, job_id)
+    (count,) = store.rows("SELECT count(*) AS n FROM batch_logs WHERE batch_id = $1", [job_id])
+    rows = store.rows(
+        "SELECT * EXCLUDE (batch_id) FROM batch_logs WHERE batch_id = $1"
+        " ORDER BY logged_at, event, source, key, message LIMIT $2 OFFSET $3",
+        [job_id, per_page, (page - 1) * per_page],
+    )
+    entries = tuple([LogEntry(**row) for row in rows])
+    return LogPage(entries=entries, total=count["n"], page=page, per_page=per_page)
 
 
 def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:

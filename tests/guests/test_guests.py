@@ -169,6 +169,20 @@ def test_a_guest_cancels_resumes_and_retries(county: County, path: Path, known: 
             batch.retry(only="bad")
 
 
+def test_a_guest_orders_in_a_name_and_forgets(kit: pk.Kit, owner: Notebook, known: list[str]):
+    """Whose batch it is goes to the owner; so does the wish to forget it."""
+    batch = kit.start(known[:3], datasets="parcels", created_by="ana")
+    batch.wait()
+    assert owner.run("kit.batch('last').head.created_by") == "ana"
+
+    batch.delete()
+
+    assert owner.run("len(kit.batches())") == 0
+    assert len(kit.frame("parcels")) == 3
+    with pytest.raises(RequestError, match=f"no batch '{batch.id}'"):
+        batch.delete()
+
+
 def test_collecting_in_the_background_is_stopped_and_goes_on(
     county: County, path: Path, known: list[str]
 ):

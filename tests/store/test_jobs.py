@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from propkit.errors import RequestError
 from propkit.items import Item, State
-from propkit.store.batches import beat, create_batch, delete_batch, read_head, set_state
+from propkit.store.batches import (
+    LogEntry,
+    beat,
+    cancel_waiting,
+    create_batch,
+    delete_batch,
+    read_head,
+    requeue_items,
+    set_state,
+    skip_collected,
+    write_log,
+)
 from propkit.store.jobs import (
     Health,
     Job,
+    LogPage,
+    find_jobs,
     list_jobs,
     read_health,
     read_job,
+    read_jobs,
+    read_log,
     stuck_jobs,
 )
 from tests.store.made import ASSESSOR, batch_of, noon, parcel, result, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from propkit.store import Store
 
 
@@ -163,6 +181,82 @@ def test_a_job_that_is_not_there(store: Store):
     """Its id is named."""
     with pytest.raises(RequestError, match=r"^no job 'x'$"):
         read_job(store, "x")
+
+
+def test_a_page_is_found_by_number_and_time_of_change(store: Store):
+    """A job that changes in any way is another version; one that is gone is left out."""
+    batches = [make(store, str(n)) for n in range(3)]
+    date_heads(store, updated_at=noon())
+
+    versions, total = find_jobs(store, per_page=2)
+
+    assert (versions, total) == ([(3, noon()), (2, noon())], 3)
+    assert [job.id for job in read_jobs(store, [2, 3])] == [batches[2], batches[1]]
+    assert read_jobs(store, []) == []
+    delete_batch(store, batches[2])
+    assert [job.id for job in read_jobs(store, [2, 3])] == [batches[1]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        partial(requeue_items, state=State.FAILED),
+        partial(skip_collected, since=noon()),
+        cancel_waiting,
+        partial(set_state, state="completed"),
+        beat,
+    ],
+    ids=["requeue", "skip", "cancel", "state", "beat"],
+)
+def test_whatever_changes_a_job_changes_its_version(
+    store: Store, change: Callable[[Store, str], None]
+):
+    """Who keeps a job as it was sees that it is not any more; others are left alone."""
+    changed, other = make(store, "1"), make(store, "2")
+    long_ago = noon(-172_800)
+    date_heads(store, updated_at=long_ago)
+
+    change(store, changed)
+    store.writer.flush().result(timeout=30)
+
+    assert read_job(store, changed).updated_at > long_ago
+    assert read_job(store, other).updated_at == long_ago
+
+
+def test_a_log_is_read_by_pages(store: Store):
+    """The oldest entry first; entries of one moment have an order too."""
+    batch = make(store, "1")
+    entries = [
+        LogEntry(event="slow", message=f"the store: {n}", seconds=n / 2, logged_at=noon(86_400 * 9))
+        for n in range(3)
+    ]
+    write_log(store, batch, entries[::-1])
+
+    pages = [read_log(store, batch, page=page, per_page=2) for page in (1, 2, 3)]
+
+    assert [entry.message for page in pages for entry in page.entries] == [
+        "batch made",
+        "the store: 0",
+        "the store: 1",
+        "the store: 2",
+    ]
+    assert pages[1] == LogPage(entries=tuple(entries[1:]), total=4, page=2, per_page=2)
+    assert (pages[2].entries, pages[2].total) == ((), 4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"page": 0}, "page must be a whole number from 1 to"),
+        ({"per_page": 201}, "per_page must be a whole number from 1 to 200, not 201"),
+    ],
+)
+def test_a_log_is_not_read_so(store: Store, asked: dict[str, int], message: str):
+    """A page that cannot be is named; so is a job that is not there."""
+    with pytest.raises(RequestError, match=message):
+        read_log(store, make(store), **asked)
+    with pytest.raises(RequestError, match="no job 'x'"):
+        read_log(store, "x")
 
 
 def test_what_runs_without_a_sign_of_life_is_stuck(store: Store):
