@@ -30,6 +30,7 @@ FailureClass = Literal[
     "rejected",
     "invalid_answer",
     "layout_changed",
+    "unsettled",
     "budget",
     "cancelled",
 ]

@@ -53,10 +53,10 @@ _GO_ON: Final = ("interrupted", "paused", "cancelled")
 
 
 def open_kit(settings: Settings, path: Path) -> Kit:
-    """Open the store as whoever comes: its owner, or a guest of the process that owns it."""
+    """Open the store as a guest of the process that owns it; start a worker where none does."""
     from propkit.opening import open as open_store
 
-    return open_store(path, settings=settings)
+    return open_store(path, settings=settings, worker=True)
 
 
 def place_store(root: Path, store: Path) -> Path:

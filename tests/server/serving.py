@@ -6,15 +6,17 @@ import http.client
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from propkit.sharing.discovery import read_discovery
 from tests.guests.notebooks import settings_of
 
 if TYPE_CHECKING:
@@ -178,7 +180,8 @@ def jupyter(
     folder.mkdir(parents=True, exist_ok=True)
     home = folder.with_name(f"{folder.name}-home")
     (home / "tmp").mkdir(parents=True)
-    settings = settings_of(county, per_second=per_second, server=server)
+    worker = {"idle_seconds": DEADLINE_SECONDS, "batches": 100}
+    settings = settings_of(county, per_second=per_second, server=server, worker=worker)
     token = secrets.token_hex(16)
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -203,6 +206,16 @@ def jupyter(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            for store in folder.rglob("*.duckdb"):
+                end_worker(store)
+
+
+def end_worker(store: Path) -> None:
+    """End the worker that the server has started, where one runs."""
+    found = read_discovery(store)
+    if found is not None and found.pid != os.getpid():
+        with suppress(ProcessLookupError):
+            os.kill(found.pid, signal.SIGTERM)
 
 
 def _environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:

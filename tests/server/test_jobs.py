@@ -351,8 +351,8 @@ def test_a_notebook_owns_the_store_and_both_see_the_jobs(county: County, tmp_pat
         assert own not in owner.run("list(kit.batches()['batch_id'])")
 
 
-def test_a_server_that_ends_lets_its_store_go(slow: Jupyter, county: County):
-    """What runs is left to be gone on with, and nothing but the store lies in the folder."""
+def test_a_job_outlives_the_server(slow: Jupyter, county: County):
+    """It runs in a worker, which the next one who opens the store finds at work."""
     client = slow.client
     job = client.create(county.apns(40), datasets=["parcels"])
     with client.events(job["id"]) as lines:
@@ -361,8 +361,9 @@ def test_a_server_that_ends_lets_its_store_go(slow: Jupyter, county: County):
         assert slow.stop() == 0
 
         assert all(event.get("event") != "end" for event in lines)
-    assert [file.name for file in slow.folder.iterdir()] == ["propkit.duckdb"]
-    settings = pk.Settings.load(**settings_of(county))
-    with pk.open(slow.folder / "propkit.duckdb", settings=settings) as kit:
-        assert kit.unfinished == [job["id"]]
-        assert kit.batch(job["id"]).resume().wait().totals == {"done": 40}
+    store = slow.folder / "propkit.duckdb"
+    with pk.open(store, settings=pk.Settings.load(**settings_of(county))) as kit:
+        assert "guest of PID" in repr(kit)
+        assert kit.batch(job["id"]).wait(timeout=60).totals == {"done": 40}
+    names = {file.name for file in slow.folder.iterdir()} - {f"{store.name}.wal"}
+    assert names == {store.name, f".{store.name}.owner.json", f".{store.name}.worker.log"}
