@@ -7,7 +7,8 @@ The flow, and the rooms that hold it::
                                     http_client.py                             excel.py
 
 ``collector.py`` and ``batch_run/`` run it, ``traffic.py`` is what all batches of a store share,
-``runtime/`` says where, ``kit.py`` is what a notebook holds::
+``runtime/`` says where, ``sharing/`` lets other processes in, ``server/`` is the REST API, and
+``kit.py`` is what a notebook holds::
 
     import propkit as pk
 
