@@ -123,7 +123,7 @@ class BatchWork:
             planned_at=planned_at,
         )
         self._run = run
-        self._future = self._thread.submit(self._work(run, make_guards(self.collector, run)))
+        self._future = self._thread.submit(self._work(run))
 
     def cancel(self) -> None:
         """Stop asking at once, keep everything fetched, leave the rest cancelled."""
@@ -249,13 +249,15 @@ class BatchWork:
         if self.is_running:
             raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
 
-    async def _work(self, run: Run, guards: dict[str, SourceGuard]) -> None:
+    async def _work(self, run: Run) -> None:
         started_at = datetime.now(UTC)
         self._store.writer.on_slow = lambda event, seconds: run.note(
             "slow", f"the store: {event}", seconds=seconds
         )
         heart = asyncio.create_task(self._beat())
         try:
+            # Looked up here, not where it is started: who starts a batch does not wait for it.
+            guards = await asyncio.to_thread(make_guards, self.collector, run)
             with self._store.running():
                 state = await run_batch(self.collector, run, guards)
         except StoreError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,13 +96,15 @@ class Service:
 
     async def run(self, do: Callable[[], T]) -> T:
         """Do something in a thread; what it refuses is a :class:`ProblemError`."""
+        if self._is_closed:  # a connection that was kept alive
+            raise _stopping()
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._told, do)
 
     async def close(self) -> None:
         """Let the kit go: what runs here can be resumed, what runs elsewhere goes on."""
         self._is_closed = True
         await asyncio.get_running_loop().run_in_executor(self._threads, self._close)
-        self._threads.shutdown()
+        self._threads.shutdown(wait=False)
 
     def create(self, body: bytes, user: str) -> JobModel:
         """Make a job and start it."""
@@ -193,9 +196,12 @@ class Service:
     def _kit(self) -> Kit:
         with self._opening:
             if self._is_closed:
-                raise _unavailable("The server is being stopped.")
+                raise _stopping()
             if self._opened is None:
                 self._opened = open_kit(self._all_settings, self._path)
+                # To look through all that is loaded now for garbage, as Python does when an order
+                # has many items, would stop Jupyter's loop too, for 0.2 to 0.6 s.
+                gc.freeze()
             return self._opened
 
     def _close(self) -> None:
@@ -212,6 +218,10 @@ class Service:
                 raise ProblemError(422, f"{text}.") from error
             self._log.warning("the store cannot be used: %s", error)
             raise _unavailable("The store cannot be used just now; the log says why.") from error
+
+
+def _stopping() -> ProblemError:
+    return _unavailable("The server is being stopped.")
 
 
 def _unavailable(detail: str) -> ProblemError:

@@ -96,7 +96,7 @@ class Reading(ABC):
     def active(
         self, keys: Mapping[str, Sequence[str]], kind: str = "comprehensive"
     ) -> dict[tuple[str, str], str]:
-        """Return (source, key) → batch id of what running batches have in work of these keys.
+        """Return (source, key) → batch id of what batches have in work, or will have, of these keys.
 
         Only batches that ask the same of a key count: a validation does not collect.
         """
@@ -105,7 +105,7 @@ class Reading(ABC):
             _wanted(keys),
             "SELECT source, key, max(batch_id) AS batch_id FROM items"
             " SEMI JOIN wanted USING (source, key) WHERE state IN ('waiting', 'running')"
-            " AND batch_id IN (SELECT batch_id FROM batch_heads WHERE state = 'running'"
+            " AND batch_id IN (SELECT batch_id FROM batch_heads WHERE state IN ('pending', 'running')"
             f" AND CASE WHEN kind IN {_FAMILIES} THEN kind ELSE 'collect' END = $1)"
             " GROUP BY source, key",
             [family],

@@ -244,7 +244,8 @@ def _wait_for(process: subprocess.Popen[bytes], home: Path) -> str:
         for file in (home / "runtime").glob("jpserver-*.json"):
             try:
                 url: str = json.loads(file.read_text("utf-8"))["url"]
-                if Client(urlsplit(url).port or 0, {}).get("/api").status == 200:
+                place = urlsplit(url)
+                if Client(place.port or 0, {}).get(f"{place.path}api").status == 200:
                     return url
             except (ValueError, KeyError, OSError):
                 continue  # it is still being written, or does not listen yet

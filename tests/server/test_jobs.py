@@ -351,6 +351,23 @@ def test_a_notebook_owns_the_store_and_both_see_the_jobs(county: County, tmp_pat
         assert own not in owner.run("list(kit.batches()['batch_id'])")
 
 
+def test_a_server_below_an_address_of_its_own(county: County, tmp_path: Path):
+    """As behind JupyterHub: every address that is told begins with it."""
+    base = "/user/ana"
+    with jupyter(tmp_path / "notebooks", county, f"--ServerApp.base_url={base}/") as server:
+        client, path = server.client, base + JOBS
+        made = client.post(path, {"identifiers": county.apns(1), "datasets": ["parcels"]})
+        place = made.headers["Location"]
+
+        assert place == f"{path}/{made.json['id']}"
+        assert client.get(place).json["id"] == made.json["id"]
+        assert client.get(f"{place}/x").problem()["instance"] == f"{place}/x"
+        assert client.get(path).headers["Link"].startswith(f"<{path}?page=1&per_page=50>")
+        document = client.get(f"{base}/propkit/api/openapi.json").json
+        assert document["servers"] == [{"url": f"{base}/propkit/api"}]
+        assert client.get(JOBS).status == 404
+
+
 def test_a_job_outlives_the_server(slow: Jupyter, county: County):
     """It runs in a worker, which the next one who opens the store finds at work."""
     client = slow.client
