@@ -92,6 +92,16 @@ _LEADS_GAP = (
     " opening the store, the preview, the batch and closing."
 )
 
+_GUESTS_RULES = (
+    "Owner and guests are processes of their own. Every row that a guest has written is in the"
+    " file once when the owner has been killed: checked."
+)
+_GUESTS_WRITE = (
+    "A write is `kit.start(plan)` with 400 items until it returns: the owner has committed the"
+    " batch then, and begins to collect at 5 requests/s. One guest cancels each batch before the"
+    " next; those of six guests run on together."
+)
+
 SCENARIOS: dict[str, Scenario] = {
     "unlimited": Scenario(
         says="One host that answers at once and refuses nothing.",
@@ -210,5 +220,15 @@ SCENARIOS: dict[str, Scenario] = {
         table=tables.leads_table,
         checks=targets.check_leads,
         notes=(_LEADS_GAP,),
+    ),
+    "guests": Scenario(
+        says="One process owns the store; one guest and then six write and read through it.",
+        entries=(Entry("guests", (2400,)),),
+        rounds=2,
+        rules=_GUESTS_RULES,
+        minutes=1,
+        table=tables.guests_table,
+        checks=targets.check_guests,
+        notes=(_GUESTS_WRITE,),
     ),
 }

@@ -77,6 +77,22 @@ def leads_table(found: Found) -> list[str]:
     )  # fmt: skip
 
 
+def guests_table(found: Found) -> list[str]:
+    """Return a line for each thing that guests do: how often, and how long it took."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        written = f"write of {median['write_rows']:.0f} rows"
+        frame = f"frame of 50,000 × {median['columns']:.0f}"
+        lines += [
+            [f"{written}, one guest", *_times(median, "writes", "write_ms", "write_p95_ms")],
+            [f"{written}, six at once", *_times(median, "six_writes", "six_ms", "six_p95_ms")],
+            [f"{frame}, in the owner", *_times(median, "frames", "owner_frame_ms")],
+            [f"{frame}, in a guest", *_times(median, "frames", "guest_frame_ms")],
+        ]
+    return _table(["what", ":times a round", ":median ms", ":p95 ms"], lines)
+
+
 def limits_table(found: Found) -> list[str]:
     """Return a line for each contender and host: the time against the ideal, and refusals."""
     return _table(
@@ -162,6 +178,11 @@ def as_markdown(found: Found, table: list[str], checks: list[Check]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _times(median: Found, count: str, middle: str, p95: str | None = None) -> list[str]:
+    high = f"{median[p95]:.1f}" if p95 else ""
+    return [f"{median[count]:.0f}", f"{median[middle]:.1f}", high]
 
 
 def _range(entry: Found) -> str:

@@ -108,6 +108,23 @@ def check_leads(found: Found) -> list[Check]:
     return checks
 
 
+def check_guests(found: Found) -> list[Check]:
+    """Judge what guests wait for; that nothing is lost is checked where it is measured."""
+    own = _find(found, "guests")
+    if not own:
+        return []
+    median = own["median"]
+    return [
+        Check(
+            f"one guest's write of {median['write_rows']:.0f} rows, median ms",
+            median["write_ms"],
+            25,
+        ),
+        Check("frame, guest to owner", median["frame_ratio"], 2),
+        Check("six guests' writes at once, p95 ms", median["six_p95_ms"], 250),
+    ]
+
+
 def per_second(entry: Found) -> float:
     """Return the median parcels per second of a contender."""
     return float(entry["parcels"] / entry["median"]["seconds"])
