@@ -9,6 +9,7 @@ import aiohttp
 
 from tests.benchmarks.by_hand import Rows, Sink, read_parcel
 from tests.benchmarks.jobs import ATTEMPTS, Finish, HostJob, Job, backoff
+from tests.benchmarks.leads_by_hand import LeadSink, page_body, page_query, read_leads
 
 
 class _Pacer:
@@ -44,7 +45,7 @@ def aiohttp_by_hand(job: Job, folder: Path) -> Finish:
                     for host in job.hosts:
                         rate = host.requests_per_second if job.pace == "known" else None
                         pacer = _Pacer(rate) if rate else None
-                        waiting = host.apns[::-1]
+                        waiting = host.keys[::-1]
                         for _ in range(job.in_flight):
                             workers.create_task(work(host, waiting, pacer))
 
@@ -77,7 +78,7 @@ def aiohttp_fetch_only(job: Job, folder: Path) -> Finish:
     async def fetch() -> None:
         async with aiohttp.ClientSession(headers={"AUTHORIZATION": job.token}) as session:
             host = job.hosts[0]
-            waiting = iter(host.apns)
+            waiting = iter(host.keys)
 
             async def work() -> None:
                 for apn in waiting:
@@ -87,3 +88,24 @@ def aiohttp_fetch_only(job: Job, folder: Path) -> Finish:
             await asyncio.gather(*(work() for _ in range(job.in_flight)))
 
     return lambda: asyncio.run(fetch())
+
+
+def aiohttp_leads(job: Job, folder: Path) -> Finish:
+    """Buy leads page after page, as the total tells, without counting them first."""
+
+    async def buy() -> None:
+        host, start, total = job.hosts[0], 0, 1
+        headers = {"Authorization": f"Bearer {job.token}"}
+        with LeadSink(folder / "store.duckdb") as sink:
+            async with aiohttp.ClientSession(headers=headers) as session:
+                while start < total:
+                    url = f"{host.base_url}/v1/properties"
+                    query, body = page_query(start), page_body()
+                    async with session.post(url, params=query, json=body) as answer:
+                        answer.raise_for_status()
+                        page = await answer.json()
+                    sink.add(read_leads(page["results"]))
+                    total = page["totalResultCount"]
+                    start += len(page["results"])
+
+    return lambda: asyncio.run(buy())

@@ -27,10 +27,18 @@ CONTENDERS = {
     "dlt": "dlt_client:dlt_pipeline",
     "aiohttp_fetch_only": "aiohttp_client:aiohttp_fetch_only",
     "server_alone": "raw_client:server_alone",
+    "propkit_leads": "propkit_client:propkit_leads",
+    "aiohttp_leads": "aiohttp_client:aiohttp_leads",
+    "dlt_leads": "dlt_client:dlt_leads",
+    "guests": "guests:guests_at_once",
 }
-"""Each contender's module and function. The last two store nothing."""
+"""Each contender's module and function."""
 
 FETCH_ONLY = ("aiohttp_fetch_only", "server_alone")
+"""They store nothing."""
+
+NOT_COMPARED = (*FETCH_ONLY, "guests")
+"""Their rows are not compared: they store none, or check them by themselves."""
 
 _LOADED_BEFORE = ("pandas", "pyarrow.compute", "pyarrow.pandas_compat", "pyarrow.parquet")
 """What DuckDB and pyarrow load only when they first take rows."""

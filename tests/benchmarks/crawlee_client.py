@@ -48,7 +48,7 @@ def crawlee_crawler(job: Job, folder: Path) -> Finish:
                 [
                     Request.from_url(f"{host.base_url}/parcel/{apn}", headers=headers)
                     for host in job.hosts
-                    for apn in host.apns
+                    for apn in host.keys
                 ]
             )
 

@@ -17,6 +17,7 @@ from requests import Response
 
 from tests.benchmarks.by_hand import read_parcel
 from tests.benchmarks.jobs import Finish, Job
+from tests.benchmarks.leads_by_hand import page_body, page_query, read_leads
 
 
 def dlt_pipeline(job: Job, folder: Path) -> Finish:
@@ -32,7 +33,7 @@ def dlt_pipeline(job: Job, folder: Path) -> Finish:
     @dlt.resource
     def addresses() -> Iterator[tuple[str, str]]:
         for host in job.hosts:
-            for apn in host.apns:
+            for apn in host.keys:
                 yield f"{host.base_url}/parcel/{apn}", apn
 
     @dlt.transformer(data_from=addresses, parallelized=True)
@@ -42,16 +43,40 @@ def dlt_pipeline(job: Job, folder: Path) -> Finish:
         for table, rows in read_parcel(apn, answer.content).items():
             yield dlt.mark.with_table_name(rows, table)
 
-    def collect() -> None:
-        pipeline = dlt.pipeline(
-            "bench",
-            pipelines_dir=str(folder / "dlt"),
-            destination=dlt.destinations.duckdb(str(folder / "store.duckdb")),
-            dataset_name="bench",
-        )
-        pipeline.run(answers, loader_file_format="parquet")
+    return lambda: _run_pipeline(answers, folder)
 
-    return collect
+
+def dlt_leads(job: Job, folder: Path) -> Finish:
+    """Buy leads with dlt, one page after the other, as aiohttp_leads does."""
+    os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
+    client, host = Client(), job.hosts[0]
+
+    @dlt.resource
+    def leads() -> Iterator[Any]:
+        start, total = 0, 1
+        while start < total:
+            answer = client.post(
+                f"{host.base_url}/v1/properties",
+                params=page_query(start),
+                json=page_body(),
+                headers={"Authorization": f"Bearer {job.token}"},
+            )
+            page = answer.json()
+            yield read_leads(page["results"])
+            total = page["totalResultCount"]
+            start += len(page["results"])
+
+    return lambda: _run_pipeline(leads, folder)
+
+
+def _run_pipeline(resource: Any, folder: Path) -> None:
+    pipeline = dlt.pipeline(
+        "bench",
+        pipelines_dir=str(folder / "dlt"),
+        destination=dlt.destinations.duckdb(str(folder / "store.duckdb")),
+        dataset_name="bench",
+    )
+    pipeline.run(resource, loader_file_format="parquet")
 
 
 def _is_no_json(answer: Response | None, error: BaseException | None) -> bool:

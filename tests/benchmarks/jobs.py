@@ -11,6 +11,9 @@ from typing import Any, Literal, Self
 Pace = Literal["none", "known", "learn"]
 """No limits; limits that the client is told; limits that it must find out."""
 
+Serves = Literal["parcels", "leads"]
+"""What the server knows: the assessor's parcels, or the leads API's pages."""
+
 Finish = Callable[[], dict[str, Any] | None]
 """Does the job; what it returns is written down beside the times."""
 
@@ -28,10 +31,10 @@ def backoff(attempt: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostJob:
-    """One host, and the parcels to collect there."""
+    """One host, and what to collect there: APNs, or RadarIDs."""
 
     base_url: str
-    apns: list[str]
+    keys: list[str]
     requests_per_second: float | None
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.benchmarks.contenders import FETCH_ONLY
+from tests.benchmarks.contenders import NOT_COMPARED
 from tests.benchmarks.jobs import IN_FLIGHT, HostJob, Job
-from tests.benchmarks.rows import read_rows
+from tests.benchmarks.rows import SERVED, read_rows
 from tests.benchmarks.scenarios import Entry, Scenario
 from tests.benchmarks.server import HostSpec
 from tests.benchmarks.serving import ROOT, Serving, serving
@@ -32,6 +32,7 @@ _PEERS = {
     "crawlee": "crawlee",
     "scrapy": "scrapy",
     "dlt": "dlt",
+    "dlt_leads": "dlt",
     "requests_threads": "requests",
     "requests_one_by_one": "requests",
 }
@@ -61,7 +62,7 @@ def measure(
     parcels = max((entry.parcels for entry in entries), default=1)
     with (
         TemporaryDirectory(prefix="propkit-bench-") as folder,
-        serving(Path(folder), parcels, scenario.hosts) as server,
+        serving(Path(folder), parcels, scenario.hosts, scenario.serves) as server,
     ):
         for number in range(times):
             # Each round begins with another contender, so that none is always first.
@@ -82,6 +83,7 @@ def measure(
     return {
         "scenario": name,
         "says": scenario.says,
+        "rules": scenario.rules,
         "notes": scenario.notes,
         "may_lose": scenario.may_lose,
         "rounds": times,
@@ -107,14 +109,14 @@ def _run(
     """Let one contender do its job, and look at what it stored and what the server saw."""
     starts = [sum(entry.shares[:number]) for number in range(len(entry.shares))]
     parts = [
-        server.apns[start : start + share]
+        server.keys[start : start + share]
         for start, share in zip(starts, entry.shares, strict=True)
     ]
     job = Job(
         pace=scenario.pace,
         hosts=[
-            HostJob(base_url=url, apns=apns, requests_per_second=host.requests_per_second)
-            for url, apns, host in zip(server.base_urls, parts, scenario.hosts, strict=True)
+            HostJob(base_url=url, keys=keys, requests_per_second=host.requests_per_second)
+            for url, keys, host in zip(server.base_urls, parts, scenario.hosts, strict=True)
         ],
     )
     job.write(work / "job.json")
@@ -131,25 +133,27 @@ def _run(
     run["requests"] = sum(host["requests"] for host in seen["hosts"])
     run["faults"] = [host["faults"] for host in seen["hosts"]]
     run["hosts"] = [
-        _judge_host(spec, apns, host) | {"lost": _lost(entry, stores, apns)}
-        for spec, apns, host in zip(scenario.hosts, parts, seen["hosts"], strict=True)
+        _judge_host(spec, keys, host) | {"lost": _lost(scenario, entry, stores, keys)}
+        for spec, keys, host in zip(scenario.hosts, parts, seen["hosts"], strict=True)
     ]
     run["lost"] = sum(host["lost"] for host in run["hosts"])
     run["doubled"] = 0
     run["rows"] = {}
-    if entry.contender not in FETCH_ONLY:
-        asked = [apn for apns in parts for apn in apns]
-        # What the entries have in common: the first parcels, as many as the smaller ones ask for.
+    if entry.contender not in NOT_COMPARED:
+        asked = [key for keys in parts for key in keys]
+        # What the entries have in common: the first keys, as many as the smaller ones ask for.
         for size in sorted({sum(size) for size in sizes}):
             if size <= len(asked):
-                rows, _ = read_rows(stores, asked[:size])
+                rows, _ = read_rows(stores, asked[:size], SERVED[scenario.serves])
                 run["rows"][str(size)] = {table: asdict(one) for table, one in rows.items()}
         run["doubled"] = sum(one["doubled"] for one in run["rows"][str(len(asked))].values())
     return run
 
 
-def _lost(entry: Entry, stores: Path, apns: Sequence[str]) -> int:
-    return 0 if entry.contender in FETCH_ONLY else read_rows(stores, apns)[1]
+def _lost(scenario: Scenario, entry: Entry, stores: Path, keys: Sequence[str]) -> int:
+    if entry.contender in NOT_COMPARED:
+        return 0
+    return read_rows(stores, keys, SERVED[scenario.serves])[1]
 
 
 def _run_contender(entry: Entry, work: Path, stores: Path) -> None:
@@ -174,16 +178,16 @@ def _run_contender(entry: Entry, work: Path, stores: Path) -> None:
             raise SystemExit(f"{entry.label}: {error}\n{said.read()[-4000:]}") from None
 
 
-def _judge_host(spec: HostSpec, apns: Sequence[str], seen: Found) -> Found:
+def _judge_host(spec: HostSpec, keys: Sequence[str], seen: Found) -> Found:
     """Judge one host alone, by what the server saw: times are of the requests' arrival."""
-    judged = {"parcels": len(apns), "requests": seen["requests"], "refused": seen["refused"]}
+    judged = {"parcels": len(keys), "requests": seen["requests"], "refused": seen["refused"]}
     judged["requests_per_second"] = spec.requests_per_second
     judged["refused_share"] = seen["refused"] / max(seen["requests"], 1)
     if spec.requests_per_second and seen["first_at"] is not None:
         judged["seconds"] = seen["last_at"] - seen["first_at"]
         # The ideal is one request after the other, exactly at the limit; who gives parcels up is
         # judged by those that were answered.
-        answered = min(len(apns), seen["requests"] - seen["refused"])
+        answered = min(len(keys), seen["requests"] - seen["refused"])
         ideal = max(answered - 1, 1) / spec.requests_per_second
         judged["to_ideal"] = judged["seconds"] / ideal
     return judged
@@ -228,7 +232,7 @@ def _check_rows(scenario: Scenario, runs: dict[Entry, list[Found]]) -> None:
                     seen.setdefault(size, {}).setdefault(str(rows), entry.label)
     for size, stored in seen.items():
         if len(stored) > 1:
-            raise SystemExit(f"the rows about {size} parcels differ: {stored}")
+            raise SystemExit(f"the rows about {size} keys differ: {stored}")
 
 
 def _summarise(entry: Entry, runs: list[Found]) -> Found:

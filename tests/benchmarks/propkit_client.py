@@ -1,7 +1,8 @@
-"""propkit as its user has it: a kit for each host, one batch each, all at once."""
+"""propkit as its user has it: a kit for each host, one batch each, all at once; leads."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,13 +13,14 @@ from propkit.sources import configure_sources
 from propkit.widgets import ProgressBars
 from tests.benchmarks.by_hand import TABLES
 from tests.benchmarks.jobs import Finish, HostJob, Job
+from tests.benchmarks.leads_by_hand import CRITERIA, PAGE_SIZE
 
 _UNLIMITED = 100_000.0
 
 
 def propkit_kits(job: Job, folder: Path) -> Finish:
     """Collect with kits; the parcels, houses, values and sales of the assessor."""
-    kits = [(_settings(job, host), host.apns) for host in job.hosts]
+    kits = [(_settings(job, host), host.keys) for host in job.hosts]
     # Both load what they need on first use: before the clock starts.
     configure_sources(kits[0][0])
     open_kit = pk.open
@@ -40,7 +42,7 @@ def propkit_kits(job: Job, folder: Path) -> Finish:
 
 def propkit_with_bars(job: Job, folder: Path) -> Callable[[], dict[str, float]]:
     """Collect while the notebook's bars show it, and say what that costs the main thread."""
-    settings, apns = _settings(job, job.hosts[0]), job.hosts[0].apns
+    settings, apns = _settings(job, job.hosts[0]), job.hosts[0].keys
     configure_sources(settings)
     open_kit, bars = pk.open, ProgressBars()
 
@@ -59,6 +61,44 @@ def propkit_with_bars(job: Job, folder: Path) -> Callable[[], dict[str, float]]:
         return {"ui_share": round(share, 5)}
 
     return collect
+
+
+def propkit_leads(job: Job, folder: Path) -> Callable[[], dict[str, float]]:
+    """Buy leads as a cell does that awaits the batch, and say how long its loop hung at most."""
+    host = job.hosts[0]
+    source = {
+        "base_url": f"{host.base_url}/v1",
+        "token": job.token,
+        "requests_per_second": _UNLIMITED,
+    }
+    settings = pk.Settings.load(sources={"propertyradar": source})
+    configure_sources(settings)
+    open_kit = pk.open
+
+    async def buy() -> float:
+        with open_kit(folder / "store-0.duckdb", settings=settings) as kit:
+            preview = kit.leads(CRITERIA, page_size=PAGE_SIZE)
+            watching = asyncio.create_task(longest_gap())
+            batch = preview.buy(max_records=len(host.keys), max_cost=0)
+            report = await batch
+            watching.cancel()
+            assert report.state == "completed", report
+            return await watching
+
+    return lambda: {"gap_ms": round(1000 * asyncio.run(buy()), 2)}
+
+
+async def longest_gap(tick_seconds: float = 0.005) -> float:
+    """Return, once cancelled, by how many seconds this loop was late at worst."""
+    loop, longest = asyncio.get_running_loop(), 0.0
+    due = loop.time() + tick_seconds
+    try:
+        while True:
+            await asyncio.sleep(due - loop.time())
+            longest = max(longest, loop.time() - due)
+            due = loop.time() + tick_seconds
+    except asyncio.CancelledError:
+        return max(longest, loop.time() - due)
 
 
 def _settings(job: Job, host: HostJob) -> pk.Settings:

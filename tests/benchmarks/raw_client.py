@@ -14,7 +14,7 @@ def server_alone(job: Job, folder: Path) -> Finish:
     """Send every request without waiting, and read until the server closes."""
     host = job.hosts[0]
     address = urlsplit(host.base_url)
-    requests = [f"GET /parcel/{apn} HTTP/1.1\r\nHost: bench\r\n\r\n" for apn in host.apns]
+    requests = [f"GET /parcel/{apn} HTTP/1.1\r\nHost: bench\r\n\r\n" for apn in host.keys]
     requests[-1] = requests[-1].replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")
     data = "".join(requests).encode()
 

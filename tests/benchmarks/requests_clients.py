@@ -45,7 +45,7 @@ def requests_one_by_one(job: Job, folder: Path) -> Finish:
 
 
 def _addresses(job: Job) -> Iterable[tuple[str, str]]:
-    return ((f"{host.base_url}/parcel/{apn}", apn) for host in job.hosts for apn in host.apns)
+    return ((f"{host.base_url}/parcel/{apn}", apn) for host in job.hosts for apn in host.keys)
 
 
 def _session(job: Job) -> requests.Session:

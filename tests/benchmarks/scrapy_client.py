@@ -30,7 +30,7 @@ class ParcelSpider(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         headers = {"AUTHORIZATION": self.job.token}
-        waiting = [(host.base_url, apn) for host in self.job.hosts for apn in host.apns]
+        waiting = [(host.base_url, apn) for host in self.job.hosts for apn in host.keys]
         if len(self.job.hosts) > 1:
             # In turns, so that no host waits for the requests of another.
             waiting.sort(key=lambda asked: hash(asked[1]))

@@ -1,10 +1,10 @@
 """The server that all contenders ask: the demo county's answers about parcels, from memory.
 
 ``python -m tests.benchmarks.server SPEC.json``, in a process of its own. The answers are the demo
-county's assessor's, made before the first request, so that serving one costs some 30 µs. Each
-host of the spec is a port with its own latency, enforced limit and faults.
+county's assessor's, or its leads API's, made before the first request, so that serving a parcel
+costs some 30 µs. Each host of the spec is a port with its own latency, enforced limit and faults.
 
-It writes one line of JSON with its ports and APNs when it is ready. Then it obeys lines on stdin:
+It writes one line of JSON with its ports and keys when it is ready. Then it obeys lines on stdin:
 ``reset`` forgets counts, limits and faults, ``stats`` answers a line of JSON. It ends with stdin.
 """
 
@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 from aiohttp.test_utils import make_mocked_request
 
@@ -26,11 +28,13 @@ from propkit.demo_county.assessor import Assessor
 from propkit.demo_county.limits import Bucket, Limit, retry_after
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
+from tests.benchmarks.lead_pages import LeadPages
 
 FAULTS = ("500", "503", "429", "cut_body", "dropped", "html_page", "empty")
 MOST_FAULTS = 2
 """Requests for one parcel that fail at most; the next one is answered."""
 
+_LENGTH = re.compile(rb"\ncontent-length: *(\d+)", re.IGNORECASE)
 _MAINTENANCE = (
     b"<!DOCTYPE html><html><head><title>Maintenance</title></head>"
     b"<body><h1>We will be back in a minute</h1></body></html>"
@@ -70,6 +74,14 @@ class Stats:
     last_at: float | None = None
 
 
+class Pages(Protocol):
+    """What a host knows."""
+
+    def find(self, path: str) -> tuple[str, bytes] | None:
+        """Return what a path asks for and the answer's body; None for no such page."""
+        ...
+
+
 class Answers:
     """The demo county's answers about its first parcels, by APN.
 
@@ -81,7 +93,7 @@ class Answers:
         self._parts: dict[str, tuple[bytes, ...]] = {}
 
     @property
-    def apns(self) -> list[str]:
+    def keys(self) -> list[str]:
         """The APNs, in the county's order."""
         return list(self._parts)
 
@@ -111,6 +123,12 @@ class Answers:
         parts = self._parts.get(apn)
         return None if parts is None else self._sketch.join(parts)
 
+    def find(self, path: str) -> tuple[str, bytes] | None:
+        """Return the APN that a path asks about and the answer; None for no such page."""
+        kind, _, apn = path.removeprefix("/").partition("/")
+        body = self.body(apn) if kind == "parcel" else None
+        return None if body is None else (apn, body)
+
     def _keep(self, apn: str, body: bytes) -> None:
         if not self._sketch and (pages := json.loads(body)["Sketches"]["Pages"]):
             self._sketch = pages[0]["Sketch"].encode()
@@ -120,9 +138,9 @@ class Answers:
 class Host:
     """One port: its limit, its faults and its counts."""
 
-    def __init__(self, spec: HostSpec, answers: Answers, seed: int = 0) -> None:
+    def __init__(self, spec: HostSpec, pages: Pages, seed: int = 0) -> None:
         self.spec = spec
-        self._answers = answers
+        self._pages = pages
         self._seed = seed
         self.reset()
 
@@ -134,10 +152,10 @@ class Host:
 
     def answer(self, path: str) -> Answer:
         """Answer one request."""
-        kind, _, apn = path.removeprefix("/").partition("/")
-        body = self._answers.body(apn) if kind == "parcel" else None
-        if body is None:
+        found = self._pages.find(path)
+        if found is None:
             return Answer(as_http(404, b"no such page", "text/plain"))
+        key, body = found
         stats, now = self.stats, time.monotonic()
         stats.requests += 1
         if (wait := self._bucket.seconds_until_allowed(now)) > 0:
@@ -147,8 +165,8 @@ class Host:
         stats.last_at = now
         fault = None
         if self.spec.faults:
-            fault = choose_fault(self._seed, apn, self._asked[apn], self.spec.faults)
-            self._asked[apn] += 1
+            fault = choose_fault(self._seed, key, self._asked[key], self.spec.faults)
+            self._asked[key] += 1
         if fault is None:
             return Answer(as_http(200, body, "application/json; charset=utf-8"))
         stats.faults[fault] = stats.faults.get(fault, 0) + 1
@@ -203,9 +221,9 @@ class Connection(asyncio.Protocol):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is whole."""
-        *heads, self._waiting = (self._waiting + data).split(b"\r\n\r\n")
-        for head in heads:
+        """Answer every request that is whole; a body is dropped."""
+        self._waiting += data
+        for head in self._take_requests():
             answer = self._host.answer(head.split(b" ", 2)[1].decode("ascii", "replace"))
             ends = answer.ends or b"\nconnection: close" in head.lower()
             if self._host.spec.latency_seconds:
@@ -213,6 +231,18 @@ class Connection(asyncio.Protocol):
                 loop.call_later(self._host.spec.latency_seconds, self._send, answer.data, ends)
             else:
                 self._send(answer.data, ends)
+
+    def _take_requests(self) -> list[bytes]:
+        data, at, heads = self._waiting, 0, []
+        while (end := data.find(b"\r\n\r\n", at)) >= 0:
+            size = _LENGTH.search(data, at, end)
+            after = end + 4 + (int(size[1]) if size else 0)
+            if after > len(data):
+                break
+            heads.append(data[at:end])
+            at = after
+        self._waiting = data[at:]
+        return heads
 
     def _send(self, data: bytes, ends: bool) -> None:
         transport = self._transport
@@ -226,17 +256,17 @@ class Connection(asyncio.Protocol):
             transport.close()
 
 
-async def serve(parcels: int, specs: list[HostSpec]) -> None:
-    """Serve until stdin ends."""
-    answers = await Answers.make(parcels)
-    hosts = [Host(spec, answers, seed) for seed, spec in enumerate(specs)]
+async def serve(count: int, specs: list[HostSpec], *, serves: str) -> None:
+    """Serve so many parcels, or leads, until stdin ends."""
+    pages = LeadPages.make(count) if serves == "leads" else await Answers.make(count)
+    hosts = [Host(spec, pages, seed) for seed, spec in enumerate(specs)]
     loop = asyncio.get_running_loop()
     servers = [
         await loop.create_server(lambda host=host: Connection(host), "127.0.0.1", 0)
         for host in hosts
     ]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
-    _say({"ports": ports, "apns": answers.apns})
+    _say({"ports": ports, "keys": pages.keys})
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     async for line in commands:
@@ -257,7 +287,8 @@ def _say(what: object) -> None:
 def main() -> None:
     """Serve what the spec says."""
     spec = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    asyncio.run(serve(spec["parcels"], [HostSpec(**host) for host in spec["hosts"]]))
+    hosts = [HostSpec(**host) for host in spec["hosts"]]
+    asyncio.run(serve(spec["count"], hosts, serves=spec["serves"]))
 
 
 if __name__ == "__main__":

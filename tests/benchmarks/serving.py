@@ -23,7 +23,7 @@ class Serving:
         self._process = process
         ready = self._read()
         self.base_urls: list[str] = [f"http://127.0.0.1:{port}" for port in ready["ports"]]
-        self.apns: list[str] = ready["apns"]
+        self.keys: list[str] = ready["keys"]
 
     def reset(self) -> dict[str, Any]:
         """Forget what was seen, and return that nothing was."""
@@ -49,10 +49,13 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, parcels: int, hosts: Sequence[HostSpec]) -> Iterator[Serving]:
-    """Serve so many parcels on every host for as long as the block lasts."""
+def serving(
+    folder: Path, count: int, hosts: Sequence[HostSpec], serves: str = "parcels"
+) -> Iterator[Serving]:
+    """Serve so many parcels, or leads, on every host for as long as the block lasts."""
     spec = folder / "server.json"
-    spec.write_text(json.dumps({"parcels": parcels, "hosts": [asdict(host) for host in hosts]}))
+    said = {"serves": serves, "count": count, "hosts": [asdict(host) for host in hosts]}
+    spec.write_text(json.dumps(said))
     with subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.server", str(spec)],
         cwd=ROOT,

@@ -9,6 +9,12 @@ from tests.benchmarks.targets import Check, cpu_ms, per_second
 
 Found = dict[str, Any]
 
+PARCEL_RULES = (
+    "{in_flight} requests in flight for each host (requests: 5 threads, or one by one). Every"
+    " contender stored the same rows{rows}. propkit stores more besides: every answer's body, when"
+    " it was asked and how, the freshness ledger and the items of the batch."
+)
+
 _QUIET = 0.1
 """What other programs may use of a core before times are doubted."""
 
@@ -43,6 +49,48 @@ def throughput_table(found: Found) -> list[str]:
         ],
         lines,
     )  # fmt: skip
+
+
+def leads_table(found: Found) -> list[str]:
+    """Return a line for each contender: leads per second, CPU, memory, the loop's longest gap."""
+    own = next((e for e in found["entries"] if e["contender"] == "propkit_leads"), None)
+    return _table(
+        [
+            "contender", ":leads", ":leads/s", ":slowest to fastest round", ":propkit is as fast", ":CPU ms/lead",
+            ":peak MB", ":longest gap, ms", ":requests", ":server busy",
+        ],
+        [
+            [
+                entry["contender"],
+                f"{entry['parcels']:,}",
+                f"{per_second(entry):,.0f}",
+                _range(entry),
+                f"{per_second(own) / per_second(entry):.2f} ×" if own else "",
+                f"{cpu_ms(entry):.3f}",
+                f"{entry['median']['peak_mb']:,.0f}",
+                f"{entry['median']['gap_ms']:.0f}" if "gap_ms" in entry["median"] else "",
+                f"{entry['median']['requests']:,.0f}",
+                f"{entry['median']['server_busy']:.0%}",
+            ]
+            for entry in found["entries"]
+        ],
+    )  # fmt: skip
+
+
+def guests_table(found: Found) -> list[str]:
+    """Return a line for each thing that guests do: how often, and how long it took."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        written = f"write of {median['write_rows']:.0f} rows"
+        frame = f"frame of 50,000 × {median['columns']:.0f}"
+        lines += [
+            [f"{written}, one guest", *_times(median, "writes", "write_ms", "write_p95_ms")],
+            [f"{written}, six at once", *_times(median, "six_writes", "six_ms", "six_p95_ms")],
+            [f"{frame}, in the owner", *_times(median, "frames", "owner_frame_ms")],
+            [f"{frame}, in a guest", *_times(median, "frames", "guest_frame_ms")],
+        ]
+    return _table(["what", ":times a round", ":median ms", ":p95 ms"], lines)
 
 
 def limits_table(found: Found) -> list[str]:
@@ -94,10 +142,8 @@ def as_markdown(found: Found, table: list[str], checks: list[Check]) -> str:
     versions = ", ".join(f"{name} {text}" for name, text in found["versions"].items())
     rows = ", but for what is shown as lost" if found["may_lose"] else ""
     said = (
-        f"{found['says']} Medians of {found['rounds']} alternating rounds; {found['in_flight']}"
-        " requests in flight for each host (requests: 5 threads, or one by one). Every contender"
-        f" stored the same rows{rows}. propkit stores more besides: every answer's body, when it"
-        " was asked and how, the freshness ledger and the items of the batch."
+        f"{found['says']} Medians of {found['rounds']} alternating rounds. "
+        f"{found['rules'].format(in_flight=found['in_flight'], rows=rows)}"
     )
     ran_on = (
         f"Python {found['python']}, {found['cores']} cores; {versions}. While it ran, programs"
@@ -132,6 +178,11 @@ def as_markdown(found: Found, table: list[str], checks: list[Check]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _times(median: Found, count: str, middle: str, p95: str | None = None) -> list[str]:
+    high = f"{median[p95]:.1f}" if p95 else ""
+    return [f"{median[count]:.0f}", f"{median[middle]:.1f}", high]
 
 
 def _range(entry: Found) -> str:

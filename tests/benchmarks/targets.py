@@ -91,6 +91,40 @@ def check_progress(found: Found) -> list[Check]:
     return [Check("CPU of the thread that shows progress", shown["median"]["ui_share"], 0.01)]
 
 
+def check_leads(found: Found) -> list[Check]:
+    """Compare leads per second and peak memory; the notebook's loop must not hang."""
+    own = _find(found, "propkit_leads")
+    checks = []
+    for name, target in {"aiohttp_leads": 0.8, "dlt_leads": 5.0}.items():
+        if own and (other := _find(found, name)):
+            ratio = per_second(own) / per_second(other)
+            checks.append(Check(f"leads/s, propkit to {name}", ratio, target, at_least=True))
+    if own and (other := _find(found, "aiohttp_leads")):
+        ratio = own["median"]["peak_mb"] / other["median"]["peak_mb"]
+        checks.append(Check("peak memory, propkit to aiohttp_leads", ratio, 1.2))
+    if own:
+        longest = own["median"]["gap_ms"]
+        checks.append(Check("longest gap of the main thread's loop, ms", longest, 100))
+    return checks
+
+
+def check_guests(found: Found) -> list[Check]:
+    """Judge what guests wait for; that nothing is lost is checked where it is measured."""
+    own = _find(found, "guests")
+    if not own:
+        return []
+    median = own["median"]
+    return [
+        Check(
+            f"one guest's write of {median['write_rows']:.0f} rows, median ms",
+            median["write_ms"],
+            25,
+        ),
+        Check("frame, guest to owner", median["frame_ratio"], 2),
+        Check("six guests' writes at once, p95 ms", median["six_p95_ms"], 250),
+    ]
+
+
 def per_second(entry: Found) -> float:
     """Return the median parcels per second of a contender."""
     return float(entry["parcels"] / entry["median"]["seconds"])

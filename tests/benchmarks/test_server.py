@@ -52,13 +52,13 @@ async def ask(host: Host, *paths: str) -> list[tuple[int, dict[str, str], bytes]
 async def test_it_answers_as_the_demo_county_does(answers: Answers, county: County) -> None:
     headers = {"AUTHORIZATION": county.token}
     expected = []
-    for apn in answers.apns:
+    for apn in answers.keys:
         url = f"{county.base_url('assessor')}/parcel/{apn}"
         request = Request(url, headers=headers)  # noqa: S310 -- of the county on loopback
         with opener.open(request) as answer:
             expected.append((200, answer.headers["Content-Type"], answer.read()))
 
-    found = await ask(Host(HostSpec(), answers), *(f"/parcel/{apn}" for apn in answers.apns))
+    found = await ask(Host(HostSpec(), answers), *(f"/parcel/{apn}" for apn in answers.keys))
 
     assert expected == [(status, given["Content-Type"], body) for status, given, body in found]
 
@@ -66,14 +66,14 @@ async def test_it_answers_as_the_demo_county_does(answers: Answers, county: Coun
 async def test_it_knows_nothing_else(answers: Answers) -> None:
     host = Host(HostSpec(), answers)
 
-    found = await ask(host, "/robots.txt", "/parcel/99999999", f"/search/{answers.apns[0]}")
+    found = await ask(host, "/robots.txt", "/parcel/99999999", f"/search/{answers.keys[0]}")
 
     assert [status for status, _, _ in found] == [404, 404, 404]
     assert host.stats.requests == 0
 
 
 async def test_requests_that_come_in_pieces_are_answered_in_order(answers: Answers) -> None:
-    first, second = answers.apns[:2]
+    first, second = answers.keys[:2]
     requests = f"GET /parcel/{first} HTTP/1.1\r\n\r\nGET /parcel/{second} HTTP/1.1\r\n\r\n"
     async with connected(Host(HostSpec(latency_seconds=0.001), answers)) as (reader, writer):
         for piece in (requests[:20], requests[20:70], requests[70:]):
@@ -88,13 +88,13 @@ async def test_a_limit_is_enforced(answers: Answers) -> None:
     # One token an hour: however slowly the test runs, only the burst is let through.
     host = Host(HostSpec(requests_per_second=1 / 3600, burst=2), answers)
 
-    found = await ask(host, *(f"/parcel/{apn}" for apn in answers.apns[:10]))
+    found = await ask(host, *(f"/parcel/{apn}" for apn in answers.keys[:10]))
 
     assert [status for status, _, _ in found] == [200] * 2 + [429] * 8
     assert int(found[-1][1]["Retry-After"]) >= 1
     assert (host.stats.requests, host.stats.refused) == (10, 8)
     host.reset()
-    again = await ask(host, f"/parcel/{answers.apns[0]}")
+    again = await ask(host, f"/parcel/{answers.keys[0]}")
     assert again[0][0] == 200
 
 
@@ -114,10 +114,10 @@ def test_every_fault_is_struck_and_every_parcel_answered_at_last(answers: Answer
 
     last = {}
     for _ in range(MOST_FAULTS + 1):
-        for apn in answers.apns:
+        for apn in answers.keys:
             last[apn] = host.answer(f"/parcel/{apn}").data
 
-    assert sum(host.stats.faults.values()) == MOST_FAULTS * len(answers.apns)
+    assert sum(host.stats.faults.values()) == MOST_FAULTS * len(answers.keys)
     assert len(host.stats.faults) == 7
     assert all(data.endswith(answers.body(apn) or b"?") for apn, data in last.items())
 
@@ -125,7 +125,7 @@ def test_every_fault_is_struck_and_every_parcel_answered_at_last(answers: Answer
 async def test_a_body_is_cut_and_a_connection_dropped(answers: Answers) -> None:
     outcomes: Counter[str] = Counter()
     host = Host(HostSpec(faults=1.0), answers)
-    for apn in answers.apns:
+    for apn in answers.keys:
         async with connected(host) as (reader, writer):
             writer.write(f"GET /parcel/{apn} HTTP/1.1\r\n\r\n".encode())
             try:
