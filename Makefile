@@ -22,7 +22,7 @@ lab: $(VENV)/.run $(VENV)/.browser ## open the notebooks in JupyterLab
 	@[ "$$(id -u)" != 0 ] || root=--allow-root; exec $(PY) -m jupyterlab $$root notebooks
 
 test: check $(VENV)/.browser ## check, then run all tests
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n auto
 
 check: $(VENV)/.test ## formatting, lint and types
 	@$(PY) -m ruff format --check --output-format concise . || { echo "make: some files are not formatted; 'make format' does it." >&2; exit 1; }

@@ -125,6 +125,7 @@ def _add_batches(commands: Any) -> None:
     worker.add_argument(
         "--until-idle", type=float, metavar="SECONDS", help="end when nothing is done for so long"
     )
+    worker.add_argument("--health", action="store_true", help="say how the queue is, and end")
     worker.add_argument("--settings-stdin", action="store_true", help="read settings from stdin")
     worker.set_defaults(command=_worker)
 
@@ -293,7 +294,23 @@ def _print_stuck(kit: Kit) -> int:
     return DONE
 
 
+def _print_health(path: Path) -> int:
+    from propkit.store.jobs import read_health
+
+    with _open(_existing(path)) as kit:
+        health = read_health(kit.store)
+        print(kit)
+    print(f"jobs: {health.processing_jobs} run, {health.pending_jobs} wait")
+    since = f", the oldest since {health.oldest_waiting_at}" if health.oldest_waiting_at else ""
+    print(f"items: {health.waiting_items} wait{since}")
+    print(f"stuck: {', '.join(health.stuck) or 'none'}")
+    print(f"failed within a day: {', '.join(health.failed_today) or 'none'}")
+    return DONE if health.is_good else FAILED
+
+
 def _worker(options: argparse.Namespace) -> int:
+    if options.health:
+        return _print_health(options.db)
     from propkit.worker import run_worker
 
     given = sys.stdin.read() if options.settings_stdin else None

@@ -16,7 +16,7 @@ from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store.database import Store
 from propkit.store.reading import Reading
-from propkit.store.results import append_items, append_rows
+from propkit.store.results import append_rows, append_tables, make_items, make_rows
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 
@@ -85,6 +85,11 @@ def create_batch(
     """
     now = datetime.now(UTC)
     batch_id = batch_id or new_batch_id()
+    # Made here: who writes next does not wait for it.
+    log = make_rows("batch_logs", [_log_row(batch_id, now, "created", "batch made")])
+    tables = [{"batch_logs": log}, *({"items": some} for some in make_items(batch_id, items))]
+    if len(tables) > 1:
+        tables[:2] = [tables[0] | tables[1]]
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         if connection.execute("FROM batch_heads WHERE batch_id = ?", [batch_id]).fetchall():
@@ -100,8 +105,8 @@ def create_batch(
                 *(created_by or _user(), now, started_at, now, started_at),
             ],
         )
-        append_items(connection, batch_id, items)
-        append_rows(connection, "batch_logs", [_log_row(batch_id, now, "created", "batch made")])
+        for some in tables:
+            append_tables(connection, some)
 
     store.writer.submit(work).result()
     return batch_id

@@ -17,6 +17,7 @@ import numpy as np
 from propkit.errors import RequestError
 from propkit.store.batches import LogEntry
 from propkit.store.reading import Reading
+from propkit.store.schema import JOB_STATE
 
 STATES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
 ACTIVE = ("PENDING", "PROCESSING")
@@ -27,9 +28,6 @@ MOST_PER_PAGE = 200
 Version = tuple[int, datetime]
 """A job's number and when it was last changed: one that has ended is the same as long as this is."""
 
-_STATE = """CASE state WHEN 'running' THEN 'PROCESSING' WHEN 'completed' THEN 'COMPLETED'
-    WHEN 'cancelled' THEN 'CANCELLED' WHEN 'pending' THEN 'PENDING'
-    WHEN 'interrupted' THEN 'PENDING' ELSE 'FAILED' END"""
 _OUTCOMES = "'done', 'not_found', 'skipped'"
 
 
@@ -149,7 +147,7 @@ def find_jobs(
         raise RequestError(f"no state {state!r}; expected one of {', '.join(STATES)}")
     _check_whole("page", page, 10**9)
     _check_whole("per_page", per_page, MOST_PER_PAGE)
-    filters = {_STATE: state, "kind": kind, "created_by": created_by}
+    filters = {JOB_STATE: state, "kind": kind, "created_by": created_by}
     given = {column: value for column, value in filters.items() if value is not None}
     where = " AND ".join(["true", *(f"{column} = ?" for column in given)])
     found = store.table(
@@ -213,23 +211,23 @@ def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:
 
 def failed_since(store: Reading, moment: datetime) -> list[Job]:
     """Return the jobs that failed after a moment (aware UTC), the newest first."""
-    return _read(store, f"WHERE {_STATE} = 'FAILED' AND completed_at > $1", [moment])
+    return _read(store, f"WHERE {JOB_STATE} = 'FAILED' AND completed_at > $1", [moment])
 
 
 def read_health(store: Reading, now: datetime | None = None) -> Health:
     """Return how the queue is."""
     now = now or datetime.now(UTC)
     (heads,) = store.rows(
-        f"SELECT count(*) FILTER ({_STATE} = 'PENDING') AS pending,"
-        f" count(*) FILTER ({_STATE} = 'PROCESSING') AS processing,"
-        f" coalesce(list(batch_id ORDER BY number) FILTER ({_STATE} = 'FAILED'"
+        f"SELECT count(*) FILTER ({JOB_STATE} = 'PENDING') AS pending,"
+        f" count(*) FILTER ({JOB_STATE} = 'PROCESSING') AS processing,"
+        f" coalesce(list(batch_id ORDER BY number) FILTER ({JOB_STATE} = 'FAILED'"
         " AND updated_at > $1), []) AS failed FROM batch_heads",
         [now - timedelta(days=1)],
     )
     (waiting,) = store.rows(
         "SELECT count(*) AS n, min(created_at) AS oldest FROM items JOIN batch_heads"
         " USING (batch_id) WHERE items.state = 'waiting'"
-        f" AND {_STATE.replace('CASE state', 'CASE batch_heads.state')} IN {ACTIVE}"
+        f" AND {JOB_STATE.replace('CASE state', 'CASE batch_heads.state')} IN {ACTIVE}"
     )
     return Health(
         pending_jobs=heads["pending"],
@@ -244,7 +242,7 @@ def read_health(store: Reading, now: datetime | None = None) -> Health:
 def _read(store: Reading, heads: str, params: Sequence[Any]) -> list[Job]:
     # The page first: the items of 10,000 other jobs are not counted.
     rows = store.rows(
-        f"WITH page AS MATERIALIZED (SELECT *, {_STATE} AS job_state FROM batch_heads {heads}),"
+        f"WITH page AS MATERIALIZED (SELECT *, {JOB_STATE} AS job_state FROM batch_heads {heads}),"
         " outcomes AS (SELECT batch_id, state, failure_class, count(*) AS n FROM items"
         " WHERE batch_id IN (SELECT batch_id FROM page) GROUP BY ALL),"
         " counts AS (SELECT batch_id, sum(n)::BIGINT AS total,"

@@ -153,9 +153,19 @@ def settle_purchase(connection: duckdb.DuckDBPyConnection, settlement: Settlemen
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
     """Append rows to a ledger table."""
     if rows:
-        data = pa.Table.from_pylist(rows, schema=LEDGER_SCHEMAS[table])
-        with Registered(connection, {table: data}) as new:
+        append_tables(connection, {table: make_rows(table, rows)})
+
+
+def append_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    """Append rows to ledger tables, by table."""
+    with Registered(connection, tables) as new:
+        for table in tables:
             connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
+
+
+def make_rows(table: str, rows: list[Row]) -> pa.Table:
+    """Return rows of a ledger table, ready to be appended."""
+    return pa.Table.from_pylist(rows, schema=LEDGER_SCHEMAS[table])
 
 
 def replace_rows(
@@ -172,14 +182,15 @@ def replace_rows(
             connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
 
 
-def append_items(
-    connection: duckdb.DuckDBPyConnection, batch_id: str, items: Sequence[Item]
-) -> None:
-    """Append the items of a new batch, some thousands at a time."""
-    for first in range(0, len(items), _ITEMS_AT_ONCE):
-        rows = [(batch_id, *_get_item(item)) for item in items[first : first + _ITEMS_AT_ONCE]]
-        with Registered(connection, {"items": make_table(LEDGER_SCHEMAS["items"], rows)}) as new:
-            connection.execute(f"INSERT INTO items BY NAME FROM {new['items']}")
+def make_items(batch_id: str, items: Sequence[Item]) -> list[pa.Table]:
+    """Return the items of a new batch, ready to be appended, some thousands in each table."""
+    return [
+        make_table(
+            LEDGER_SCHEMAS["items"],
+            [(batch_id, *_get_item(item)) for item in items[first : first + _ITEMS_AT_ONCE]],
+        )
+        for first in range(0, len(items), _ITEMS_AT_ONCE)
+    ]
 
 
 def _make_freshness(group: Sequence[Result]) -> list[tuple[Any, ...]]:

@@ -21,6 +21,11 @@ from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 STORAGE_VERSION = "v1.5.0"
 """An older DuckDB (from 1.5) can still open the file."""
 
+JOB_STATE = """CASE state WHEN 'running' THEN 'PROCESSING' WHEN 'completed' THEN 'COMPLETED'
+    WHEN 'cancelled' THEN 'CANCELLED' WHEN 'pending' THEN 'PENDING'
+    WHEN 'interrupted' THEN 'PENDING' ELSE 'FAILED' END"""
+"""The state of a batch as a job. It stands in a view, too: who changes it makes the view anew."""
+
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
 
 MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] = [
@@ -141,10 +146,22 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0004_leads", LEAD_TABLES),
     (
         "0005_jobs",
-        """
+        f"""
         ALTER TABLE batch_heads ADD COLUMN updated_at TIMESTAMPTZ;
         ALTER TABLE batch_heads ADD COLUMN heartbeat_at TIMESTAMPTZ;
         UPDATE batch_heads SET updated_at = coalesce(completed_at, started_at, created_at);
+        CREATE VIEW batch_jobs AS
+            SELECT b.batch_id AS id, b.number, b.kind,
+                {JOB_STATE.replace("state", "b.state", 1)} AS state, b.criteria,
+                count(i.state) AS total,
+                count(*) FILTER (WHERE i.state NOT IN ('waiting', 'running')) AS processed,
+                count(*) FILTER (WHERE i.state IN ('done', 'not_found', 'skipped'))
+                    AS success_count,
+                count(*) FILTER (WHERE i.state = 'failed') AS error_count,
+                b.error AS error_details, b.created_by, b.created_at, b.updated_at, b.started_at,
+                b.completed_at
+            FROM batch_heads b LEFT JOIN items i USING (batch_id)
+            GROUP BY ALL;
         """,
     ),
 ]

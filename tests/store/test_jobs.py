@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,29 @@ def test_a_job_is_told_whole(store: Store):
         started_at=noon(1),
         completed_at=noon(2),
     )
+
+
+def test_jobs_stand_in_a_view_for_sql(store: Store):
+    """The same figures, a row a job, also for one without items."""
+    batch, empty = make(store, "1", "2", "3", created_by="ana"), make(store, state="pending")
+    write(
+        store,
+        result("1", [parcel("1")], batch_id=batch),
+        result("2", batch_id=batch, at=None, state=State.FAILED, failure_class="timeout"),
+    )
+    set_state(store, batch, "failed", error="disk full")
+
+    rows = store.rows("FROM batch_jobs ORDER BY number")
+
+    for row, job in zip(rows, [read_job(store, batch), read_job(store, empty)], strict=True):
+        columns = ["id", "number", "kind", "state", "total", "processed", "success_count"]
+        columns += ["error_count", "created_by", "created_at", "updated_at", "started_at"]
+        assert {name: row[name] for name in columns} == {
+            name: getattr(job, name) for name in columns
+        }
+        assert json.loads(row["criteria"]) == job.criteria
+        assert row["error_details"] == job.error_details.get("error")
+    assert [(row["state"], row["total"]) for row in rows] == [("FAILED", 3), ("PENDING", 0)]
 
 
 @pytest.mark.parametrize(

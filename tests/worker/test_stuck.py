@@ -57,6 +57,12 @@ def test_a_batch_that_hangs_is_freed_and_gone_on_with(
 
         assert main(["batches", "--db", str(path), "--stuck"]) == 0
         assert capsys.readouterr().out.startswith(f"{batch.id}  0 of 5 items, silent since ")
+        assert main(["worker", "--db", str(path), "--health"]) == 1
+        said = capsys.readouterr().out.splitlines()
+        assert said[0].startswith("<Kit test.duckdb: 0 parcels; ")
+        assert said[1] == "jobs: 1 run, 0 wait"
+        assert said[2].startswith("items: ")
+        assert said[3:] == [f"stuck: {batch.id}", "failed within a day: none"]
         assert main(["batches", "--db", str(path), "--free", batch.id]) == 0
         assert capsys.readouterr().out == f"freed: {batch.id}\n"
         assert batch.state == "interrupted"
@@ -66,6 +72,13 @@ def test_a_batch_that_hangs_is_freed_and_gone_on_with(
         gate.set()
         assert batch.resume().wait(timeout=30).state == "completed"
         assert counts(kit) == {"done": 5}
+        assert main(["worker", "--db", str(path), "--health"]) == 0
+        assert capsys.readouterr().out.splitlines()[1:] == [
+            "jobs: 0 run, 0 wait",
+            "items: 0 wait",
+            "stuck: none",
+            "failed within a day: none",
+        ]
 
 
 def test_only_what_runs_is_freed(settings: pk.Settings, path: Path, apns: list[str]):
