@@ -92,7 +92,9 @@ def create_batch(
         tables[:2] = [tables[0] | tables[1]]
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        if connection.execute("FROM batch_heads WHERE batch_id = ?", [batch_id]).fetchall():
+        if connection.execute(
+            "SELECT 1 FROM batch_heads WHERE batch_id = ?", [batch_id]
+        ).fetchall():
             raise RequestError(f"there is a batch {batch_id!r} already")
         started_at = now if state == "running" else None
         connection.execute(

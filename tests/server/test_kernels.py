@@ -112,7 +112,7 @@ def test_two_kernels_and_a_server_work_on_one_store(county: County, tmp_path: Pa
 
         seen = second.value("seen")
         assert seen == sorted(seen)
-        assert len(set(seen)) > 2  # it came group by group, not at the end
+        assert any(0 < rows < 40 for rows in seen)  # it came group by group, not at the end
         job = server.client.get(f"{JOBS}/{batch_id}").json
         assert (job["state"], job["success_count"]) == ("COMPLETED", 40)
 
