@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from propkit.demo_county.county import County
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("propkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("propkit")
 
 _OUTER_BROWSER = os.environ.get("PROPKIT_BROWSER")
 _BLOCKED: list[str] = []
