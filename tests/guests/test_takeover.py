@@ -144,7 +144,8 @@ def test_owners_killed_again_and_again_lose_nothing(county: County, path: Path, 
         owner.run(f"batch = kit.start({known!r}, datasets='parcels')")
         for _ in range(KILLS):
             guest = ends.enter_context(notebook(path, settings))
-            guest.send("kit.batch('last').wait().state")
+            guest.run("batch = kit.batch('last'); None")  # what it then waits for goes on
+            guest.send("batch.wait().state")
             time.sleep(moments.uniform(0, 0.5))
             owner.kill()
             state = guest.receive()
