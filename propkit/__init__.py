@@ -10,7 +10,8 @@ The flow, and the rooms that hold it::
 ``runtime/`` says where, ``sharing/`` lets other processes use the store that this one holds,
 ``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, and
 ``kit.py`` is what a notebook holds. ``buying.py`` pays for leads within caps, ``leads/`` counts them
-first, orders them and settles what got lost::
+first, orders them and settles what got lost. ``layers/`` reads map layers of any county, ``areas/``
+counts and collects what lies in an area of one::
 
     import propkit as pk
 

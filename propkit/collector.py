@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from propkit.errors import (
 )
 from propkit.http_client import Host, HttpAsk, HttpClient
 from propkit.items import Item, RetryPolicy, State
+from propkit.layers.areas import Area
 from propkit.pages import Page
 from propkit.sections import CollectSettings
 from propkit.sources import Parsed, Source, SourceConfig
@@ -35,7 +36,7 @@ from propkit.usage import Usage
 
 log = logging.getLogger(__name__)
 
-WAYS = {"validation": "validate", "search": "search", "leads": "buy"}
+WAYS = {"validation": "validate", "search": "search", "leads": "buy", "area": "area"}
 """How the items of a kind of batch are asked for; all others are collected."""
 COLLECT = "collect"
 
@@ -63,6 +64,21 @@ class Outcome:
         return None if self.hits is None else (by, query)
 
 
+class _Hosts(dict[str, Host]):
+    """The hosts by source; that of a layer is there when it is first asked."""
+
+    def __init__(
+        self, make: Callable[[SourceConfig], Host], configs: Mapping[str, SourceConfig]
+    ) -> None:
+        super().__init__({name: make(config) for name, config in configs.items()})
+        self._make = make
+        self._configs = configs
+
+    def __missing__(self, name: str) -> Host:
+        host = self[name] = self._make(self._configs[name])
+        return host
+
+
 class Collector:
     """Everything that asks counties for one kit: its sources, their hosts and the HTTP client.
 
@@ -88,7 +104,7 @@ class Collector:
             retry_after_max=settings.retry_after_max,
         )
         self._client = HttpClient(retry=self._retry, request_timeout=settings.request_timeout)
-        self.hosts = {name: self._host(config) for name, config in configs.items()}
+        self.hosts = _Hosts(self._host, configs)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -121,11 +137,11 @@ class Collector:
         return self._client.ask(self.hosts[source], usage)
 
     async def collect_item(
-        self, item: Item, usage: Usage, way: str = COLLECT, order: Order | None = None
+        self, item: Item, usage: Usage, way: str = COLLECT, order: Order | Area | None = None
     ) -> Outcome:
         """Ask and read one item; what goes wrong with the source is a state, not an error.
 
-        With an ``order`` it is bought.
+        With an ``order`` it is bought; with an area it is a part of it.
         """
         config, host = self.configs[item.source], self.hosts[item.source]
         limit = self.settings.item_timeout
@@ -191,7 +207,7 @@ class Collector:
             raise RequestError(f"{source} cannot be searched")
         return search
 
-    async def _ask(self, item: Item, ask: HttpAsk, way: str, order: Order | None) -> Outcome:
+    async def _ask(self, item: Item, ask: HttpAsk, way: str, order: Order | Area | None) -> Outcome:
         """Ask and read; a source that stumbles over an answer has failed on it, no more."""
         source: Any = self.configs[item.source].source
         parsed: Parsed | None = None
@@ -199,7 +215,7 @@ class Collector:
         settlement: Settlement | None = None
         notes, is_found = "", True
         try:
-            if order is not None:
+            if isinstance(order, Order):
                 bought = await self.buyer(item.source).buy_page(item, ask, order)
                 parsed, settlement, notes = bought.parsed, bought.settlement, bought.notes
                 is_found = parsed.is_found
@@ -211,9 +227,13 @@ class Collector:
                 payload = await source.validate(item.key, item.apn, ask)
                 is_found = source.parse_validation(payload)
             else:
-                payload = await source.fetch(item.key, item.apn, ask)
-                notes = "; ".join(f"{name}: {why}" for name, why in payload.missing.items())
+                if isinstance(order, Area):
+                    payload = await source.fetch_part(order, item.key, ask)
+                else:
+                    payload = await source.fetch(item.key, item.apn, ask)
                 parsed = _parse(source, payload, item)
+                missing = [f"{name}: {why}" for name, why in payload.missing.items()]
+                notes = "; ".join([*missing, *parsed.notes])
                 is_found = parsed.is_found
         except (SourceError, TimeoutError):
             raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
+from propkit.areas import AreasDesk
 from propkit.errors import RequestError
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
@@ -22,7 +23,7 @@ from propkit.runtime.report import BatchReport
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place, make_order
-from propkit.sources import SourceConfig
+from propkit.sources import Sources
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
 from propkit.store_desk import StoreDesk
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk):
+class Kit(StoreDesk, LeadsDesk, AreasDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -43,7 +44,7 @@ class Kit(StoreDesk, LeadsDesk):
         self,
         store: Store | Place,
         settings: Settings,
-        sources: Mapping[str, SourceConfig],
+        sources: Sources,
         county: County | None = None,
     ) -> None:
         self.settings = settings
@@ -119,6 +120,7 @@ class Kit(StoreDesk, LeadsDesk):
         priority: str | None = None,
         budget: float | None = None,
         by: str | None = None,
+        source: str | None = None,
         column: str | None = None,
         sheet: str | None = None,
     ) -> Plan:
@@ -147,6 +149,9 @@ class Kit(StoreDesk, LeadsDesk):
             Most credits that paid sources may charge; never overspent.
         by
             What ``kind="search"`` searches by; ``"owner"`` unless given.
+        source
+            A map layer to be asked in place of everything else, many APNs in one request;
+            :meth:`counties` lists them. Outside Maricopa APNs are taken as they are written.
         column, sheet
             Where the APNs stand, when it is not plain.
 
@@ -160,7 +165,7 @@ class Kit(StoreDesk, LeadsDesk):
         self._place.flush()  # what is not committed yet is not due again
         return plan_parcels(
             self.store,
-            self._place.sources,
+            self._place.sources if source is None else self.sources,
             parcels,
             kind=kind,
             datasets=datasets,
@@ -169,6 +174,7 @@ class Kit(StoreDesk, LeadsDesk):
             priority=priority,
             budget=budget,
             by=by,
+            source=source,
             column=column,
             sheet=sheet,
             rates=self._place.rates(),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from propkit.durations import parse_duration
+from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.kinds import (
     choose_datasets,
@@ -18,6 +19,7 @@ from propkit.kinds import (
     choose_search,
     parse_budget,
 )
+from propkit.layer_plan import keys_of_identifiers, keys_of_texts, make_layer_plan
 from propkit.plan import Plan, make_plan, make_search_plan
 from propkit.queries import read_queries
 from propkit.store import Reading
@@ -52,6 +54,7 @@ def plan_parcels(
     priority: str | None = None,
     budget: float | Decimal | None = None,
     by: str | None = None,
+    source: str | None = None,
     column: str | None = None,
     sheet: str | None = None,
     rates: Mapping[str, float] | None = None,
@@ -72,6 +75,8 @@ def plan_parcels(
         Most credits that paid sources may charge; None: no limit, the plan says what they charge.
     by
         What a search searches by; None is ``"owner"``.
+    source
+        The map layer that is to be asked, and nothing else.
     rates
         The learnt pace of hosts, requests a second; others keep the known one.
     now
@@ -85,6 +90,8 @@ def plan_parcels(
         An option has no such value, or no source can do what is asked.
     """
     learnt = rates or {}
+    if source is not None:
+        sources = {source: _find_layer(sources, source, kind)}
     terms = [
         replace(term, requests_per_second=learnt.get(term.host, term.requests_per_second))
         for term in (config.terms for config in sources.values())
@@ -94,6 +101,8 @@ def plan_parcels(
     rank = choose_priority(kind, priority)
     limit = parse_budget(budget)
     age = None if _is_default(max_age) else parse_duration(max_age)
+    if source is not None:
+        return _plan_layer(store, terms[0], parcels, column, sheet, age, rank, now)
     if search is not None:
         searcher = choose_searcher(terms, mode)
         queries = read_queries(parcels, column=column, sheet=sheet)
@@ -115,6 +124,37 @@ def plan_parcels(
             budget=limit,
             now=now or datetime.now(UTC),
         )
+
+
+def _find_layer(sources: Mapping[str, HasTerms], name: str, kind: str) -> HasTerms:
+    if name not in sources or sources[name].terms.keys_per_item is None:
+        raise RequestError(
+            f"source={name!r} is no map layer; kit.counties() lists them. Among the other sources"
+            " datasets and mode choose"
+        )
+    if kind != "comprehensive":
+        raise RequestError(f"kind={kind!r} asks no map layer; leave source or kind out")
+    return sources[name]
+
+
+def _plan_layer(  # noqa: PLR0917 - what plan_parcels has read
+    store: Reading,
+    term: Terms,
+    parcels: object,
+    column: str | None,
+    sheet: str | None,
+    age: timedelta | None,
+    rank: int,
+    now: datetime | None,
+) -> Plan:
+    if term.county == "maricopa":
+        keys = keys_of_identifiers(read_identifiers(parcels, column=column, sheet=sheet))
+    else:
+        keys = keys_of_texts(read_queries(parcels, column=column, sheet=sheet))
+    known = Known(freshness=store.freshness({term.source: keys.apns}))
+    return make_layer_plan(
+        keys, term, known, max_age=age, priority=rank, now=now or datetime.now(UTC)
+    )
 
 
 def _plan_apns(

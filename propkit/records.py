@@ -7,10 +7,11 @@ office, ids are text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar, overload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel(Record):
-    """A parcel as the assessor's roll has it."""
+    """A parcel as the assessor's roll has it; its APN is unique within its county."""
 
     table = "parcels"
-    scope = ("apn",)
-    identity = ("apn",)
+    scope = ("county", "apn")
+    identity = ("county", "apn")
 
     apn: str
     county: str
@@ -263,3 +264,79 @@ RECORD_TYPES: dict[str, type[Record]] = {
     for kind in (Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document, Lead)
 }
 """Every record table by name, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelShape(Record):
+    """The outline of a parcel as a map layer has it; several where the layer draws it in parts.
+
+    ``object_id`` is the layer's own number of the outline, which a new edition of the layer may
+    change. ``shape`` is WKB in longitude and latitude (EPSG:4326); see :mod:`propkit.layers`.
+    """
+
+    table = "parcel_shapes"
+    scope = ("county", "apn", "object_id")
+    identity = ("county", "apn", "object_id")
+
+    county: str
+    apn: str
+    object_id: str
+    shape: bytes
+
+
+STORED_TYPES: dict[str, type[Record]] = {**RECORD_TYPES, ParcelShape.table: ParcelShape}
+"""Every record table that the store keeps, shapes included, which no workbook can show."""
+
+
+class RecordBlock(Sequence[Record]):
+    """Many records of some tables, held by whole columns; each is made when it is looked at.
+
+    Parameters
+    ----------
+    columns
+        By table: the values of each column, all of one length; a column that is left out is
+        absent in every record.
+    """
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: Mapping[type[Record], Mapping[str, Sequence[Any]]]) -> None:
+        self.columns = {kind: held for kind, held in columns.items() if _length(held)}
+
+    def __len__(self) -> int:
+        return sum(map(_length, self.columns.values()))
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Record, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Record | tuple[Record, ...]:
+        if isinstance(place, slice):
+            return tuple([self[number] for number in range(*place.indices(len(self)))])
+        number = place + len(self) if place < 0 else place
+        for kind, held in self.columns.items():
+            if number < _length(held):
+                return kind(**{name: values[number] for name, values in held.items()})
+            number -= _length(held)
+        raise IndexError(place)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, RecordBlock):
+            return self.columns == other.columns
+        return isinstance(other, tuple) and tuple(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<RecordBlock: {len(self)} records>"
+
+
+def _length(columns: Mapping[str, Sequence[Any]]) -> int:
+    return len(next(iter(columns.values()), ()))
+
+
+def column_names(kind: type[Record]) -> tuple[str, ...]:
+    """Return the columns of a table, in order."""
+    return tuple(field.name for field in fields(kind))

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None
     """The browser's path (PROPKIT_BROWSER)."""
+    counties: Path | None = None
+    """The imported catalogue of counties; None: ``counties.json`` in the user's data folder."""
 
     @classmethod
     def load(cls, **given: Any) -> Settings:

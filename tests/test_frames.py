@@ -188,7 +188,7 @@ def test_an_unknown_frame_is_named_with_those_there_are(store: Store):
     """A misspelt name says what could have been meant."""
     expected = (
         "no frame 'parcel'; expected one of parcels, residences, valuations, tax_bills, "
-        "tax_payments, sales, documents, leads, hits, items, batches, batch_logs, lead_criteria, "
+        "tax_payments, sales, documents, leads, parcel_shapes, layers, hits, items, batches, batch_logs, lead_criteria, "
         "lead_persons, purchases"
     )
 

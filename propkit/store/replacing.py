@@ -12,7 +12,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from propkit.records import RECORD_TYPES, Record
+from propkit.records import STORED_TYPES, Record
 from propkit.store.schema import record_schema
 from propkit.store.scopes import StoredScopes
 
@@ -20,7 +20,7 @@ Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | N
 """An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNSAID = "unsaid_columns"
+UNSAID = "unsaid_columns"
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -52,7 +52,7 @@ class _Kind:
         self.scope = kind.scope
 
 
-_KINDS = {kind: _Kind(kind) for kind in RECORD_TYPES.values()}
+KINDS = {kind: _Kind(kind) for kind in STORED_TYPES.values()}
 
 
 class _Rows:
@@ -121,7 +121,7 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
         for record in records:
             rows = tables.get(type(record))
             if rows is None:
-                rows = tables[type(record)] = _Rows(_KINDS[type(record)], answers)
+                rows = tables[type(record)] = _Rows(KINDS[type(record)], answers)
             rows.add(record, number)
     return [Replacement(rows.kind, *_make_data(rows, answers)) for rows in tables.values()]
 
@@ -162,11 +162,11 @@ class Replacement:
     ) -> None:
         """Insert the new rows; what they leave unsaid is taken from the old ones, if any."""
         kept = ", ".join(
-            f"CASE WHEN new.{column} IS NULL AND {_UNSAID} IN ({', '.join(marks)})"
+            f"CASE WHEN new.{column} IS NULL AND {UNSAID} IN ({', '.join(marks)})"
             f" THEN old.{column} ELSE new.{column} END AS {column}"
             for column, marks in self._unsaid.items()
         )
-        without = f"EXCLUDE {_UNSAID}" if self._unsaid else ""
+        without = f"EXCLUDE {UNSAID}" if self._unsaid else ""
         rows = f"SELECT new.* {without} FROM {new[self.table]} AS new"
         if old is not None:
             rows = (
@@ -229,7 +229,7 @@ def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[s
             if data[column].null_count:
                 unsaid[column].append(str(mark))
     if unsaid:
-        data = data.append_column(_UNSAID, pa.array([marks[some] for some in said], pa.int32()))
+        data = data.append_column(UNSAID, pa.array([marks[some] for some in said], pa.int32()))
     return data, unsaid
 
 

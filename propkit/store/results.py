@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from propkit.items import Item, State
 from propkit.pages import Page
-from propkit.records import Record
+from propkit.records import Record, RecordBlock
+from propkit.store.blocks import write_blocks
 from propkit.store.payloads import StoredPayloads
 from propkit.store.replacing import Registered, gather_records, make_table, replace_records
 from propkit.store.schema import LEDGER_SCHEMAS
@@ -37,6 +38,7 @@ _get_ending = attrgetter(*_ENDING)
 _get_page = attrgetter("name", "url", "status", "content_type", "fetched_at")
 
 _ITEMS_AT_ONCE = 5000
+_RECORDS_A_WEIGHT = 20
 
 Row = dict[str, Any]
 _Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
@@ -66,7 +68,9 @@ class Result:
     ``hits`` are the rows that a search found, in the source's order, of the columns of the table
     ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
     query), and its older hits are replaced. None means that the item was no search.
-    ``settlement`` says what came of the purchase that brought the records.
+    ``settlement`` says what came of the purchase that brought the records. Where one answer is
+    about many keys, ``answered`` says which were found, and they become fresh in the item's
+    place. ``made_at`` is when the batch was made: older shapes of its parcels are taken away.
     """
 
     batch_id: str
@@ -80,6 +84,14 @@ class Result:
     hits: Sequence[Mapping[str, str | None]] = ()
     hits_of: tuple[str, str] | None = None
     settlement: Settlement | None = None
+    answered: Mapping[str, bool] = field(default_factory=dict)
+    made_at: datetime | None = None
+
+    @property
+    def weight(self) -> int:
+        """How many parcels' answers it takes the room of: a page of a layer holds hundreds."""
+        records = self.records
+        return 1 + len(records) // _RECORDS_A_WEIGHT if isinstance(records, RecordBlock) else 1
 
 
 class Stored:
@@ -102,7 +114,11 @@ def write_results(
     group = list(results)
     stored = stored or Stored()
     replacements = gather_records(
-        [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
+        [
+            (r.records, r.unsaid, r.item.source, r.checked_at)
+            for r in group
+            if r.records and not isinstance(r.records, RecordBlock)
+        ]
     )
     tables = {each.table: each.data for each in replacements}
     pages = [
@@ -136,6 +152,15 @@ def write_results(
             if table in new:
                 connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
         _end_items(connection, new, group)  # at last: new ones may have ended already
+    write_blocks(
+        connection,
+        [
+            (r.records, r.unsaid, r.item.source, r.checked_at, r.made_at)
+            for r in group
+            if isinstance(r.records, RecordBlock)
+        ],
+        stored.scopes,
+    )
     for result in group:
         if result.settlement is not None:
             settle_purchase(connection, result.settlement)
@@ -195,15 +220,12 @@ def make_items(batch_id: str, items: Sequence[Item]) -> list[pa.Table]:
 
 def _make_freshness(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     return [
-        (
-            r.item.source,
-            r.item.key,
-            r.checked_at,
-            r.item.state is not State.NOT_FOUND,
-            r.item.missing,
-        )
+        (r.item.source, key, r.checked_at, is_found, r.item.missing)
         for r in group
         if r.checked_at is not None
+        for key, is_found in (
+            r.answered.items() or [(r.item.key, r.item.state is not State.NOT_FOUND)]
+        )
     ]
 
 

@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from propkit.errors import StoreError
-from propkit.records import RECORD_TYPES, Record
+from propkit.records import STORED_TYPES, Record
+from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 
@@ -164,6 +165,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
             GROUP BY ALL;
         """,
     ),
+    ("0008_layers", LAYER_TABLES),
 ]
 
 
@@ -219,6 +221,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 
 _ARROW = {
     "str": pa.string(),
+    "bytes": pa.binary(),
     "int": pa.int64(),
     "float": pa.float64(),
     "bool": pa.bool_(),
@@ -357,6 +360,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     **LEAD_SCHEMAS,
+    **LAYER_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""
 
@@ -364,7 +368,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
 def find_duplicates(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Count the identities that stand more than once, by table; empty when all is well."""
     found = {}
-    for table, kind in RECORD_TYPES.items():
+    for table, kind in STORED_TYPES.items():
         columns = ", ".join(kind.identity)
         row = connection.execute(
             f"SELECT count(*) FROM (FROM {table} SELECT {columns} GROUP BY ALL HAVING count(*) > 1)"

@@ -24,6 +24,7 @@ OLD_TABLES = [
 NEW_TABLES = [
     *["paces", "breakers", "runs", "coverage", "hits"],
     *["leads", "lead_criteria", "lead_persons", "purchases"],
+    *["parcel_shapes", "layers"],
 ]
 
 
