@@ -28,6 +28,7 @@ from propkit.errors import (
     SourceTimeoutError,
     SourceUnavailableError,
 )
+from propkit.http_exchange import Exchange, Origin
 from propkit.items import RetryPolicy
 from propkit.pace import Pace
 from propkit.pages import Expect, Page
@@ -38,12 +39,11 @@ log = logging.getLogger(__name__)
 ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
 _REFUSALS_PER_ATTEMPT = 2
-_MAX_BODY_BYTES = 64 * 2**20
 _SLOW_SECONDS, _MOST_SLOW = 5.0, 100
 _REFUSALS = frozenset({429, 503})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Host:
     """How one source's host is asked: the address, the pace and what every request carries."""
 
@@ -69,9 +69,8 @@ class HttpClient:
 
     def __init__(self, *, retry: RetryPolicy, request_timeout: float) -> None:
         self.retry = retry
-        self._timeout = aiohttp.ClientTimeout(total=request_timeout)
-        self._connector = aiohttp.TCPConnector(limit=0)
-        self.shared = self.session(aiohttp.DummyCookieJar())
+        self.exchange = Exchange(request_timeout)
+        self._origins: dict[Host, Origin] = {}
         self._robots: dict[str, asyncio.Task[Protego]] = {}
 
     async def __aenter__(self) -> Self:
@@ -82,31 +81,23 @@ class HttpClient:
         """Close every connection."""
         for task in self._robots.values():
             task.cancel()
-        await self.shared.close()
-        await self._connector.close()
+        await self.exchange.close()
 
     def ask(self, host: Host, usage: Usage, *, rank: int = 0) -> HttpAsk:
         """Give what one item asks with; a session-bound site gets cookies of its own.
 
         ``rank`` is the priority's.
         """
-        if not host.is_session_bound:
-            return HttpAsk(self, host, self.shared, usage, rank)
         # aiohttp's default jar drops the cookies of hosts that are IP addresses.
-        return HttpAsk(self, host, self.session(aiohttp.CookieJar(unsafe=True)), usage, rank)
+        jar = aiohttp.CookieJar(unsafe=True) if host.is_session_bound else None
+        return HttpAsk(self, host, jar, usage, rank)
 
-    def session(self, jar: aiohttp.abc.AbstractCookieJar) -> aiohttp.ClientSession:
-        """Return a new session over the shared connections."""
-        session = aiohttp.ClientSession(
-            connector=self._connector,
-            connector_owner=False,
-            cookie_jar=jar,
-            timeout=self._timeout,
-            skip_auto_headers=("User-Agent",),
-        )
-        # aiohttp would send a dropped request again by itself, without a place of the pace.
-        session._retry_connection = False  # noqa: SLF001
-        return session
+    def origin(self, host: Host) -> Origin:
+        """Return what all requests to a host have in common."""
+        origin = self._origins.get(host)
+        if origin is None:
+            origin = self._origins[host] = Origin(URL(host.base_url), host.headers)
+        return origin
 
     async def check_robots(self, url: URL, asker: HttpAsk) -> None:
         """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
@@ -131,7 +122,7 @@ class HttpClient:
     async def _read_robots(self, root: str, asker: HttpAsk) -> Protego:
         """Read robots.txt as RFC 9309 says: 4xx allows everything, 5xx allows nothing."""
         usage = Usage()  # the rules are read to the end, whoever asked for them first
-        alone = HttpAsk(self, replace(asker.host, item_pace=None), self.shared, usage, 0)
+        alone = HttpAsk(self, replace(asker.host, item_pace=None), None, usage, 0)
         try:
             page = await alone.request(
                 URL(root) / "robots.txt", name="robots.txt", accept=lambda page: page.status < 500
@@ -174,7 +165,7 @@ class HttpAsk:
         self,
         client: HttpClient,
         host: Host,
-        session: aiohttp.ClientSession,
+        jar: aiohttp.CookieJar | None,
         usage: Usage,
         rank: int,
     ) -> None:
@@ -186,7 +177,7 @@ class HttpAsk:
         self.usage = usage
         self.rank = rank
         self._client = client
-        self._session = session
+        self._jar = jar
         self._is_started = host.item_pace is None
 
     async def __aenter__(self) -> Self:
@@ -194,9 +185,9 @@ class HttpAsk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Forget the cookies of a session that was the item's own."""
-        if self._session is not self._client.shared:
-            await self._session.close()
+        """Forget the item's cookies."""
+        if self._jar is not None:
+            self._jar.clear()
 
     async def get(
         self,
@@ -325,7 +316,7 @@ class HttpAsk:
         Returns the page, the seconds of the last hop, from its start to the end of its body, and
         those of its Retry-After. A host that refuses without one is left alone for ``pause``.
         """
-        start = url
+        start, origin = url, self._client.origin(self.host)
         clock = asyncio.get_running_loop().time
         for _ in range(_MAX_REDIRECTS):
             self.usage.check()
@@ -343,22 +334,21 @@ class HttpAsk:
                     self.host.item_pace.restart()
                 self.usage.spend()  # the wait may have been long
                 asked_at, self.had_no_effect = clock(), False
-                method, headers = "GET" if body is None else "POST", self.host.headers
-                async with self._session.request(
-                    method, url, headers=headers, json=body, allow_redirects=False
-                ) as answer:
-                    content = await _read_body(answer, name)
+                answer = await self._client.exchange.ask(
+                    origin, url, name=name, jar=self._jar, body=body
+                )
                 seconds, headers, asked = clock() - asked_at, answer.headers, None
                 if answer.status in _REFUSALS:  # before the place goes to the next in turn
                     asked = answers.read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
                     pace.pause(pause if asked is None else asked, place.started_at)
                     self.usage.refused += 1
-            self.usage.received_bytes += len(content)
+            self.usage.received_bytes += len(answer.body)
             if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:
                 self.usage.slow.append((str(url), seconds))
             target = headers.get("Location") if answer.status in answers.REDIRECTS else None
             if target and body is None:
                 url = answers.read_redirect(start, url, target, name)
+                origin = Origin(url, self.host.headers)
                 continue
             page = Page(
                 name=name,
@@ -366,7 +356,7 @@ class HttpAsk:
                 fetched_at=datetime.now(UTC),
                 status=answer.status,
                 content_type=headers.get("Content-Type", ""),
-                body=content,
+                body=answer.body,
             )
             return page, seconds, asked
         raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))
@@ -382,19 +372,3 @@ class HttpAsk:
         """Let the item's time run on."""
         if self.timeout is not None:
             self.timeout.reschedule(asyncio.get_running_loop().time() + left)
-
-
-async def _read_body(answer: aiohttp.ClientResponse, name: str) -> bytes:
-    length = answer.content_length
-    if (
-        length is not None
-        and length <= _MAX_BODY_BYTES
-        and "Content-Encoding" not in answer.headers
-    ):
-        return await answer.read()
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise InvalidAnswerError(f"{name}: the answer is too large", url=str(answer.url))
-    return bytes(body)

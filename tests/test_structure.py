@@ -35,6 +35,7 @@ FLOW = [
     ["pages"],
     ["answers"],
     ["pace", "breaker", "usage"],
+    ["http_exchange"],
     ["http_client", "browser"],
     ["sources"],
     ["quality"],
@@ -67,7 +68,7 @@ DEMO_MAY_IMPORT = {"demo_county", "errors"}
 MAY_IMPORT_DEMO = {"demo_county", "kit", "opening", "cli"}
 
 OWNERS = {
-    "aiohttp": {"http_client", "demo_county"},  # the county is an aiohttp server
+    "aiohttp": {"http_exchange", "http_client", "demo_county"},  # the county is an aiohttp server
     "anywidget": {"widgets"},
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
