@@ -5,7 +5,6 @@ What goes wrong with a source is a state of the item, with its failure class; ne
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +131,7 @@ class Collector:
         for attempt in range(1, self._retry.attempts + 1):
             async with self._client.ask(host, usage, rank=item.priority) as ask:
                 try:
-                    async with asyncio.timeout(limit) as ask.timeout:
+                    with self._client.limits.limit(limit) as ask.time_limit:
                         outcome = await self._ask(item, ask, way, order)
                 except SessionLostError as error:
                     if attempt < self._retry.attempts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from propkit.http_exchange import Exchange, Origin
 from propkit.items import RetryPolicy
 from propkit.pace import Pace
 from propkit.pages import Expect, Page
+from propkit.time_limits import TimeLimit, TimeLimits
 from propkit.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,8 @@ class HttpClient:
 
     def __init__(self, *, retry: RetryPolicy, request_timeout: float) -> None:
         self.retry = retry
-        self.exchange = Exchange(request_timeout)
+        self.limits = TimeLimits()
+        self.exchange = Exchange(request_timeout, self.limits)
         self._origins: dict[Host, Origin] = {}
         self._robots: dict[str, asyncio.Task[Protego]] = {}
 
@@ -99,9 +102,8 @@ class HttpClient:
             origin = self._origins[host] = Origin(URL(host.base_url), host.headers)
         return origin
 
-    async def check_robots(self, url: URL, asker: HttpAsk) -> None:
-        """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
-        root = str(url.origin())
+    async def check_robots(self, url: URL, root: str, asker: HttpAsk) -> None:
+        """Raise ``SourceBlockedError`` when the robots.txt of ``root`` forbids the address."""
         task = self._robots.get(root)
         if task is None:
             task = asyncio.create_task(self._read_robots(root, asker))
@@ -156,7 +158,7 @@ class HttpAsk:
     """What a source asks with, for one item; implements :class:`propkit.sources._base.Ask`.
 
     ``pages`` holds every page that was kept, those that failed the item included, as evidence;
-    ``attempts`` is the number of the last attempt that a request of the item needed. ``timeout``,
+    ``attempts`` is the number of the last attempt that a request of the item needed. ``time_limit``,
     when given, stands still while a place is waited for. ``had_no_effect``: the last request was
     never sent, or certainly refused.
     """
@@ -172,7 +174,7 @@ class HttpAsk:
         self.pages: list[Page] = []
         self.attempts = 1
         self.had_no_effect = True
-        self.timeout: asyncio.Timeout | None = None
+        self.time_limit: TimeLimit | None = None
         self.host = host
         self.usage = usage
         self.rank = rank
@@ -229,11 +231,10 @@ class HttpAsk:
 
     async def _allowed(self, path: str, params: Mapping[str, str] | None) -> URL:
         """Return the address, unless robots.txt forbids it."""
-        url = URL(f"{self.host.base_url.rstrip('/')}/{path.lstrip('/')}")
-        if params is not None:
-            url = url.update_query(params)
+        origin = self._client.origin(self.host)
+        url = origin.url(path, params)
         if self.host.obey_robots:
-            await self._client.check_robots(url, self)
+            await self._client.check_robots(url, origin.root, self)
         return url
 
     async def request(
@@ -317,34 +318,36 @@ class HttpAsk:
         those of its Retry-After. A host that refuses without one is left alone for ``pause``.
         """
         start, origin = url, self._client.origin(self.host)
-        clock = asyncio.get_running_loop().time
+        pace, usage, limit = self.host.pace, self.usage, self.time_limit
+        longest = self._client.retry.retry_after_max
         for _ in range(_MAX_REDIRECTS):
-            self.usage.check()
-            pace, longest = self.host.pace, self._client.retry.retry_after_max
+            usage.check()
             # To wait for a place, or as a host asks, is no delay of the item's own.
-            left = None if self._is_started and pace.is_free() else self._stop_time()
+            left = None
+            if limit is not None and not (self._is_started and pace.is_free()):
+                left = limit.stop()
             is_first, self._is_started = not self._is_started, True
             if is_first and self.host.item_pace is not None:
-                async with self.host.item_pace.place(longest, url=str(url), rank=self.rank):
+                async with self.host.item_pace.place(longest, url=url, rank=self.rank):
                     pass
-            async with pace.place(longest, url=str(url), rank=self.rank) as place:
-                if left is not None:
-                    self._go_on(left)
+            async with pace.place(longest, url=url, rank=self.rank) as place:
+                if left is not None and limit is not None:
+                    limit.go_on(left)
                 if is_first and self.host.item_pace is not None:
                     self.host.item_pace.restart()
-                self.usage.spend()  # the wait may have been long
-                asked_at, self.had_no_effect = clock(), False
+                usage.spend()  # the wait may have been long
+                asked_at, self.had_no_effect = time.monotonic(), False
                 answer = await self._client.exchange.ask(
                     origin, url, name=name, jar=self._jar, body=body
                 )
-                seconds, headers, asked = clock() - asked_at, answer.headers, None
+                seconds, headers, asked = time.monotonic() - asked_at, answer.headers, None
                 if answer.status in _REFUSALS:  # before the place goes to the next in turn
                     asked = answers.read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
                     pace.pause(pause if asked is None else asked, place.started_at)
-                    self.usage.refused += 1
-            self.usage.received_bytes += len(answer.body)
-            if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:
-                self.usage.slow.append((str(url), seconds))
+                    usage.refused += 1
+            usage.received_bytes += len(answer.body)
+            if seconds > _SLOW_SECONDS and len(usage.slow) < _MOST_SLOW:
+                usage.slow.append((str(url), seconds))
             target = headers.get("Location") if answer.status in answers.REDIRECTS else None
             if target and body is None:
                 url = answers.read_redirect(start, url, target, name)
@@ -360,15 +363,3 @@ class HttpAsk:
             )
             return page, seconds, asked
         raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))
-
-    def _stop_time(self) -> float | None:
-        """Let the item's time stand still; return the seconds that are left of it."""
-        if self.timeout is None or (due := self.timeout.when()) is None:
-            return None
-        self.timeout.reschedule(None)
-        return due - asyncio.get_running_loop().time()
-
-    def _go_on(self, left: float) -> None:
-        """Let the item's time run on."""
-        if self.timeout is not None:
-            self.timeout.reschedule(asyncio.get_running_loop().time() + left)

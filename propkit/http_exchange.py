@@ -18,9 +18,11 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from propkit.errors import InvalidAnswerError
+from propkit.time_limits import TimeLimits
 
 MAX_BODY_BYTES = 64 * 2**20
 _READ_AHEAD_BYTES = 2**18
+_PLAIN_PATH = re.compile(r"(?:/[\w-]+(?:\.[\w-]+)*)+/?", re.ASCII)
 _END_OF_LINE = re.compile(r"[\r\n\0]")
 
 
@@ -33,19 +35,26 @@ class Answer(NamedTuple):
 
 
 class Origin:
-    """What every request to one origin has in common: the connection's key, and the headers."""
+    """What every request to one base address has in common: the connection, and the headers."""
 
-    def __init__(self, url: URL, headers: Mapping[str, str]) -> None:
-        # aiohttp's own would say "Python".
-        request = aiohttp.ClientRequest(
+    def __init__(self, base: URL, headers: Mapping[str, str]) -> None:
+        self.root = str(base.origin())
+        self._base = str(base).rstrip("/")
+        self.request = aiohttp.ClientRequest(
             "GET",
-            url.origin(),
+            base.origin(),
             headers=dict(headers),
-            skip_auto_headers=("User-Agent",),
+            skip_auto_headers=("User-Agent",),  # aiohttp's own would say "Python"
             loop=asyncio.get_running_loop(),
         )
-        self.request = request
-        self.head = _write_headers(request.headers)
+        self.head = _write_headers(self.request.headers)
+
+    def url(self, path: str, params: Mapping[str, str] | None) -> URL:
+        """Return the address of a path below the base, however its slashes stand."""
+        if params is None and _PLAIN_PATH.fullmatch(path):
+            return URL(self._base + path, encoded=True)  # there is nothing to encode
+        url = URL(f"{self._base}/{path.lstrip('/')}")
+        return url if params is None else url.update_query(params)
 
 
 class Exchange:
@@ -57,8 +66,9 @@ class Exchange:
         The longest that a request and its answer may take, the connecting included.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, limits: TimeLimits) -> None:
         self._seconds = seconds
+        self._limits = limits
         self._connector = aiohttp.TCPConnector(limit=0)
         self._timeout = aiohttp.ClientTimeout(total=seconds)
 
@@ -89,7 +99,7 @@ class Exchange:
             The answer is larger than ``MAX_BODY_BYTES``.
         """
         request = _write_request(origin, url, jar, body)
-        async with asyncio.timeout(self._seconds):
+        with self._limits.limit(self._seconds):
             connection = await self._connector.connect(origin.request, [], self._timeout)
             try:
                 answer = await _exchange(connection, request, url, name, jar)

@@ -204,7 +204,7 @@ class Pace:
             for number, start in enumerate(starts[:-_BURST])
         )
 
-    def place(self, max_wait: float, *, url: str | None = None, rank: int = 0) -> _Place:
+    def place(self, max_wait: float, *, url: object = None, rank: int = 0) -> _Place:
         """Return what waits for a place and holds it: ``async with pace.place(60): ...``.
 
         ``rank`` is the priority's: 0 goes first.
@@ -335,7 +335,7 @@ class _Place:
 
     __slots__ = ("_pace", "_rank", "max_wait", "ready", "started_at", "url")
 
-    def __init__(self, pace: Pace, max_wait: float, url: str | None, rank: int) -> None:
+    def __init__(self, pace: Pace, max_wait: float, url: object, rank: int) -> None:
         self._pace = pace
         self._rank = rank
         self.max_wait = max_wait
@@ -345,7 +345,8 @@ class _Place:
 
     def refusal(self, pause: float) -> SourceUnavailableError:
         return SourceUnavailableError(
-            f"the host asks to be left alone for {pause:.0f} s", url=self.url
+            f"the host asks to be left alone for {pause:.0f} s",
+            url=None if self.url is None else str(self.url),
         )
 
     async def __aenter__(self) -> Self:

@@ -34,7 +34,7 @@ FLOW = [
     ["plan"],
     ["pages"],
     ["answers"],
-    ["pace", "breaker", "usage"],
+    ["pace", "breaker", "usage", "time_limits"],
     ["http_exchange"],
     ["http_client", "browser"],
     ["sources"],
