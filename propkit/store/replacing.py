@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from propkit.records import RECORD_TYPES, Record
+from propkit.store.feeding import Feeds
 from propkit.store.schema import record_schema
 from propkit.store.scopes import StoredScopes
 
@@ -21,6 +22,7 @@ Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | N
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSAID = "unsaid_columns"
+_MARKS = pa.field(_UNSAID, pa.int32())
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -54,6 +56,9 @@ class _Kind:
 
 _KINDS = {kind: _Kind(kind) for kind in RECORD_TYPES.values()}
 
+RECORD_FEEDS = {kind.table: kind.schema.append(_MARKS) for kind in _KINDS.values()}
+"""The columns of a replacement's data, by table."""
+
 
 class _Rows:
     """The rows that a group's answers leave in one table; answers go by their number."""
@@ -63,15 +68,11 @@ class _Rows:
         self.says = [unsaid.get(kind.table, _NOTHING) for _, unsaid, _, _ in answers]
         self.records: dict[Any, Record] = {}  # by identity
         self.unsaid: dict[Any, frozenset[str]] = {}  # by identity, where it is not as says has it
+        self.numbers: dict[Any, int] = {}  # the answer of each record, by identity
         self._owners: dict[Any, int] = {}  # the last answer, by scope
         self._members: dict[Any, list[Any]] = defaultdict(list)  # identities by scope
         # What the answer before left, by scope: record and unsaid columns by identity.
         self._earlier: dict[Any, dict[Any, tuple[Record, frozenset[str]]]] = {}
-
-    @property
-    def numbers(self) -> list[int]:
-        """The answer of each record."""
-        return [self._owners[self.kind.get_scope(record)] for record in self.records.values()]
 
     def add(self, record: Record, number: int) -> None:
         """Take a record of an answer, which thereby takes the record's whole scope."""
@@ -81,6 +82,8 @@ class _Rows:
         if before != number:
             self._owners[scope] = number
             taken = [scope] if self.kind.is_one_row else self._members.pop(scope)
+            for key in taken:
+                del self.numbers[key]
             self._earlier[scope] = {
                 key: (self.records.pop(key), self.unsaid.pop(key, self.says[before]))
                 for key in taken
@@ -91,6 +94,7 @@ class _Rows:
         if is_new and not self.kind.is_one_row:
             self._members[scope].append(identity)
         self.records[identity] = record
+        self.numbers[identity] = number
 
     def _follow(self, record: Record, scope: Any, identity: Any, unsaid: frozenset[str]) -> Record:
         """Return a record that has others of its scope before it, with what it leaves unsaid."""
@@ -140,7 +144,7 @@ class Replacement:
         self._kind = kind
         self._unsaid = unsaid
 
-    def remove(self, connection: duckdb.DuckDBPyConnection, new: Registered) -> pa.Table | None:
+    def remove(self, new: Feeds) -> pa.Table | None:
         """Delete the rows in whose place the new ones come; return what may have to be kept."""
         kind, unsaid = self._kind, self._unsaid
         scopes = new[self.table]
@@ -148,58 +152,46 @@ class Replacement:
             scopes = f"(SELECT DISTINCT {', '.join(kind.scope)} FROM {scopes})"
         delete = f"DELETE FROM {kind.table} USING {scopes} AS new WHERE {kind.same_scope}"
         if not unsaid:
-            connection.execute(delete)
+            new.execute(delete)
             return None
         returned = ", ".join(f"{kind.table}.{column}" for column in (*kind.identity, *unsaid))
-        old = connection.sql(f"{delete} RETURNING {returned}").to_arrow_table()
+        old = new.connection.sql(f"{delete} RETURNING {returned}").to_arrow_table()
         return old if old.num_rows else None
 
-    def insert(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        new: Registered,
-        old: Registered | None,
-    ) -> None:
+    def insert(self, new: Feeds, old: Registered | None) -> None:
         """Insert the new rows; what they leave unsaid is taken from the old ones, if any."""
+        if old is None:
+            new.execute(
+                f"INSERT INTO {self.table} BY NAME FROM {new[self.table]} SELECT * EXCLUDE {_UNSAID}"
+            )
+            return
         kept = ", ".join(
             f"CASE WHEN new.{column} IS NULL AND {_UNSAID} IN ({', '.join(marks)})"
             f" THEN old.{column} ELSE new.{column} END AS {column}"
             for column, marks in self._unsaid.items()
         )
-        without = f"EXCLUDE {_UNSAID}" if self._unsaid else ""
-        rows = f"SELECT new.* {without} FROM {new[self.table]} AS new"
-        if old is not None:
-            rows = (
-                f"SELECT new.* {without} REPLACE ({kept}) FROM {new[self.table]} AS new"
-                f" LEFT JOIN {old[self.table]} AS old ON {self._kind.same_identity}"
-            )
-        connection.execute(f"INSERT INTO {self.table} BY NAME {rows}")
+        new.connection.execute(
+            f"INSERT INTO {self.table} BY NAME"
+            f" SELECT new.* EXCLUDE {_UNSAID} REPLACE ({kept}) FROM {new[self.table]} AS new"
+            f" LEFT JOIN {old[self.table]} AS old ON {self._kind.same_identity}"
+        )
 
 
-def replace_records(
-    connection: duckdb.DuckDBPyConnection,
-    replacements: Sequence[Replacement],
-    new: Registered,
-    stored: StoredScopes,
-) -> None:
-    """Write what was gathered, inside the caller's transaction, from where it is registered.
+def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: StoredScopes) -> None:
+    """Write what was gathered, inside the caller's transaction, from where it stands.
 
     Where a record leaves a column unsaid and has no value, the value of the row in its place
     stays.
     """
-    if not replacements:
-        return
-    scopes = {each.table: each.scope for each in replacements}
-    rows = {each.table: each.data.num_rows for each in replacements}
-    found = stored.find(connection, scopes, rows, new.name)
+    found = stored.find(new, {each.table: each.scope for each in replacements})
     old = {}
     for each in replacements:
-        kept = each.remove(connection, new) if each.table in found else None
+        kept = each.remove(new) if each.table in found else None
         if kept is not None:
             old[each.table] = kept
-    with Registered(connection, old, "propkit_old_rows") as registered:
+    with Registered(new.connection, old, "propkit_old_rows") as registered:
         for each in replacements:
-            each.insert(connection, new, registered if each.table in old else None)
+            each.insert(new, registered if each.table in old else None)
 
 
 def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[str, list[str]]]:
@@ -208,7 +200,7 @@ def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[s
     Those columns come with the marks of the rows concerned, which stand in a column of their own.
     """
     kind, schema = rows.kind, rows.kind.schema
-    numbers = rows.numbers
+    numbers = list(rows.numbers.values())
     places = pa.array(numbers, pa.int32())
     sources = make_array([source for _, _, source, _ in answers], schema.types[-2])
     times = make_array([at for _, _, _, at in answers], schema.types[-1])
@@ -228,9 +220,8 @@ def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[s
         for column in some & kind.open_columns:
             if data[column].null_count:
                 unsaid[column].append(str(mark))
-    if unsaid:
-        data = data.append_column(_UNSAID, pa.array([marks[some] for some in said], pa.int32()))
-    return data, unsaid
+    noted = [marks[some] for some in said] if unsaid else [None] * len(said)
+    return data.append_column(_MARKS, pa.array(noted, _MARKS.type)), unsaid
 
 
 def make_table(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.Table:

@@ -20,8 +20,15 @@ import pyarrow as pa
 from propkit.items import Item, State
 from propkit.pages import Page
 from propkit.records import Record
+from propkit.store.feeding import Feeds
 from propkit.store.payloads import StoredPayloads
-from propkit.store.replacing import Registered, gather_records, make_table, replace_records
+from propkit.store.replacing import (
+    RECORD_FEEDS,
+    Registered,
+    gather_records,
+    make_table,
+    replace_records,
+)
 from propkit.store.schema import LEDGER_SCHEMAS
 from propkit.store.scopes import StoredScopes
 
@@ -31,6 +38,14 @@ _ENDING = ("state", "attempts", "failure_class", "error", "started_at", "ended_a
 _ENDED_SCHEMA = pa.schema(
     [LEDGER_SCHEMAS["items"].field(column) for column in (*_ITEM_IDENTITY, *_ENDING)]
 )
+_SEARCHES_SCHEMA = pa.schema([("by", pa.string()), ("query", pa.string())])
+_APPENDED = ("fetches", "freshness", "items", "hits", "payloads", "payload_blocks")
+_FEEDS = {
+    **RECORD_FEEDS,
+    **{table: LEDGER_SCHEMAS[table] for table in _APPENDED},
+    "ended": _ENDED_SCHEMA,
+    "searches": _SEARCHES_SCHEMA,
+}
 _HIT_COLUMNS = LEDGER_SCHEMAS["hits"].names[3:-2]
 _get_item = attrgetter(*_ITEM_COLUMNS)
 _get_ending = attrgetter(*_ENDING)
@@ -88,19 +103,26 @@ class Stored:
     def __init__(self) -> None:
         self.payloads = StoredPayloads()
         self.scopes = StoredScopes()
+        self._feeds: Feeds | None = None
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> Feeds:
+        """Make what new rows go through, once for each connection; outside a transaction."""
+        if self._feeds is None or self._feeds.connection is not connection:
+            self._feeds = Feeds(connection, _FEEDS)
+        return self._feeds
 
 
 def write_results(
     connection: duckdb.DuckDBPyConnection,
     results: Iterable[Result],
-    stored: Stored | None = None,
+    stored: Stored,
 ) -> None:
     """Write results inside the caller's transaction; of two answers to one key the later wins.
 
-    ``stored`` is what is known of what is stored; who writes often keeps it.
+    ``stored`` is what is known of what is stored; it was prepared for this connection.
     """
     group = list(results)
-    stored = stored or Stored()
+    new = stored.prepare(connection)
     replacements = gather_records(
         [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
     )
@@ -120,22 +142,21 @@ def write_results(
         table: make_table(LEDGER_SCHEMAS[table], some) for table, some in rows.items() if some
     }
     tables |= (
-        stored.payloads.pack(connection, {d: page.body for _, page, d in pages})
+        stored.payloads.pack(new, {d: page.body for _, page, d in pages})
         | _make_ended(group)
         | _make_searches(group)
     )
-    with Registered(connection, tables) as new:
-        replace_records(connection, replacements, new, stored.scopes)
+    with new.filled(tables):
+        replace_records(replacements, new, stored.scopes)
         if "searches" in new:
-            connection.execute(
+            new.execute(
                 f"DELETE FROM hits USING {new['searches']} AS new"
                 ' WHERE hits."by" = new."by" AND hits.query = new.query'
             )
-        appended = [*(table for table, some in rows.items() if some), "payloads", "payload_blocks"]
-        for table in appended:
+        for table in _APPENDED:
             if table in new:
-                connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
-        _end_items(connection, new, group)  # at last: new ones may have ended already
+                new.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
+        _end_items(new, group)  # at last: new ones may have ended already
     for result in group:
         if result.settlement is not None:
             settle_purchase(connection, result.settlement)
@@ -228,8 +249,7 @@ def _newest_searches(group: Sequence[Result]) -> dict[tuple[str, str], Result]:
 
 def _make_searches(group: Sequence[Result]) -> dict[str, pa.Table]:
     searches = list(_newest_searches(group))
-    schema = pa.schema([("by", pa.string()), ("query", pa.string())])
-    return {"searches": make_table(schema, searches)} if searches else {}
+    return {"searches": make_table(_SEARCHES_SCHEMA, searches)} if searches else {}
 
 
 def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
@@ -247,19 +267,17 @@ def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
     return {"ended": make_table(_ENDED_SCHEMA, rows)} if rows else {}
 
 
-def _end_items(
-    connection: duckdb.DuckDBPyConnection, new: Registered, group: Sequence[Result]
-) -> None:
+def _end_items(new: Feeds, group: Sequence[Result]) -> None:
     """Bring stored items to the state of the group's."""
     same = " AND ".join(f"items.{column} = new.{column}" for column in _ITEM_IDENTITY)
     sets = ", ".join(f"{column} = new.{column}" for column in _ENDING[:-1])
     # An update of a list deletes and appends the whole row, so only where it says something.
-    updated = connection.execute(
+    updated = new.execute(
         f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}"
         " RETURNING len(items.missing)"
     ).fetchall()
     if any(result.item.missing for result in group) or any(count for (count,) in updated):
-        connection.execute(
+        new.execute(
             f"UPDATE items SET missing = new.missing FROM {new['ended']} AS new WHERE {same}"
             " AND items.missing IS DISTINCT FROM new.missing"
         )

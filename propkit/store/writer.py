@@ -188,7 +188,7 @@ class Writer:
         if not group or self._failure is not None:
             return
         try:
-            self._transact(lambda connection: write_results(connection, group, self._stored))
+            self._write(group)
             self.items += len(group)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
@@ -211,7 +211,7 @@ class Writer:
     def _store_one(self, result: Result) -> None:
         """Store one result; records that no table can hold are the item's failure, no more."""
         try:
-            self._transact(lambda connection: write_results(connection, [result], self._stored))
+            self._write([result])
         except _BAD_VALUES as error:
             failed = replace(
                 result.item,
@@ -221,8 +221,12 @@ class Writer:
                 missing=(),
             )
             bare = replace(result, item=failed, records=(), hits=(), hits_of=None, checked_at=None)
-            self._transact(lambda connection: write_results(connection, [bare], self._stored))
+            self._write([bare])
         self.items += 1
+
+    def _write(self, results: Sequence[Result]) -> None:
+        self._stored.prepare(self._connection)  # not in the transaction: a rollback would undo it
+        self._transact(lambda connection: write_results(connection, results, self._stored))
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection
