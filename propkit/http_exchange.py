@@ -153,7 +153,9 @@ async def _exchange(
     length = head.headers.get("Content-Length", "")
     is_plain = length.isdecimal() and "Content-Encoding" not in head.headers
     if is_plain and int(length) <= MAX_BODY_BYTES:
-        return Answer(head.code, head.headers, await content.read())
+        is_here = content.is_eof()  # as a rule an answer comes at once
+        whole = await content.readany() if is_here else await content.read()
+        return Answer(head.code, head.headers, whole)
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
