@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -142,7 +142,8 @@ class _Work:
         while True:
             while not self._is_due(source):
                 await self._queues.wait(source)
-            entry = await self._enter(source)
+            is_closed = not self._breakers[source].is_open and source not in self._run.stopped
+            entry = "yes" if is_closed else await self._enter(source)
             async with self._gates[source]:
                 item = self._queues.pop(source) if self._is_due(source) else None
                 if item is None:
@@ -182,7 +183,10 @@ class _Work:
         identity = (self._run.way, *item.identity)
         failure_class: str | None = _CANCELLED
         try:
-            other = await self._other(identity)
+            other = self._find(identity)
+            while isinstance(other, Flight):
+                await other.wait()
+                other = self._find(identity)
             if other is not None:
                 self._keeper.join(item, other)
                 if (guard := self._guards.get(item.source)) is not None:
@@ -201,13 +205,9 @@ class _Work:
         finally:
             self._leave_breaker(item.source, entry, failure_class)
 
-    async def _other(self, identity: Identity) -> Item | None:
-        """Return another batch's answer to the same item, waited for when it is under way."""
-        while True:
-            found = self._traffic.find(identity, self._run.batch_id, self._run.planned_at)
-            if not isinstance(found, Flight):
-                return found
-            await found.wait()
+    def _find(self, identity: Identity) -> Flight | Item | None:
+        """Return another batch's work on the same item: under way, or its answer."""
+        return self._traffic.find(identity, self._run.batch_id, self._run.planned_at)
 
     async def _ask(self, item: Item) -> Item | None:
         """Ask for an item and store what came; None when it came to nothing, and waits again."""
@@ -254,11 +254,12 @@ class _Work:
             self._stop(source, LayoutChangedError.failure_class, judgement.drift)
         self._store_all(source, judgement.store)
 
-    def _store_all(self, source: str, outcomes: Iterable[Outcome]) -> None:
+    def _store_all(self, source: str, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             self._keeper.store(outcome)
         self._queues.wake(source)  # canaries may have been waited for
-        self._check_idle()
+        if not outcomes:
+            self._check_idle()  # what is held needs no work either
 
     # --- limits and ends ------------------------------------------------------------------------
 
@@ -303,7 +304,7 @@ class _Work:
                 self._store_all(source, guard.finish().store)
 
     def _check_idle(self) -> None:
-        held = sum(guard.held for guard in self._guards.values())
+        held = sum([guard.held for guard in self._guards.values()])
         if self._run.cancelled.is_set():
             if self._tally.count(State.RUNNING) <= held:
                 self._idle.set()
