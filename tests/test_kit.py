@@ -24,6 +24,7 @@ from propkit.errors import ExportError, IdentifierError, RequestError, SettingsE
 from propkit.frames import HIT_COLUMNS
 from propkit.records import RECORD_TYPES
 from tests.collecting import quick_settings, table_as_truth
+from tests.guests.notebooks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -667,11 +668,15 @@ def test_a_store_that_cannot_be_written_is_let_go_all_the_same(
     """When the last results cannot be stored, close says so and still closes everything."""
     event, listener = until_ended(2)
     kit = pk.open(path, settings=slow_settings(county, 10))
-    kit.start(known[:20], listener=listener)
-    assert event.wait(30)
-    kit.store.writer.submit(lambda connection: connection.execute("DROP TABLE freshness")).result()
-    event.clear()
-    assert event.wait(30)
+
+    def break_it(connection: duckdb.DuckDBPyConnection) -> None:
+        """Hold the writer until the kit closes, so that its last results are still to store."""
+        wait_until(lambda: repr(kit).endswith("closed>"))
+        connection.execute("DROP TABLE freshness")
+
+    kit.start(known, listener=listener)
+    kit.store.writer.submit(break_it)
+    assert event.wait(60)
 
     with pytest.raises(StoreError, match="could not be written"):
         kit.close()
