@@ -129,13 +129,22 @@ class Traffic:
         ended_at = landed[1].ended_at
         return landed[1] if ended_at is not None and ended_at >= since else None
 
-    def begin(self, identity: Identity, batch_id: str) -> None:
+    def begin(self, identity: Identity, batch_id: str) -> Flight:
         """Take note that a batch asks for an item now."""
-        self._flights[identity] = Flight(batch_id)
+        flight = self._flights[identity] = Flight(batch_id)
+        return flight
 
-    def end(self, identity: Identity, item: Item | None) -> None:
+    def forget(self, batch_id: str) -> None:
+        """Wait no more for what a batch asks for: it hangs."""
+        for identity, flight in list(self._flights.items()):
+            if flight.batch_id == batch_id:
+                self.end(identity, flight, None)
+
+    def end(self, identity: Identity, flight: Flight, item: Item | None) -> None:
         """Take note of how it ended; None where it came to nothing and others have to ask."""
-        flight = self._flights.pop(identity)
+        if self._flights.get(identity) is not flight:
+            return  # forgotten, and others may have asked meanwhile
+        del self._flights[identity]
         if flight.ended is not None:
             flight.ended.set()
         if item is not None:
