@@ -50,6 +50,12 @@ class Flight:
         await self.ended.wait()
 
 
+class Turn(asyncio.Lock):
+    """Lets one at a time in; ``memory`` is what the last one may leave to the next."""
+
+    memory: object = None
+
+
 class Traffic:
     """Paces by host, breakers by source, items in work. Lives in one event loop."""
 
@@ -61,7 +67,7 @@ class Traffic:
         self._landed: dict[Identity, tuple[str, Item]] = {}
         self._known_paces = read_paces(store)
         self._known_breakers = read_breakers(store)
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, Turn] = {}
         self._saved: dict[str, tuple[object, ...]] = {}
 
     def pace(
@@ -111,9 +117,9 @@ class Traffic:
             self._breakers[source] = breaker
         return breaker
 
-    def turn(self, source: str) -> asyncio.Lock:
+    def turn(self, source: str) -> Turn:
         """Return what lets one at a time buy at a source."""
-        return self._turns.setdefault(source, asyncio.Lock())
+        return self._turns.setdefault(source, Turn())
 
     def find(self, identity: Identity, batch_id: str, since: datetime) -> Flight | Item | None:
         """Return another batch's work on the same item: under way, or ended since then.
