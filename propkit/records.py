@@ -44,6 +44,10 @@ class RecordColumns(Sequence[Record]):
             return NotImplemented
         return self.kind is other.kind and self.columns == other.columns
 
+    def __hash__(self) -> int:
+        """Return what equal ones have in common."""
+        return hash((self.kind, self._size))
+
     def __len__(self) -> int:
         """Return how many records there are."""
         return self._size

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -36,6 +37,9 @@ BODIES = (
 )
 """What gives the bodies of a list of digests, to be unpacked."""
 
+Rows = dict[str, Sequence[tuple[Any, ...]]]
+"""Rows by table, in the order of the columns of its schema."""
+
 _MIGRATED_AT_ONCE = 2_000
 _CODEC = pa.Codec("zstd", 3)
 
@@ -51,9 +55,7 @@ class StoredPayloads:
     def __init__(self) -> None:
         self._heads: HashSet | None = None
 
-    def pack(
-        self, connection: duckdb.DuckDBPyConnection, bodies: Mapping[str, bytes]
-    ) -> dict[str, pa.Table]:
+    def pack(self, connection: duckdb.DuckDBPyConnection, bodies: Mapping[str, bytes]) -> Rows:
         """Return the rows to be added for those of the bodies (by digest) that are not stored."""
         doubtful = self._remember(connection, list(bodies))
         stored = _find_stored(connection, doubtful) if doubtful else set()
@@ -134,9 +136,7 @@ def unpack_bodies(rows: pa.Table) -> dict[str, bytes]:
     return found
 
 
-def _pack(
-    connection: duckdb.DuckDBPyConnection, bodies: Iterable[tuple[str, bytes]]
-) -> dict[str, pa.Table]:
+def _pack(connection: duckdb.DuckDBPyConnection, bodies: Iterable[tuple[str, bytes]]) -> Rows:
     """Return the rows of ``payloads`` and ``payload_blocks`` for bodies (by digest), if any."""
     ((next_block,),) = connection.execute(
         "SELECT coalesce(max(block) + 1, 0) FROM payload_blocks"
@@ -150,17 +150,14 @@ def _pack(
             start += len(body)
         packed = _CODEC.compress(b"".join([body for _, body in some]), asbytes=True)
         blocks.append((number, start, packed))
-    if not places:
-        return {}
-    return {
-        "payloads": _make_table(PAYLOADS, places),
-        "payload_blocks": _make_table(BLOCKS, blocks),
-    }
+    return {"payloads": places, "payload_blocks": blocks}
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
-    for table, rows in tables.items():
-        connection.register("propkit_payloads", rows)
+def _insert(connection: duckdb.DuckDBPyConnection, packed: Rows) -> None:
+    for (table, rows), schema in zip(packed.items(), (PAYLOADS, BLOCKS), strict=True):
+        if not rows:
+            continue
+        connection.register("propkit_payloads", _make_table(schema, rows))
         connection.execute(f"INSERT INTO {table} BY NAME FROM propkit_payloads")
         connection.unregister("propkit_payloads")
 

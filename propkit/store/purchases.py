@@ -21,13 +21,7 @@ import duckdb
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.store.database import Store
-from propkit.store.results import (
-    Settlement,
-    append_tables,
-    make_rows,
-    replace_rows,
-    settle_purchase,
-)
+from propkit.store.results import Settlement, append_rows, replace_rows, settle_purchase
 
 PAID = ("asked", "bought", "lost")
 """States in which a purchase counts as paid: it was, or may have been."""
@@ -75,7 +69,7 @@ def write_intent(store: Store, purchase: Purchase) -> Future[Any]:
     result is the purchase at that source, if any, whose outcome is still not known: then nothing
     was written.
     """
-    row = make_rows("purchases", [asdict(purchase)])
+    rows = [asdict(purchase)]
 
     def work(connection: duckdb.DuckDBPyConnection) -> str | None:
         asked = connection.execute(
@@ -86,7 +80,7 @@ def write_intent(store: Store, purchase: Purchase) -> Future[Any]:
             if purchase_id != purchase.purchase_id:
                 return str(purchase_id)
         if not asked:
-            append_tables(connection, {"purchases": row})
+            append_rows(connection, "purchases", rows)
         return None
 
     return store.writer.submit(work, is_joined=True)

@@ -211,7 +211,7 @@ def replace_records(
         return
     scopes = {each.table: each.scope for each in replacements}
     rows = {each.table: each.data.num_rows for each in replacements}
-    found = stored.find(connection, scopes, rows, new.name)
+    found = stored.find(connection, scopes, rows, new)
     old = {}
     for each in replacements:
         kept = each.remove(connection, new) if each.table in found else None
@@ -271,8 +271,8 @@ def make_array(values: Sequence[Any], of: pa.DataType) -> pa.Array:
 class Registered:
     """Tables visible to SQL for a while; asked for one by name, it gives what to select from.
 
-    All stand side by side in one: each object that DuckDB is told of costs about a millisecond
-    under the interpreter's lock, as much as making 200 rows.
+    Several stand side by side in one: each object that DuckDB is told of costs about a millisecond
+    under the interpreter's lock, as much as making 200 rows. One alone is shown as it is.
     """
 
     def __init__(
@@ -284,18 +284,28 @@ class Registered:
         self._connection = connection
         self._tables = tables
         self.name = name
+        self._is_alone = len(tables) == 1
+
+    def column(self, table: str, column: str) -> str:
+        """Return the name of a table's column in what is registered."""
+        return column if self._is_alone else f"{table}.{column}"
 
     def __contains__(self, table: str) -> bool:
         return table in self._tables
 
     def __getitem__(self, table: str) -> str:
+        if self._is_alone:
+            return self.name
         return f"(SELECT unnest({table}) FROM {self.name} WHERE {table} IS NOT NULL)"
 
     def __enter__(self) -> Self:
         if self._tables:
             length = max(table.num_rows for table in self._tables.values())
-            columns = [_make_column(table, length) for table in self._tables.values()]
-            rows = pa.Table.from_arrays(columns, names=list(self._tables))
+            if self._is_alone:
+                (rows,) = self._tables.values()
+            else:
+                columns = [_make_column(table, length) for table in self._tables.values()]
+                rows = pa.Table.from_arrays(columns, names=list(self._tables))
             self._connection.register(self.name, rows)
         return self
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from propkit.items import Item, State
 from propkit.pages import Page
 from propkit.records import Record
-from propkit.store.payloads import StoredPayloads
+from propkit.store.payloads import BLOCKS, PAYLOADS, StoredPayloads
 from propkit.store.replacing import Registered, gather_records, make_table, replace_records
 from propkit.store.schema import LEDGER_SCHEMAS
 from propkit.store.scopes import StoredScopes
@@ -36,7 +36,10 @@ _get_item = attrgetter(*_ITEM_COLUMNS)
 _get_ending = attrgetter(*_ENDING)
 _get_page = attrgetter("name", "url", "status", "content_type", "fetched_at")
 
+_SCHEMAS = {**LEDGER_SCHEMAS, "payloads": PAYLOADS, "payload_blocks": BLOCKS}
 _ITEMS_AT_ONCE = 5000
+_FEW = 12
+"""So few rows are written by parameters, more by whole columns."""
 
 Row = dict[str, Any]
 _Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
@@ -104,26 +107,23 @@ def write_results(
     replacements = gather_records(
         [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
     )
-    tables = {each.table: each.data for each in replacements}
     pages = [
         (result, page, hashlib.sha256(page.body).hexdigest())
         for result in group
         for page in result.pages
     ]
-    rows = {
+    rows: dict[str, Sequence[tuple[Any, ...]]] = {
         "fetches": _make_fetches(pages),
         "freshness": _make_freshness(group),
         "items": [(r.batch_id, *_get_item(item)) for r in group for item in r.follow_ups],
         "hits": _make_hits(group),
     }
-    tables |= {
-        table: make_table(LEDGER_SCHEMAS[table], some) for table, some in rows.items() if some
-    }
-    tables |= (
-        stored.payloads.pack(connection, {d: page.body for _, page, d in pages})
-        | _make_ended(group)
-        | _make_searches(group)
-    )
+    rows |= stored.payloads.pack(connection, {d: page.body for _, page, d in pages})
+    is_small = len(group) <= _FEW and sum(map(len, rows.values())) <= _FEW
+    tables = {each.table: each.data for each in replacements} | _make_searches(group)
+    if not is_small:
+        tables |= {table: make_table(_SCHEMAS[table], some) for table, some in rows.items() if some}
+        tables |= _make_ended(group)
     with Registered(connection, tables) as new:
         replace_records(connection, replacements, new, stored.scopes)
         if "searches" in new:
@@ -131,11 +131,16 @@ def write_results(
                 f"DELETE FROM hits USING {new['searches']} AS new"
                 ' WHERE hits."by" = new."by" AND hits.query = new.query'
             )
-        appended = [*(table for table, some in rows.items() if some), "payloads", "payload_blocks"]
-        for table in appended:
-            if table in new:
+        for table, some in rows.items():
+            if is_small:
+                _append_few(connection, table, some)
+            elif some:
                 connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
-        _end_items(connection, new, group)  # at last: new ones may have ended already
+        # At last: new ones may have ended already.
+        if is_small:
+            _end_few(connection, group)
+        else:
+            _end_items(connection, new, group)
     for result in group:
         if result.settlement is not None:
             settle_purchase(connection, result.settlement)
@@ -152,8 +157,34 @@ def settle_purchase(connection: duckdb.DuckDBPyConnection, settlement: Settlemen
 
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
     """Append rows to a ledger table."""
-    if rows:
+    columns = _SCHEMAS[table].names
+    if len(rows) <= _FEW:
+        _append_few(connection, table, [tuple(map(row.get, columns)) for row in rows])
+    else:
         append_tables(connection, {table: make_rows(table, rows)})
+
+
+def _append_few(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Append rows, whose values stand in the order of the table's schema, by parameters.
+
+    To make a table of one row and to tell DuckDB of it takes three times as long.
+    """
+    if rows:
+        columns = _SCHEMAS[table].names
+        row = f"({', '.join('?' * len(columns))})"
+        connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(rows))}",
+            [_as_parameter(value) for values in rows for value in values],
+        ).fetchall()
+
+
+def _as_parameter(value: Any) -> Any:
+    """Return a value as DuckDB takes it: no enumeration, and a list is no tuple."""
+    if isinstance(value, State):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def append_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
@@ -240,11 +271,32 @@ def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
+def _find_ended(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     """Return the new state of stored items, of two results of one item the later."""
     newest = {(result.batch_id, *result.item.identity): result for result in group}
-    rows = [(*key, *_get_ending(result.item)) for key, result in newest.items()]
-    return {"ended": make_table(_ENDED_SCHEMA, rows)} if rows else {}
+    return [(*key, *_get_ending(result.item)) for key, result in newest.items()]
+
+
+def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
+    return {"ended": make_table(_ENDED_SCHEMA, _find_ended(group))} if group else {}
+
+
+def _end_few(connection: duckdb.DuckDBPyConnection, group: Sequence[Result]) -> None:
+    """Bring each stored item of a small group to its state."""
+    # An update of a list deletes and appends the whole row, so only where it says something.
+    sets = ", ".join(f"{column} = ?" for column in _ENDING[:-1])
+    same = " AND ".join(f"{column} = ?" for column in _ITEM_IDENTITY)
+    for row in map(list, _find_ended(group)):
+        identity, (*ending, missing) = row[: len(_ITEM_IDENTITY)], row[len(_ITEM_IDENTITY) :]
+        values = [*map(_as_parameter, ending), *identity]
+        updated = connection.execute(
+            f"UPDATE items SET {sets} WHERE {same} RETURNING len(missing)", values
+        ).fetchall()
+        if missing or any(count for (count,) in updated):
+            connection.execute(
+                f"UPDATE items SET missing = ? WHERE {same} AND missing IS DISTINCT FROM ?",
+                [list(missing), *identity, list(missing)],
+            )
 
 
 def _end_items(

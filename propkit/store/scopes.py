@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import duckdb
 import numpy as np
@@ -30,6 +31,16 @@ class HashSet:
         return was_there
 
 
+class Registered(Protocol):
+    """What is registered with DuckDB; see :class:`propkit.store.replacing.Registered`."""
+
+    name: str
+
+    def column(self, table: str, column: str) -> str:
+        """Return the name of a table's column in what is registered."""
+        ...
+
+
 class StoredScopes:
     """Which scopes (the columns whose rows one answer replaces) may have rows, by table.
 
@@ -45,18 +56,17 @@ class StoredScopes:
         connection: duckdb.DuckDBPyConnection,
         scopes: Mapping[str, Sequence[str]],
         rows: Mapping[str, int],
-        registered: str,
+        registered: Registered,
     ) -> set[str]:
         """Return the tables where a scope of the new rows may have rows, and remember all.
 
-        ``scopes`` has the scope's columns by table, ``rows`` how many new rows there are; they
-        stand in the registered table, as structs in a column of the table's name.
+        ``scopes`` has the scope's columns by table, ``rows`` how many new rows there are.
         """
         hashes = ", ".join(
-            f"hash({', '.join(f'{table}.{column}' for column in columns)}) AS {table}"
+            f"hash({', '.join(registered.column(table, each) for each in columns)}) AS {table}"
             for table, columns in scopes.items()
         )
-        new = connection.execute(f"SELECT {hashes} FROM {registered}").fetchnumpy()
+        new = connection.execute(f"SELECT {hashes} FROM {registered.name}").fetchnumpy()
         found = set()
         for table, columns in scopes.items():
             if table not in self._tables:
