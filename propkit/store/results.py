@@ -172,7 +172,7 @@ def _append_few(
     To make a table of one row and to tell DuckDB of it takes three times as long.
     """
     if rows:
-        columns = _SCHEMAS[table].names
+        columns = [f'"{column}"' for column in _SCHEMAS[table].names]
         row = f"({', '.join('?' * len(columns))})"
         connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(rows))}",
