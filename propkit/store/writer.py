@@ -137,9 +137,8 @@ class Writer:
             self._wait()
             group: list[Result] = []
             while self._inbox:
-                message = self._inbox.popleft()
-                if isinstance(message, Result):
-                    group.append(message)
+                if isinstance(self._inbox[0], Result):
+                    group.append(self._inbox.popleft())  # type: ignore[arg-type]
                     if len(group) == GROUP_ITEMS:
                         self._commit_group(group)
                         group = []
@@ -147,19 +146,28 @@ class Writer:
                             break  # the rest waits for more, as long as it may
                     continue
                 self._answered += 1
-                if message is None:
-                    self._commit_group(group)
+                if not self._answer(self._inbox.popleft(), group):
                     return
-                work, future, is_joined = message
-                if not future.set_running_or_notify_cancel():
-                    self._commit_group(group)
-                elif is_joined and group:
-                    self._commit_joined(group, work, future)
-                else:
-                    self._commit_group(group)
-                    self._do(work, future)
                 group = []
             self._commit_group(group)
+
+    def _answer(self, message: Any, group: list[Result]) -> bool:
+        """Commit a group, and do what was asked for after it; return whether to go on.
+
+        Apart, so that nothing keeps what a work holds, perhaps all items of a batch, once it is done.
+        """
+        if message is None:
+            self._commit_group(group)
+            return False
+        work, future, is_joined = message
+        if not future.set_running_or_notify_cancel():
+            self._commit_group(group)
+        elif is_joined and group:
+            self._commit_joined(group, work, future)
+        else:
+            self._commit_group(group)
+            self._do(work, future)
+        return True
 
     def _wait(self) -> None:
         """Wait until a group is full or old enough, or somebody waits for the writer."""

@@ -170,7 +170,7 @@ def test_owners_killed_again_and_again_lose_nothing(county: County, path: Path, 
         states = owner.run("kit.batches()['state'].tolist()")
         assert states == ["completed"] * (KILLS + 1)
         assert owner.run("sorted(kit.frame('parcels')['apn'])") == sorted(known)
-    print(f"taken over after {', '.join(f'{seconds:.2f}' for seconds in took)} s")
+    print(f"taken over after {', '.join(f'{seconds:.2f}' for seconds in took)} s")  # noqa: T201 -- the figure
 
 
 @pytest.mark.timeout(180)
