@@ -317,8 +317,8 @@ class Kit(StoreDesk, LeadsDesk):
 
     @property
     def unfinished(self) -> list[str]:
-        """The ids of batches with items that still wait, and that do not run here."""
-        return [name for name in unfinished_ids(self.store) if not self._place.is_running(name)]
+        """The ids of batches with items that still wait, and that nobody runs or is to run."""
+        return [name for name in unfinished_ids(self.store) if not self._place.will_run(name)]
 
     def _batch(self, batch_id: str) -> Batch:
         self._place.check()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from propkit.runtime.batch import Batch
+from propkit.runtime.batch import POLL_SECONDS, Batch
 from propkit.runtime.progress_line import ProgressLine
 from propkit.runtime.report import BatchReport
 from propkit.store import Reading
@@ -32,13 +32,12 @@ def watch_batch(batch: Batch, *, show: bool) -> BatchReport:
     """Show a batch's progress until it ends; Interrupt cancels it and returns the report."""
     display = (notebook_bars() or ProgressLine(sys.stderr)) if show else None
     try:
-        while batch.is_running:
+        while True:
             try:
-                batch.wait(timeout=0.2)
+                return batch.wait(timeout=POLL_SECONDS)
             except TimeoutError:
                 if display and batch.progress:
                     display.show(batch.progress)
-        return batch.wait()
     except KeyboardInterrupt:
         return batch.cancel()
     finally:

@@ -65,7 +65,7 @@ class Keeper:
         follow_ups = self._follow_ups(ended, parsed.follow_ups) if parsed else []
         if ended.failure_class in _REPLACED:
             follow_ups += self._fall_back(ended)
-        self._writer.put(
+        self._hand_over(
             Result(
                 batch_id=self._run.batch_id,
                 item=ended,
@@ -138,8 +138,13 @@ class Keeper:
                 self._put(State.WAITING, kept)
 
     def _put(self, before: State, item: Item) -> None:
-        self._writer.put(Result(batch_id=self._run.batch_id, item=item, parser_version=0))
+        self._hand_over(Result(batch_id=self._run.batch_id, item=item, parser_version=0))
         self._tally.move(before, item)
+
+    def _hand_over(self, result: Result) -> None:
+        # Of a run that was given up only what was paid for counts: another run has gone on.
+        if result.settlement is not None or not self._run.is_forgotten:
+            self._writer.put(result)
 
     def _push(self, item: Item) -> None:
         self.unfinished += 1

@@ -196,11 +196,11 @@ class _Work:
                 self._keeper.pass_by(item)
             else:
                 ended = None
-                self._traffic.begin(identity, self._run.batch_id)
+                flight = self._traffic.begin(identity, self._run.batch_id)
                 try:
                     ended = await self._ask(item)
                 finally:
-                    self._traffic.end(identity, ended)
+                    self._traffic.end(identity, flight, ended)
                 failure_class = ended.failure_class if ended else _CANCELLED
         finally:
             self._leave_breaker(item.source, entry, failure_class)

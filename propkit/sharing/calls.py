@@ -75,6 +75,10 @@ def _is_running(place: HerePlace, body: Body) -> bool:
     return place.is_running(read_id(body.get("batch_id")))
 
 
+def _will_run(place: HerePlace, body: Body) -> bool:
+    return place.will_run(read_id(body.get("batch_id")))
+
+
 def _progress(place: HerePlace, body: Body) -> Any:
     progress = place.progress(read_id(body.get("batch_id")))
     return None if progress is None else as_json(progress)
@@ -142,6 +146,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "flush": _flush,
     "rates": _rates,
     "is_running": _is_running,
+    "will_run": _will_run,
     "progress": _progress,
     "events": _events,
     "wait": _wait,

@@ -156,6 +156,10 @@ class GuestPlace:
         """Whether a batch runs at the owner's."""
         return bool(self._link.call("is_running", batch_id=batch_id))
 
+    def will_run(self, batch_id: str) -> bool:
+        """Whether a batch runs at the owner's, or waits there for its turn."""
+        return bool(self._link.call("will_run", batch_id=batch_id))
+
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run at this owner's."""
         said = self._link.call("progress", batch_id=batch_id)

@@ -64,6 +64,11 @@ class HerePlace:
         self.asked_at = time.monotonic()
         """When a guest asked last."""
 
+    @property
+    def has_queue(self) -> bool:
+        """Whether batches wait here for their turn, and get it; that is what a worker does."""
+        return self.most_running is not None
+
     def collector(self) -> tuple[Collector, CollectorThread]:
         """Return the collector and the thread it lives in, made when first asked for."""
         self.check()
@@ -85,6 +90,12 @@ class HerePlace:
         work = self._find(batch_id)
         return work is not None and work.is_running
 
+    def will_run(self, batch_id: str) -> bool:
+        """Whether a batch runs in this process, or waits in its queue."""
+        if self.is_running(batch_id):
+            return True
+        return self.has_queue and read_head(self.store, batch_id).state == "pending"
+
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run in this process."""
         work = self._find(batch_id)
@@ -102,12 +113,23 @@ class HerePlace:
         return [work.id for work in works if work.is_running]
 
     def wait(self, batch_id: str, seconds: float) -> bool:
-        """Wait for a batch's end, at most so long; return whether it has ended."""
+        """Wait for a batch's end, at most so long; return whether it has ended.
+
+        Raises
+        ------
+        RequestError
+            It waits for its turn, and this process has no queue.
+        """
         work = self._find(batch_id)
         if work is not None:
             return work.wait(seconds)
         if read_head(self.store, batch_id).state != "pending":
             return True
+        if not self.has_queue:
+            raise RequestError(
+                f"batch {batch_id} waits for its turn, and the worker that would run it is gone:"
+                " batch.resume() runs it now"
+            )
         time.sleep(min(seconds, _TURN_SECONDS))
         return False
 
@@ -138,12 +160,18 @@ class HerePlace:
         if read_head(self.store, batch_id).state != "running":
             raise RequestError(f"batch {batch_id} does not run; there is nothing to free")
         work = self._find(batch_id)
-        if work is not None and work.abandon(_FREE_SECONDS):
-            return
-        thread = CollectorThread.find(self.store)
-        if thread is not None:
-            thread.works.pop(batch_id, None)
-        set_state(self.store, batch_id, "interrupted", log="batch freed: it gave no sign of life")
+        if work is not None:
+            if work.abandon(_FREE_SECONDS):
+                return
+            work.forget()
+            self._started = [one for one in self._started if one is not work]
+        set_state(
+            self.store,
+            batch_id,
+            "interrupted",
+            before="running",
+            log="batch freed: it gave no sign of life",
+        )
 
     def delete(self, batch_id: str) -> None:
         """Forget a batch; what it collected stays."""

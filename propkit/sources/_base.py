@@ -20,7 +20,7 @@ What a source need not have, and the isinstance check does not ask for:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -73,7 +73,7 @@ class Parsed:
     stored stays.
     """
 
-    records: tuple[Record, ...] = ()
+    records: Sequence[Record] = ()
     follow_ups: tuple[FollowUp, ...] = ()
     is_found: bool = True
     missing: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from propkit.records import RECORD_TYPES, Record
+from propkit.records import RECORD_TYPES, Record, RecordColumns
 from propkit.store.feeding import Feeds
 from propkit.store.schema import record_schema
 from propkit.store.scopes import StoredScopes
@@ -46,7 +46,7 @@ class _Kind:
         self.is_one_row = kind.scope == kind.identity
         self.open_columns = frozenset(columns).difference(kind.identity)
         self.schema = record_schema(kind)
-        self.get_columns = [attrgetter(column) for column in columns]
+        self.names = columns
         self.get_scope = attrgetter(*kind.scope)
         self.get_identity = attrgetter(*kind.identity)
         self.same_scope = same(kind.table, kind.scope)
@@ -120,6 +120,8 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
 
     Each answer takes the whole of its records' scopes, of two answers the later.
     """
+    if len(answers) == 1 and isinstance(answers[0][0], RecordColumns):
+        return [_gather_columns(answers[0][0], answers)]
     tables: dict[type[Record], _Rows] = {}
     for number, (records, _, _, _) in enumerate(answers):
         for record in records:
@@ -127,7 +129,25 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
             if rows is None:
                 rows = tables[type(record)] = _Rows(_KINDS[type(record)], answers)
             rows.add(record, number)
-    return [Replacement(rows.kind, *_make_data(rows, answers)) for rows in tables.values()]
+    return [_gather_rows(rows, answers) for rows in tables.values()]
+
+
+def _gather_columns(records: RecordColumns, answers: Sequence[Answer]) -> Replacement:
+    """Return the rows of the only answer, which has them by column."""
+    kind, size = _KINDS[records.kind], len(records)
+    columns = [records.columns[name] for name in kind.names]
+    says = answers[0][1].get(kind.table, _NOTHING)
+    return Replacement(kind, *_make_data(kind, columns, [0] * size, [says] * size, answers))
+
+
+def _gather_rows(rows: _Rows, answers: Sequence[Answer]) -> Replacement:
+    numbers, records = list(rows.numbers.values()), list(rows.records.values())
+    columns = [list(map(attrgetter(name), records)) for name in rows.kind.names]
+    says = [
+        rows.unsaid.get(identity, rows.says[number])
+        for identity, number in zip(rows.records, numbers, strict=True)
+    ]
+    return Replacement(rows.kind, *_make_data(rows.kind, columns, numbers, says, answers))
 
 
 class Replacement:
@@ -194,33 +214,31 @@ def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: Sto
             each.insert(new, registered if each.table in old else None)
 
 
-def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[str, list[str]]]:
-    """Return the rows as an Arrow table, and the columns in which one has no value, unsaid.
+def _make_data(
+    kind: _Kind,
+    columns: Sequence[Sequence[Any]],
+    numbers: Sequence[int],
+    says: Sequence[frozenset[str]],
+    answers: Sequence[Answer],
+) -> tuple[pa.Table, dict[str, list[str]]]:
+    """Return rows as an Arrow table, and the columns in which one has no value, unsaid.
 
     Those columns come with the marks of the rows concerned, which stand in a column of their own.
+    ``numbers`` has the answer of each row, ``says`` what it leaves unsaid.
     """
-    kind, schema = rows.kind, rows.kind.schema
-    numbers = list(rows.numbers.values())
+    schema = kind.schema
     places = pa.array(numbers, pa.int32())
     sources = make_array([source for _, _, source, _ in answers], schema.types[-2])
     times = make_array([at for _, _, _, at in answers], schema.types[-1])
-    records = list(rows.records.values())
-    columns = [
-        make_array(list(map(get, records)), of)
-        for get, of in zip(kind.get_columns, schema.types, strict=False)
-    ]
-    data = pa.Table.from_arrays([*columns, sources.take(places), times.take(places)], schema=schema)
-    said = [
-        rows.unsaid.get(identity, rows.says[number])
-        for identity, number in zip(rows.records, numbers, strict=True)
-    ]
-    marks = {unsaid: mark for mark, unsaid in enumerate(set(said))}
+    arrays = [make_array(values, of) for values, of in zip(columns, schema.types, strict=False)]
+    data = pa.Table.from_arrays([*arrays, sources.take(places), times.take(places)], schema=schema)
+    marks = {unsaid: mark for mark, unsaid in enumerate(set(says))}
     unsaid: dict[str, list[str]] = defaultdict(list)
     for some, mark in marks.items():
         for column in some & kind.open_columns:
             if data[column].null_count:
                 unsaid[column].append(str(mark))
-    noted = [marks[some] for some in said] if unsaid else [None] * len(said)
+    noted = [marks[some] for some in says] if unsaid else [None] * len(says)
     return data.append_column(_MARKS, pa.array(noted, _MARKS.type)), unsaid
 
 

@@ -199,18 +199,19 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
             f"the store was written by a newer propkit (it knows {', '.join(unknown)}): "
             "update propkit to open it"
         )
-    for name, step in MIGRATIONS:
-        if name in applied:
-            continue
+    pending = [(name, step) for name, step in MIGRATIONS if name not in applied]
+    # A new file gets all of them at once: each commit waits for the disk.
+    for steps in [pending] if not tables else [[one] for one in pending]:
         connection.execute("BEGIN")
         try:
-            if isinstance(step, str):
-                connection.execute(step)
-            else:
-                step(connection)
-            connection.execute(
-                "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
-            )
+            for name, step in steps:
+                if isinstance(step, str):
+                    connection.execute(step)
+                else:
+                    step(connection)
+                connection.execute(
+                    "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
+                )
         except duckdb.Error as error:
             connection.execute("ROLLBACK")
             raise StoreError(f"the store's tables cannot be made: {error}") from error

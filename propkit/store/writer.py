@@ -37,6 +37,8 @@ _BAD_VALUES = (
 """What a value that no column can hold raises; anything else is the store's own trouble."""
 
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
+_Asked = tuple[Work, Future[Any], bool]
+"""A work, its answer, and whether it joins the last results."""
 
 
 class Writer:
@@ -62,7 +64,7 @@ class Writer:
         self._connect = connect
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
-        self._inbox: deque[Result | tuple[Work, Future[Any]] | None] = deque()
+        self._inbox: deque[Result | _Asked | None] = deque()
         self._wake = threading.Event()
         self._is_idle = True
         self._asking = threading.Lock()
@@ -98,11 +100,15 @@ class Writer:
         """Return a future that is done when everything put so far is committed."""
         return self.submit(lambda _: None)
 
-    def submit(self, work: Work) -> Future[Any]:
-        """Run ``work`` in a transaction of its own, after everything put so far."""
+    def submit(self, work: Work, *, is_joined: bool = False) -> Future[Any]:
+        """Run ``work`` after everything put so far, in a transaction of its own.
+
+        With ``is_joined`` in that of the last results: one commit does for both. Where it fails,
+        the results are committed first, and then ``work`` is run once more, alone.
+        """
         self._check()
         future: Future[Any] = Future()
-        self._ask((work, future))
+        self._ask((work, future, is_joined))
         return future
 
     def close(self) -> None:
@@ -120,7 +126,7 @@ class Writer:
         if self._failure is not None:
             raise self._failure
 
-    def _ask(self, message: tuple[Work, Future[Any]] | None) -> None:
+    def _ask(self, message: _Asked | None) -> None:
         with self._asking:
             self._asked += 1
         self._inbox.append(message)
@@ -131,22 +137,37 @@ class Writer:
             self._wait()
             group: list[Result] = []
             while self._inbox:
-                message = self._inbox.popleft()
-                if isinstance(message, Result):
-                    group.append(message)
+                if isinstance(self._inbox[0], Result):
+                    group.append(self._inbox.popleft())  # type: ignore[arg-type]
                     if len(group) == GROUP_ITEMS:
                         self._commit_group(group)
                         group = []
                         if len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
                             break  # the rest waits for more, as long as it may
                     continue
-                self._commit_group(group)
-                group = []
                 self._answered += 1
-                if message is None:
+                if not self._answer(self._inbox.popleft(), group):
                     return
-                self._do(*message)
+                group = []
             self._commit_group(group)
+
+    def _answer(self, message: Any, group: list[Result]) -> bool:
+        """Commit a group, and do what was asked for after it; return whether to go on.
+
+        Apart, so that nothing keeps what a work holds, perhaps all items of a batch, once it is done.
+        """
+        if message is None:
+            self._commit_group(group)
+            return False
+        work, future, is_joined = message
+        if not future.set_running_or_notify_cancel():
+            self._commit_group(group)
+        elif is_joined and group:
+            self._commit_joined(group, work, future)
+        else:
+            self._commit_group(group)
+            self._do(work, future)
+        return True
 
     def _wait(self) -> None:
         """Wait until a group is full or old enough, or somebody waits for the writer."""
@@ -170,8 +191,6 @@ class Writer:
         return self._asked != self._answered
 
     def _do(self, work: Work, future: Future[Any]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
         if self._failure is not None:
             future.set_exception(self._failure)
             return
@@ -192,6 +211,28 @@ class Writer:
             self.items += len(group)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
+
+    def _commit_joined(self, group: list[Result], work: Work, future: Future[Any]) -> None:
+        """Commit a group and a work in one transaction; if that fails, one after the other."""
+
+        def both(connection: duckdb.DuckDBPyConnection) -> Any:
+            write_results(connection, group, self._stored)
+            return work(connection)
+
+        if self._failure is not None:
+            future.set_exception(self._failure)
+            return
+        try:
+            value = self._transact(both)
+        except PropkitError:  # the work's own: certainly nothing was committed
+            self._commit_group(group)
+            self._do(work, future)
+        except Exception as error:  # noqa: BLE001 -- as for a group
+            self._repeat_missing(group, error)
+            self._do(work, future)
+        else:
+            self.items += len(group)
+            future.set_result(value)
 
     def _repeat_missing(self, group: list[Result], error: Exception) -> None:
         """After a failed commit: its outcome is unknown, so look, and repeat what is missing."""

@@ -101,6 +101,20 @@ _GUESTS_WRITE = (
     " batch then, and begins to collect at 5 requests/s. One guest cancels each batch before the"
     " next; those of six guests run on together."
 )
+_GUESTS_READ = (
+    "A parcel's delay is the time from its answer in the owner to the guest's first query, of one"
+    " every 20 ms, that finds it."
+)
+
+_PLAN_RULES = (
+    "The store holds each parcel's record, its answers of all three systems, half of them older"
+    " than a day, and its items of a batch that has ended. A plan reads the identifiers, looks up"
+    " what is fresh, where the deeds are and what other batches have in work, and says what is due."
+)
+_LISTING_RULES = (
+    "Each request is sent at its moment, whether or not earlier ones have been answered, and timed"
+    " from that moment. Every page has been asked for once before."
+)
 
 SCENARIOS: dict[str, Scenario] = {
     "unlimited": Scenario(
@@ -229,6 +243,26 @@ SCENARIOS: dict[str, Scenario] = {
         minutes=1,
         table=tables.guests_table,
         checks=targets.check_guests,
-        notes=(_GUESTS_WRITE,),
+        notes=(_GUESTS_WRITE, _GUESTS_READ),
+    ),
+    "plan": Scenario(
+        says="50,000 identifiers are planned against a store of 1.7 million parcels.",
+        # Each stands for 1,700 parcels in the store and 50 identifiers; nothing is asked for.
+        entries=(Entry("plans", (1000,)),),
+        rounds=1,
+        rules=_PLAN_RULES,
+        minutes=0.4,
+        table=tables.plan_table,
+        checks=targets.check_plan,
+    ),
+    "listing": Scenario(
+        says="A Jupyter server over 10,000 jobs is asked for all pages of them, at 100 requests/s.",
+        # Each stands for 10 jobs in the store.
+        entries=(Entry("listings", (1000,)),),
+        rounds=1,
+        rules=_LISTING_RULES,
+        minutes=0.5,
+        table=tables.listing_table,
+        checks=targets.check_listing,
     ),
 }

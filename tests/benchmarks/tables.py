@@ -89,8 +89,46 @@ def guests_table(found: Found) -> list[str]:
             [f"{written}, six at once", *_times(median, "six_writes", "six_ms", "six_p95_ms")],
             [f"{frame}, in the owner", *_times(median, "frames", "owner_frame_ms")],
             [f"{frame}, in a guest", *_times(median, "frames", "guest_frame_ms")],
+            [
+                "parcel collected by the owner, seen by a guest",
+                *_times(median, "delays", "delay_ms", "delay_p95_ms"),
+            ],
         ]
     return _table(["what", ":times a round", ":median ms", ":p95 ms"], lines)
+
+
+def plan_table(found: Found) -> list[str]:
+    """Return a line for each thing that planning takes."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        what = f"{median['identifiers']:,.0f} identifiers, {median['stored']:,.0f} parcels"
+        lines += [
+            ["opening the store", f"{median['open_ms']:.0f}", "", ""],
+            [f"first plan: {what}", f"{median['first_ms']:.0f}", "", ""],
+            [
+                f"all plans: {what}",
+                *(f"{median[name]:.0f}" for name in ("plan_ms", "most_ms", "plan_cpu_ms")),
+            ],
+        ]
+    return _table(["what", ":median ms", ":most ms", ":CPU ms each"], lines)
+
+
+def listing_table(found: Found) -> list[str]:
+    """Return a line for each place of the store: how long a page of jobs took."""
+    return _table(
+        ["the server is", ":jobs", ":requests", ":median ms", ":p95 ms", ":most ms"],
+        [
+            [
+                f"the {way}" if way == "owner" else f"a {way}",
+                f"{entry['median']['jobs']:,.0f}",
+                f"{entry['median']['asked']:,.0f}",
+                *(f"{entry['median'][f'{way}_{of}ms']:.1f}" for of in ("", "p95_", "most_")),
+            ]
+            for entry in found["entries"]
+            for way in ("owner", "guest")
+        ],
+    )
 
 
 def limits_table(found: Found) -> list[str]:

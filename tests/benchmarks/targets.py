@@ -122,6 +122,23 @@ def check_guests(found: Found) -> list[Check]:
         ),
         Check("frame, guest to owner", median["frame_ratio"], 2),
         Check("six guests' writes at once, p95 ms", median["six_p95_ms"], 250),
+        Check("reader behind the writer, most s", median["delay_most_ms"] / 1000, 2),
+    ]
+
+
+def check_plan(found: Found) -> list[Check]:
+    """Judge every plan, the first one too."""
+    own = _find(found, "plans")
+    return [Check("slowest plan, s", own["median"]["most_ms"] / 1000, 1)] if own else []
+
+
+def check_listing(found: Found) -> list[Check]:
+    """Judge a page of jobs, wherever the store is."""
+    own = _find(found, "listings")
+    ways = {"owner": "the owner", "guest": "a guest"} if own else {}
+    return [
+        Check(f"page of jobs from {name}, p95 ms", own["median"][f"{way}_p95_ms"], 100)
+        for way, name in ways.items()
     ]
 
 
