@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk):
+class Kit(StoreDesk, LeadsDesk, CountyDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.

@@ -132,6 +132,13 @@ def _prune(place: HerePlace, body: Body) -> Any:
     return as_json(place.prune(timedelta(seconds=seconds), apply=body.get("apply") is True))
 
 
+def _reparse(place: HerePlace, body: Body) -> int:
+    config = place.sources.get(str(body.get("source"))[:80])
+    if config is None:
+        raise RequestError(f"the owner knows no source {str(body.get('source'))[:80]!r}")
+    return len(place.reparse(config.source, apply=True))
+
+
 def _snapshot(place: HerePlace, _: Body) -> str:
     # Only the name: the guest takes it from beside the store, wherever it wants it.
     return place.draft_snapshot().name
@@ -154,5 +161,6 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "delete": _delete,
     "figures": _figures,
     "prune": _prune,
+    "reparse": _reparse,
     "snapshot": _snapshot,
 }

@@ -18,10 +18,12 @@ from propkit import __version__
 from propkit.errors import StoreError
 from propkit.frames import hits_frame
 from propkit.progress import Listener, Progress
+from propkit.reparsing import reparse_answers
 from propkit.sharing.calls import MAX_WAIT_SECONDS
 from propkit.sharing.discovery import PROTOCOL, Discovery
 from propkit.sharing.place import Order
 from propkit.sharing.wire import dump_order, dump_params, load_error, read_as
+from propkit.sources import Source
 from propkit.store import Reading
 from propkit.store.reading import Params, to_frame
 from propkit.store.retention import Pruning
@@ -234,6 +236,14 @@ class GuestPlace:
         said = self._link.call("prune", seconds=seconds, apply=apply, limit_seconds=_LONG_SECONDS)
         pruning: Pruning = read_as(Pruning, said)
         return pruning
+
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again, here; ``apply`` has the owner store what differs."""
+        frame = reparse_answers(self.store, source)
+        if apply:
+            self._link.call("reparse", source=source.name, limit_seconds=_LONG_SECONDS)
+            frame.attrs["is_applied"] = True
+        return frame
 
     def draft_snapshot(self) -> Path:
         """Have a copy written beside the store and return its path."""

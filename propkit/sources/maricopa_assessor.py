@@ -91,6 +91,11 @@ class MaricopaAssessor:
             self._refusals = (kind, times + 1 if kind == before else 1)
         return self._payload(key, apn, pages, missing)
 
+    def assemble(self, key: str, apn: str | None, pages: Iterable[Page]) -> Payload:
+        """Put kept pages together as ``fetch`` did: what was no data is left out, or missing."""
+        kept, missing = _sort_kept({page.name: page for page in pages})
+        return self._payload(key, apn, kept, missing)
+
     def _payload(
         self, key: str, apn: str | None, pages: list[Page], missing: Mapping[str, str]
     ) -> Payload:
@@ -246,6 +251,28 @@ async def _ask_all_sections(
     if not keys & ADDRESS_KEYS:
         await _ask_sections(apn, ["address"], ask, pages, missing)
     return True
+
+
+def _sort_kept(pages: Mapping[str, Page]) -> tuple[list[Page], dict[str, str]]:
+    """Return the kept pages that hold data, searches included, and the sections without one."""
+    whole = pages.get("parcel")
+    is_whole = whole is not None and _kind_of(whole) == "data"
+    kept = [
+        page
+        for name, page in pages.items()
+        if name.startswith(FIRST_PAGE)
+        or (name == "parcel" and is_whole)
+        or (name in _TABLES_OF and _why_no_data(page) is None)
+    ]
+    if whole is not None and is_whole:
+        asked = _left_out(whole)
+    elif not any(_has_data(page) for page in kept):
+        _keep_search_only(kept)
+        return kept, {}
+    else:
+        asked = (*_SECTIONS, *(name for name in ("address",) if name in pages))
+    names = {page.name for page in kept}
+    return kept, {name: "not among the kept pages" for name in asked if name not in names}
 
 
 def _has_data(page: Page) -> bool:

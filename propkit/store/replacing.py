@@ -20,11 +20,12 @@ Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | N
 """An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNSAID = "unsaid_columns"
+UNSAID = "unsaid_columns"
+"""The column of marks: which row leaves which columns unsaid."""
 _NOTHING: frozenset[str] = frozenset()
 
 
-class _Kind:
+class Kind:
     """What is asked of a record table again and again."""
 
     def __init__(self, kind: type[Record]) -> None:
@@ -41,6 +42,7 @@ class _Kind:
 
         self.table = kind.table
         self.identity = kind.identity
+        self.columns = tuple(columns)
         self.is_one_row = kind.scope == kind.identity
         self.open_columns = frozenset(columns).difference(kind.identity)
         self.schema = record_schema(kind)
@@ -52,13 +54,13 @@ class _Kind:
         self.scope = kind.scope
 
 
-_KINDS = {kind: _Kind(kind) for kind in RECORD_TYPES.values()}
+_KINDS = {kind: Kind(kind) for kind in RECORD_TYPES.values()}
 
 
 class _Rows:
     """The rows that a group's answers leave in one table; answers go by their number."""
 
-    def __init__(self, kind: _Kind, answers: Sequence[Answer]) -> None:
+    def __init__(self, kind: Kind, answers: Sequence[Answer]) -> None:
         self.kind = kind
         self.says = [unsaid.get(kind.table, _NOTHING) for _, unsaid, _, _ in answers]
         self.records: dict[Any, Record] = {}  # by identity
@@ -133,16 +135,16 @@ class Replacement:
     of the data.
     """
 
-    def __init__(self, kind: _Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, kind: Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
         self.table = kind.table
         self.scope = kind.scope
         self.data = data
-        self._kind = kind
-        self._unsaid = unsaid
+        self.kind = kind
+        self.unsaid = unsaid
 
     def remove(self, connection: duckdb.DuckDBPyConnection, new: Registered) -> pa.Table | None:
         """Delete the rows in whose place the new ones come; return what may have to be kept."""
-        kind, unsaid = self._kind, self._unsaid
+        kind, unsaid = self.kind, self.unsaid
         scopes = new[self.table]
         if not kind.is_one_row:
             scopes = f"(SELECT DISTINCT {', '.join(kind.scope)} FROM {scopes})"
@@ -162,16 +164,16 @@ class Replacement:
     ) -> None:
         """Insert the new rows; what they leave unsaid is taken from the old ones, if any."""
         kept = ", ".join(
-            f"CASE WHEN new.{column} IS NULL AND {_UNSAID} IN ({', '.join(marks)})"
+            f"CASE WHEN new.{column} IS NULL AND {UNSAID} IN ({', '.join(marks)})"
             f" THEN old.{column} ELSE new.{column} END AS {column}"
-            for column, marks in self._unsaid.items()
+            for column, marks in self.unsaid.items()
         )
-        without = f"EXCLUDE {_UNSAID}" if self._unsaid else ""
+        without = f"EXCLUDE {UNSAID}" if self.unsaid else ""
         rows = f"SELECT new.* {without} FROM {new[self.table]} AS new"
         if old is not None:
             rows = (
                 f"SELECT new.* {without} REPLACE ({kept}) FROM {new[self.table]} AS new"
-                f" LEFT JOIN {old[self.table]} AS old ON {self._kind.same_identity}"
+                f" LEFT JOIN {old[self.table]} AS old ON {self.kind.same_identity}"
             )
         connection.execute(f"INSERT INTO {self.table} BY NAME {rows}")
 
@@ -229,7 +231,7 @@ def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[s
             if data[column].null_count:
                 unsaid[column].append(str(mark))
     if unsaid:
-        data = data.append_column(_UNSAID, pa.array([marks[some] for some in said], pa.int32()))
+        data = data.append_column(UNSAID, pa.array([marks[some] for some in said], pa.int32()))
     return data, unsaid
 
 

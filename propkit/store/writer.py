@@ -51,6 +51,8 @@ class Writer:
     ----------
     commits, items
         How many transactions were committed, and how many results in them.
+    stored
+        What is known of what is stored already; for work that writes records, on this thread only.
     timings
         How long the last commits took, work and all, in seconds.
     on_slow
@@ -68,7 +70,7 @@ class Writer:
         self._asking = threading.Lock()
         self._asked = self._answered = 0
         self._failure: StoreError | None = None
-        self._stored = Stored()
+        self.stored = Stored()
         self.commits = 0
         self.items = 0
         self.timings: deque[float] = deque(maxlen=TIMINGS)
@@ -188,7 +190,7 @@ class Writer:
         if not group or self._failure is not None:
             return
         try:
-            self._transact(lambda connection: write_results(connection, group, self._stored))
+            self._transact(lambda connection: write_results(connection, group, self.stored))
             self.items += len(group)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
@@ -211,7 +213,7 @@ class Writer:
     def _store_one(self, result: Result) -> None:
         """Store one result; records that no table can hold are the item's failure, no more."""
         try:
-            self._transact(lambda connection: write_results(connection, [result], self._stored))
+            self._transact(lambda connection: write_results(connection, [result], self.stored))
         except _BAD_VALUES as error:
             failed = replace(
                 result.item,
@@ -221,7 +223,7 @@ class Writer:
                 missing=(),
             )
             bare = replace(result, item=failed, records=(), hits=(), hits_of=None, checked_at=None)
-            self._transact(lambda connection: write_results(connection, [bare], self._stored))
+            self._transact(lambda connection: write_results(connection, [bare], self.stored))
         self.items += 1
 
     def _transact(self, work: Work) -> Any:

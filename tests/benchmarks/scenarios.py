@@ -102,6 +102,12 @@ _GUESTS_WRITE = (
     " next; those of six guests run on together."
 )
 
+_REPARSE_RULES = (
+    "The assessor's answer is one JSON object, the treasurer's three pages. One column of every"
+    " parcel is read differently than it was stored: told only, and then stored with its history."
+    " At the end nothing differs any more: checked."
+)
+
 SCENARIOS: dict[str, Scenario] = {
     "unlimited": Scenario(
         says="One host that answers at once and refuses nothing.",
@@ -230,5 +236,14 @@ SCENARIOS: dict[str, Scenario] = {
         table=tables.guests_table,
         checks=targets.check_guests,
         notes=(_GUESTS_WRITE,),
+    ),
+    "reparse": Scenario(
+        says="10,000 kept answers of each of two sources, read again without any request.",
+        entries=(Entry("reparse", (10_000,)),),
+        rounds=1,
+        rules=_REPARSE_RULES,
+        minutes=4,
+        table=tables.reparse_table,
+        checks=targets.check_reparse,
     ),
 }
