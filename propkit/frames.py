@@ -23,6 +23,8 @@ _ORDERS = {
     "batch_logs": "logged_at",
     "lead_criteria": "created_at, criteria_id",
     "lead_persons": "radar_id, person_key",
+    "tax_liens": "apn, tax_year",
+    "reparse_changes": "changed_at, source, key, table_name, row, column_name",
     "purchases": "asked_at, purchase_id",
 }
 

@@ -9,17 +9,24 @@ import pyarrow as pa
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
 
 COUNTY_TABLES: Final = f"""
-    CREATE TABLE tax_liens (
-        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, is_available BOOLEAN, note VARCHAR,
-        amount_due DECIMAL(14, 2), {_PROVENANCE});
+    CREATE TABLE noted_tax_bills (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, status VARCHAR,
+        assessed_tax DECIMAL(14, 2), amount_paid DECIMAL(14, 2), amount_due DECIMAL(14, 2),
+        has_tax_lien BOOLEAN, tax_lien_note VARCHAR, {_PROVENANCE});
+    INSERT INTO noted_tax_bills BY NAME FROM tax_bills;
+    DROP TABLE tax_bills;
+    ALTER TABLE noted_tax_bills RENAME TO tax_bills;
+    CREATE VIEW tax_liens AS
+        SELECT apn, tax_year, contains(lower(tax_lien_note), 'available') AS is_available,
+            tax_lien_note AS note, amount_due, source, collected_at
+        FROM tax_bills WHERE has_tax_lien;
     CREATE TABLE tax_levies (
         apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, district VARCHAR NOT NULL,
-        district_name VARCHAR, share_percent DOUBLE, amount DECIMAL(14, 2),
+        district_name VARCHAR, percent DOUBLE, amount DECIMAL(14, 2),
         amount_paid DECIMAL(14, 2), {_PROVENANCE});
     CREATE TABLE tax_installments (
         apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, number BIGINT NOT NULL,
-        amount DECIMAL(14, 2), amount_paid DECIMAL(14, 2), due_on DATE, delinquent_after DATE,
-        {_PROVENANCE});
+        amount DECIMAL(14, 2), due_on DATE, delinquent_after DATE, {_PROVENANCE});
     CREATE TABLE tax_statements (
         apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, tax_area_code VARCHAR,
         exemption VARCHAR, assessed_tax DECIMAL(14, 2), tax_paid DECIMAL(14, 2),

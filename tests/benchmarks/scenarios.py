@@ -242,7 +242,7 @@ SCENARIOS: dict[str, Scenario] = {
         entries=(Entry("reparse", (10_000,)),),
         rounds=1,
         rules=_REPARSE_RULES,
-        minutes=4,
+        minutes=2,
         table=tables.reparse_table,
         checks=targets.check_reparse,
     ),
