@@ -28,7 +28,7 @@ FLOW = [
     ["criteria"],
     ["records"],
     ["items"],
-    ["kinds"],
+    ["kinds", "document_codes", "lookups"],
     ["terms"],
     ["verdicts"],
     ["plan"],

@@ -24,9 +24,9 @@ DETAILS = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
 def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
     """Return all rows of some parcels, leaving out what a system does not know.
 
-    Leads are bought, not collected about parcels: there are none. A document is there only when the assessor knows the parcel too: nothing else names it.
+    Leads are bought and further pages asked for by name: there are none. A document is there only when the assessor knows the parcel too: nothing else names it.
     """
-    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+    tables: dict[str, list[Row]] = {name: [] for name in (*TABLES, *DETAILS)}
     for parcel in parcels:
         if parcel.head.is_in_assessor:
             tables["parcels"].append(_parcel(parcel))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from propkit import __version__
 from propkit.errors import RequestError
 from propkit.kinds import KINDS
+from propkit.lookups import check_lookup
 from propkit.sharing.discovery import PROTOCOL, check_versions
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
@@ -132,6 +133,14 @@ def _prune(place: HerePlace, body: Body) -> Any:
     return as_json(place.prune(timedelta(seconds=seconds), apply=body.get("apply") is True))
 
 
+def _look_up(place: HerePlace, body: Body) -> Any:
+    given, limit = body.get("given"), int(read_number(body.get("limit")))
+    if not isinstance(given, dict):
+        raise RequestError("the request does not say what to look up")
+    texts = {str(name)[:40]: str(text)[:400] for name, text in given.items()}
+    return as_json(place.look_up(check_lookup(str(body.get("among"))[:40]), texts, limit))
+
+
 def _reparse(place: HerePlace, body: Body) -> int:
     config = place.sources.get(str(body.get("source"))[:80])
     if config is None:
@@ -162,5 +171,6 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "figures": _figures,
     "prune": _prune,
     "reparse": _reparse,
+    "look_up": _look_up,
     "snapshot": _snapshot,
 }

@@ -23,7 +23,7 @@ from propkit.sharing.calls import MAX_WAIT_SECONDS
 from propkit.sharing.discovery import PROTOCOL, Discovery
 from propkit.sharing.place import Order
 from propkit.sharing.wire import dump_order, dump_params, load_error, read_as
-from propkit.sources import Source
+from propkit.sources import SearchHits, Source
 from propkit.store import Reading
 from propkit.store.reading import Params, to_frame
 from propkit.store.retention import Pruning
@@ -212,6 +212,14 @@ class GuestPlace:
         frame = hits_frame(found.to_pylist())
         frame.attrs.update(json.loads((found.schema.metadata or {})[b"attrs"]))
         return frame
+
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Have something looked up at an office, now."""
+        said = self._link.call(
+            "look_up", among=what, given=dict(given), limit=limit, limit_seconds=_LONG_SECONDS
+        )
+        hits: SearchHits = read_as(SearchHits, said)
+        return hits
 
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started; ``listeners`` are nobody's here (:mod:`shared`)."""

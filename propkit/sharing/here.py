@@ -28,7 +28,7 @@ from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
 from propkit.sections import CollectSettings
 from propkit.sharing.place import Order, make_order
-from propkit.sources import Source, SourceConfig
+from propkit.sources import SearchHits, Source, SourceConfig
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
 from propkit.store.retention import Pruning, measure_pruning, prune
@@ -163,6 +163,11 @@ class HerePlace:
     def search(self, query: str, by: str, limit: int) -> pd.DataFrame:
         """Search the assessor's roll, now."""
         return search_now(self.collector, self.sources, query, by, limit)
+
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        collector, thread = self.collector()
+        return thread.submit(collector.look_up(what, given, limit)).result()
 
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Store a batch with all that a later process needs to go on, and start it.

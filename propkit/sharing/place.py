@@ -13,7 +13,7 @@ from propkit.plan import Plan
 from propkit.planning import HasTerms
 from propkit.progress import Listener
 from propkit.runtime.batch import Workplace
-from propkit.sources import Source
+from propkit.sources import SearchHits, Source
 from propkit.store.batches import new_batch_id
 from propkit.store.retention import Pruning
 from propkit.store.statistics import StoreStatistics
@@ -91,6 +91,10 @@ class Place(Workplace, Protocol):
 
     def search(self, query: str, by: str, limit: int) -> pd.DataFrame:
         """Search the assessor's roll, now."""
+        ...
+
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
         ...
 
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:

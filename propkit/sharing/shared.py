@@ -18,7 +18,7 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
-from propkit.sources import Source
+from propkit.sources import SearchHits, Source
 from propkit.store import Reading
 from propkit.store.batches import read_head
 from propkit.store.reading import Params
@@ -154,6 +154,10 @@ class SharedPlace:
     def search(self, query: str, by: str, limit: int) -> pd.DataFrame:
         """Search the assessor's roll, now."""
         return self.ask(lambda place: place.search(query, by, limit))
+
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        return self.ask(lambda place: place.look_up(what, given, limit))
 
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started, once, and follow it for the listeners."""

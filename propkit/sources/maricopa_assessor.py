@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
+from propkit.sources._assessor_lookups import ASSESSOR_LOOKUPS, look_up_assessor
 from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, read_assessor
 from propkit.sources._assessor_search import (
     FIRST_PAGE,
@@ -60,6 +61,7 @@ class MaricopaAssessor:
     headers: Mapping[str, str] = {"user-agent": "null"}
     is_session_bound: bool = False
     parser_version: int = 1
+    lookups: tuple[str, ...] = ASSESSOR_LOOKUPS
 
     def __init__(self) -> None:
         # What the one call has answered in place of known parcels, and how often in a row.
@@ -104,6 +106,12 @@ class MaricopaAssessor:
     async def search(self, query: str, by: str, ask: Ask, limit: int | None = None) -> SearchHits:
         """Search the roll; ``by`` is "apn", "owner", "address" or "subdivision"."""
         return await search_roll(query, by, ask, limit)
+
+    async def look_up(
+        self, what: str, given: Mapping[str, str], ask: Ask, limit: int
+    ) -> SearchHits:
+        """Look up accounts, rentals, subdivisions, listings, maps and further sections."""
+        return await look_up_assessor(what, given, ask, limit)
 
     async def validate(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask whether there is such a parcel: by the search, as nothing else says that it is not.
