@@ -10,6 +10,9 @@ from propkit.errors import RequestError
 from propkit.items import parse_priority
 from propkit.records import RECORD_TYPES
 
+HOME_COUNTY: Final = "maricopa"
+"""The county whose sources are asked unless another one is named."""
+
 EXTRA_DATASETS: Final = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
 """The tables whose pages cost requests of their own: collected only where they are named."""
 

@@ -11,6 +11,7 @@ from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
+from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
 from propkit.plan import Plan
@@ -120,6 +121,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
         priority: str | None = None,
         budget: float | None = None,
         by: str | None = None,
+        county: str = HOME_COUNTY,
         column: str | None = None,
         sheet: str | None = None,
     ) -> Plan:
@@ -148,6 +150,9 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
             Most credits that paid sources may charge; never overspent.
         by
             What ``kind="search"`` searches by; ``"owner"`` unless given.
+        county
+            Whose sources are asked, where further ones were added; without ``datasets`` for all
+            that they give.
         column, sheet
             Where the APNs stand, when it is not plain.
 
@@ -170,6 +175,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
             priority=priority,
             budget=budget,
             by=by,
+            county=county,
             column=column,
             sheet=sheet,
             rates=self._place.rates(),
