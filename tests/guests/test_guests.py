@@ -358,3 +358,16 @@ def test_a_guest_reads_kept_answers_again(kit: pk.Kit, owner: Notebook, known: l
     assert_frame_equal(told, stored)
     assert len(kit.reparse("maricopa_assessor")) == 0
     assert kit.store.rows("SELECT count(*) n FROM reparse_changes") == [{"n": 3}]
+
+
+def test_a_guest_looks_things_up_at_the_owners_pace(kit: pk.Kit, owner: Notebook):
+    """The owner asks; the guest has the same rows, and the same refusals."""
+    folder = kit.store.path.parent
+    owner.run(f"kit.documents('AGAVE LEE').to_pickle({str(folder / 'a.pickle')!r})")
+
+    found = kit.documents("AGAVE LEE")
+
+    assert_frame_equal(found, pd.read_pickle(folder / "a.pickle"))  # noqa: S301
+    assert found.attrs == {"total": len(found), "is_complete": True}
+    with pytest.raises(RequestError, match="the name is empty"):
+        kit.documents(" ")
