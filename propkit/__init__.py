@@ -9,7 +9,8 @@ The flow, and the rooms that hold it::
 ``collector.py`` and ``batch_run/`` run it, ``traffic.py`` is what all batches of a store share,
 ``runtime/`` says where, ``sharing/`` lets other processes use the store that this one holds,
 ``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, and
-``kit.py`` is what a notebook holds. ``buying.py`` pays for leads within caps, ``leads/`` counts them
+``kit.py`` is what a notebook holds. ``reparsing.py`` reads kept answers again, ``lookups.py`` and
+``document_codes.py`` say what else the offices can be asked. ``buying.py`` pays for leads within caps, ``leads/`` counts them
 first, orders them and settles what got lost::
 
     import propkit as pk

@@ -25,7 +25,7 @@ from propkit.http_client import Host, HttpAsk, HttpClient
 from propkit.items import Item, RetryPolicy, State
 from propkit.pages import Page
 from propkit.sections import CollectSettings
-from propkit.sources import Parsed, Source, SourceConfig
+from propkit.sources import Parsed, SearchHits, Source, SourceConfig
 from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store
 from propkit.store.results import Settlement
@@ -101,6 +101,22 @@ class Collector:
         """Ask a source that can search, now; return its hits."""
         async with self._client.ask(self.hosts[source], Usage()) as ask:
             return await self._searching(source)(query, by, ask, limit)
+
+    async def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at the source that has it, now.
+
+        Raises
+        ------
+        RequestError
+            No source has it.
+        """
+        for name, config in self.configs.items():
+            source: Any = config.source
+            if what in getattr(source, "lookups", ()):
+                async with self._client.ask(self.hosts[name], Usage()) as ask:
+                    found: SearchHits = await source.look_up(what, given, ask, limit)
+                    return found
+        raise RequestError(f"no source has {what}")
 
     def buyer(self, source: str) -> Buyer:
         """Return what buys at a source.

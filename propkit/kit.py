@@ -7,9 +7,11 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
+from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
 from propkit.plan import Plan
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk):
+class Kit(StoreDesk, LeadsDesk, CountyDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -119,6 +121,7 @@ class Kit(StoreDesk, LeadsDesk):
         priority: str | None = None,
         budget: float | None = None,
         by: str | None = None,
+        county: str = HOME_COUNTY,
         column: str | None = None,
         sheet: str | None = None,
     ) -> Plan:
@@ -147,6 +150,9 @@ class Kit(StoreDesk, LeadsDesk):
             Most credits that paid sources may charge; never overspent.
         by
             What ``kind="search"`` searches by; ``"owner"`` unless given.
+        county
+            Whose sources are asked, where further ones were added; without ``datasets`` for all
+            that they give.
         column, sheet
             Where the APNs stand, when it is not plain.
 
@@ -169,6 +175,7 @@ class Kit(StoreDesk, LeadsDesk):
             priority=priority,
             budget=budget,
             by=by,
+            county=county,
             column=column,
             sheet=sheet,
             rates=self._place.rates(),

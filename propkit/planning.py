@@ -11,8 +11,11 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from propkit.durations import parse_duration
+from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.kinds import (
+    ALL_DATASETS,
+    HOME_COUNTY,
     choose_datasets,
     choose_priority,
     choose_search,
@@ -52,6 +55,7 @@ def plan_parcels(
     priority: str | None = None,
     budget: float | Decimal | None = None,
     by: str | None = None,
+    county: str = HOME_COUNTY,
     column: str | None = None,
     sheet: str | None = None,
     rates: Mapping[str, float] | None = None,
@@ -72,6 +76,8 @@ def plan_parcels(
         Most credits that paid sources may charge; None: no limit, the plan says what they charge.
     by
         What a search searches by; None is ``"owner"``.
+    county
+        Whose sources are asked; without ``datasets`` for all that those of another county give.
     rates
         The learnt pace of hosts, requests a second; others keep the known one.
     now
@@ -88,7 +94,14 @@ def plan_parcels(
     terms = [
         replace(term, requests_per_second=learnt.get(term.host, term.requests_per_second))
         for term in (config.terms for config in sources.values())
+        if term.county == county
     ]
+    if not terms:
+        counties = sorted({config.terms.county for config in sources.values()} - {"any"})
+        raise RequestError(f"no source of county {county!r}; expected one of {', '.join(counties)}")
+    if county != HOME_COUNTY and datasets is None and kind == "comprehensive":
+        given = {table for term in terms for table in term.provides}
+        datasets = [table for table in ALL_DATASETS if table in given]
     search = choose_search(kind, by)
     wanted = choose_datasets(kind, datasets)
     rank = choose_priority(kind, priority)

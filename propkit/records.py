@@ -176,6 +176,7 @@ class TaxBill(Record):
     amount_paid: Decimal | None = None
     amount_due: Decimal | None = None
     has_tax_lien: bool | None = None
+    tax_lien_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +192,79 @@ class TaxPayment(Record):
     number: int
     paid_on: date | None = None
     amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxLevy(Record):
+    """What one special district charges in a tax bill; ``percent`` is as the page states it."""
+
+    table = "tax_levies"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year", "district")
+
+    apn: str
+    tax_year: int
+    district: str
+    district_name: str | None = None
+    percent: float | None = None
+    amount: Decimal | None = None
+    amount_paid: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxInstallment(Record):
+    """A half of a tax bill, or the whole of a small one.
+
+    The dates are the statute's (A.R.S. 42-18052), on a weekend the Monday after.
+    """
+
+    table = "tax_installments"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year", "number")
+
+    apn: str
+    tax_year: int
+    number: int
+    amount: Decimal | None = None
+    due_on: date | None = None
+    delinquent_after: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxStatement(Record):
+    """What the details and the detailed statement say of the newest tax bill."""
+
+    table = "tax_statements"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year")
+
+    apn: str
+    tax_year: int
+    tax_area_code: str | None = None
+    exemption: str | None = None
+    assessed_tax: Decimal | None = None
+    tax_paid: Decimal | None = None
+    interest_paid: Decimal | None = None
+    total_paid: Decimal | None = None
+    land_assessed_value: Decimal | None = None
+    exempt_assessed_value: Decimal | None = None
+    total_assessed_value: Decimal | None = None
+    grand_total: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxValuation(Record):
+    """The values of a tax year as the treasurer repeats them; the assessor's are ``valuations``."""
+
+    table = "tax_valuations"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year")
+
+    apn: str
+    tax_year: int
+    full_cash_value: Decimal | None = None
+    limited_property_value: Decimal | None = None
+    property_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +371,9 @@ class Lead(Record):
 
 RECORD_TYPES: dict[str, type[Record]] = {
     kind.table: kind
-    for kind in (Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document, Lead)
+    for kind in (
+        *(Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document),
+        *(TaxLevy, TaxInstallment, TaxStatement, TaxValuation, Lead),
+    )
 }
 """Every record table by name, in the order in which they are shown."""

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None
     """The browser's path (PROPKIT_BROWSER)."""
+    source_files: tuple[Path, ...] = ()
+    """Files that describe further sources, TOML (PROPKIT_SOURCE_FILES, a JSON list)."""
 
     @classmethod
     def load(cls, **given: Any) -> Settings:

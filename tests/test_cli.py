@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
 COMMANDS = (
-    "demo", "plan", "collect", "export", "batches", "worker", "statistics", "prune", "county",
-    "doctor",
+    "demo", "plan", "collect", "export", "batches", "worker", "statistics", "prune", "reparse",
+    "county", "doctor",
 )  # fmt: skip
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 

@@ -59,6 +59,7 @@ def test_every_source_is_named_with_its_address_and_pace(county: County, monkeyp
         "maricopa_assessor",
         "maricopa_recorder",
         "maricopa_treasurer",
+        "maricopa_treasurer_details",
     }
     assert county.ledger() == []
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from propkit.records import RECORD_TYPES
 from propkit.runtime.report import OUTCOMES
 from propkit.settings import Settings
 from propkit.sources import configure_sources
+from propkit.sources._config import ENTRY_POINT
+from propkit.sources._declared import read_source_file
 
 if TYPE_CHECKING:
     from propkit.demo_county.county import County
@@ -118,8 +121,8 @@ def test_no_other_python_is_shown() -> None:
 
 
 def test_the_settings_file_is_read() -> None:
-    (block,) = _blocks("toml")
-    Path("propkit.toml").write_text(block, "utf-8")
+    settings_block, *_ = _blocks("toml")
+    Path("propkit.toml").write_text(settings_block, "utf-8")
 
     settings = Settings.load()
 
@@ -128,6 +131,21 @@ def test_the_settings_file_is_read() -> None:
     configs = configure_sources(settings)
     assert not configs["maricopa_assessor"].lacks_token
     assert configs["maricopa_treasurer"].max_age.days == 7
+
+
+def test_a_county_is_added_as_it_is_said() -> None:
+    """The file describes a source, and the entry point is propkit's."""
+    _, source_block, package_block = _blocks("toml")
+    Path("pinal_treasurer.toml").write_text(source_block, "utf-8")
+
+    source = read_source_file(Path("pinal_treasurer.toml"))
+
+    assert (source.name, source.county, source.provides) == (
+        "pinal_treasurer",
+        "pinal",
+        ("tax_bills",),
+    )
+    assert tomllib.loads(package_block)["project"]["entry-points"].keys() == {ENTRY_POINT}
 
 
 @pytest.mark.parametrize(("name", "example"), [row[:2] for row in _rows("variable")])

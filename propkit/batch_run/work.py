@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
@@ -81,6 +82,7 @@ class _Work:
             breaker.rearm()
         self._queues = Queues(sources, guards)
         self._gates = self._make_gates(sources)
+        self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source
         self._idle = asyncio.Event()
         self._saved_at = 0.0
         self._keeper = Keeper(collector, run, self._tally, self._queues, self._check_idle)
@@ -235,12 +237,24 @@ class _Work:
             ended.state is State.FAILED and self._collector.is_left_alone(source)
         ):
             self._stop(source, ended.failure_class, ended.error)
+        elif self._has_new_layout(source, ended):
+            self._stop(
+                source, ended.failure_class, f"{self._strange[source]} in a row: {ended.error}"
+            )
         guard = self._guards.get(source)
         if guard is None:
             self._keeper.store(outcome)
         else:
             await self._judge(source, guard, outcome)
         return ended
+
+    def _has_new_layout(self, source: str, ended: Item) -> bool:
+        """Whether so many answers in a row could not be read that it is the site, not a parcel."""
+        if ended.failure_class == LayoutChangedError.failure_class:
+            self._strange[source] += 1
+        elif ended.state is not State.FAILED:
+            self._strange[source] = 0
+        return self._strange[source] >= self._collector.settings.breaker_failures
 
     async def _judge(self, source: str, guard: SourceGuard, outcome: Outcome) -> None:
         """Store what the guard gives free; stop the source where it has drifted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from propkit.demo_county.levies import exemption_of, make_installments, make_levies
 from propkit.demo_county.parcel import Head, Owner, Parcel, TaxBill
 from propkit.demo_county.places import dashed_apn
 
@@ -123,6 +124,35 @@ def statement_page(parcel: Parcel, *, action: str) -> str:
 <span id="{P}dtlTaxBill_lblPrimaryTotalAssessedValue">{assessed}</span>
 <span id="{P}dtlTaxBill_lblGrandTotalCurrentYear">{_money(bill.assessed_cents)}</span>"""
     return frame("Detailed Tax Statement", content, action=action)
+
+
+def details_page(parcel: Parcel, bill: TaxBill, *, action: str) -> str:
+    """Return the tax details of one year: what is levied, paid and exempt, and the districts."""
+    head = parcel.head
+    half = make_installments(bill)[0].cents
+    spans = {
+        "hlTaxYear": str(bill.tax_year),
+        "lblAreaCode": head.block.tax_area_code,
+        "lblAssessedTax": _money(bill.assessed_cents),
+        "lblExemptionDescription": exemption_of(head) or "None",
+        "lblHalfTax": _money(half),
+        "lblAssessedTaxPaid": _money(bill.paid_cents),
+        "lblInterestPaid": _money(0),
+        "lblTotalPaid": _money(bill.paid_cents),
+    }
+    lines = "\n".join(f'<p><span id="{P}{name}">{text}</span></p>' for name, text in spans.items())
+    rows = "\n".join(
+        f"<tr><td>{levy.district}</td><td>{escape(levy.name)}</td><td>{levy.percent}%</td>"
+        f"<td>{_money(levy.cents)}</td><td>{_money(levy.paid_cents)}</td></tr>"
+        for levy in make_levies(head, bill)
+    )
+    heads = "".join(f"<th>{h}</th>" for h in ("District", "Name", "Percent", "Tax", "Paid"))
+    content = f"""{_header(parcel, "Tax Details")}
+{lines}
+<table id="{P}gvSpecialDistricts" class="gridview"><tbody><tr>{heads}</tr>
+{rows}
+</tbody></table>"""
+    return frame("Tax Details", content, action=action)
 
 
 _SEARCH_BOXES = """<div id="taxPayerParcelInput"><label>Parcel Number</label>

@@ -21,13 +21,14 @@ from propkit.frames import choose_frames
 from propkit.leads.operations import do_leads
 from propkit.plan import Plan
 from propkit.progress import Listener, Progress
+from propkit.reparsing import reparse_and_store, reparse_answers
 from propkit.runtime.options import run_criteria
 from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
 from propkit.sections import CollectSettings
 from propkit.sharing.place import Order, make_order
-from propkit.sources import SourceConfig
+from propkit.sources import SearchHits, Source, SourceConfig
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
 from propkit.store.retention import Pruning, measure_pruning, prune
@@ -191,6 +192,11 @@ class HerePlace:
         """Search the assessor's roll, now."""
         return search_now(self.collector, self.sources, query, by, limit)
 
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        collector, thread = self.collector()
+        return thread.submit(collector.look_up(what, given, limit)).result()
+
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Store a batch with all that a later process needs to go on, and start it.
 
@@ -242,6 +248,12 @@ class HerePlace:
         """Say what is old, or free it."""
         pruning = measure_pruning(self.store, older_than, datetime.now(UTC))
         return prune(self.store, pruning) if apply else pruning
+
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again; ``apply`` stores what differs."""
+        self.check()
+        read = reparse_and_store if apply else reparse_answers
+        return read(self.store, source)
 
     def draft_snapshot(self) -> Path:
         """Write a copy beside the store and return its path."""

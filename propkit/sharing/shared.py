@@ -18,6 +18,7 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
+from propkit.sources import SearchHits, Source
 from propkit.store import Reading
 from propkit.store.batches import read_head
 from propkit.store.reading import Params
@@ -158,6 +159,10 @@ class SharedPlace:
         """Search the assessor's roll, now."""
         return self.ask(lambda place: place.search(query, by, limit))
 
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        return self.ask(lambda place: place.look_up(what, given, limit))
+
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started, once, and follow it for the listeners."""
         self.check()
@@ -186,6 +191,10 @@ class SharedPlace:
     def prune(self, older_than: timedelta, *, apply: bool) -> Pruning:
         """Say what is old, or free it."""
         return self.ask(lambda place: place.prune(older_than, apply=apply))
+
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again; ``apply`` stores what differs."""
+        return self.ask(lambda place: place.reparse(source, apply=apply))
 
     def draft_snapshot(self) -> Path:
         """Have a copy written beside the store and return its path."""

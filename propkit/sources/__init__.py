@@ -1,6 +1,15 @@
 """One module per office or API that is asked; a module found here is a source."""
 
-from propkit.sources._base import Ask, FollowUp, Parsed, Payload, Source
+from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits, Source
 from propkit.sources._config import SourceConfig, configure_sources
 
-__all__ = ["Ask", "FollowUp", "Parsed", "Payload", "Source", "SourceConfig", "configure_sources"]
+__all__ = [
+    "Ask",
+    "FollowUp",
+    "Parsed",
+    "Payload",
+    "SearchHits",
+    "Source",
+    "SourceConfig",
+    "configure_sources",
+]

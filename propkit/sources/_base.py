@@ -15,6 +15,11 @@ What a source need not have, and the isinstance check does not ask for:
     Does the office know this key? At the cost of the cheapest call that says so for certain: one
     request where the key is known. ``parse_validation`` is pure as ``parse`` is, False means that
     the office says it has no such key, and what does not settle it is an error.
+``lookups: tuple[str, ...]`` and ``async look_up(what, given, ask, limit) -> SearchHits``
+    What a person may look up there at once (:mod:`propkit.lookups`), days as ISO text.
+``assemble(key, apn, pages) -> Payload``
+    Put the kept pages of one item together as ``fetch`` did, for a later parser: pure. Without
+    it every page that did not fail belongs to the payload.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Expect, Page
@@ -87,7 +92,7 @@ class SearchHits:
     ``total`` counts what the office matched, which may be more than the rows that fit the query.
     """
 
-    rows: tuple[Mapping[str, str | None], ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = ()
     total: int | None = None
     is_complete: bool = True
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.metadata import entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 
 from yarl import URL
 
@@ -15,6 +16,7 @@ from propkit.errors import SettingsError
 from propkit.sections import SourceSettings
 from propkit.settings import Settings
 from propkit.sources._base import Source
+from propkit.sources._declared import read_source_file
 from propkit.terms import Terms
 
 ENTRY_POINT = "propkit.sources"
@@ -55,6 +57,7 @@ class SourceConfig:
             seconds_per_item=self.seconds_per_item,
             can_search=hasattr(source, "search"),
             can_validate=hasattr(source, "validate"),
+            county=source.county,
             credits_per_item=getattr(source, "credits_per_item", 0.0),
         )
 
@@ -73,13 +76,14 @@ class SourceConfig:
         )
 
 
-def find_sources() -> dict[str, Source]:
-    """Return every source by name: the modules of this package, then entry points.
+def find_sources(files: Iterable[Path] = ()) -> dict[str, Source]:
+    """Return every source by name: the modules of this package, entry points, described ones.
 
     Raises
     ------
     SettingsError
-        Two sources have one name, or an entry point is no source.
+        Two sources have one name, an entry point cannot be loaded or is no source, or a file
+        describes none.
     """
     package = importlib.import_module("propkit.sources")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
@@ -94,7 +98,8 @@ def find_sources() -> dict[str, Source]:
                 and kind.__module__ == module.__name__
                 and hasattr(kind, "parser_version")
             ]
-    kinds += [entry.load() for entry in entry_points(group=ENTRY_POINT)]
+    kinds += [_load(entry) for entry in entry_points(group=ENTRY_POINT)]
+    kinds += [read_source_file(path) for path in files]
     found: dict[str, Source] = {}
     for kind in kinds:
         source = kind() if callable(kind) else kind
@@ -106,6 +111,17 @@ def find_sources() -> dict[str, Source]:
     return found
 
 
+def _load(entry: EntryPoint) -> object:
+    """Return what another package brings; whatever it raises is told with its name."""
+    try:
+        found = entry.load()
+        return found() if isinstance(found, type) else found
+    except Exception as error:
+        raise SettingsError(
+            f"the source {entry.name!r} ({entry.value}) cannot be loaded: {error!r}"
+        ) from error
+
+
 def configure_sources(settings: Settings) -> dict[str, SourceConfig]:
     """Return every source with its settings applied, in the order in which they are found.
 
@@ -114,7 +130,7 @@ def configure_sources(settings: Settings) -> dict[str, SourceConfig]:
     SettingsError
         The settings name a source that does not exist.
     """
-    sources = find_sources()
+    sources = find_sources(settings.source_files)
     if unknown := sorted(set(settings.sources) - set(sources)):
         raise SettingsError(
             f"settings for unknown source {', '.join(unknown)}; known: {', '.join(sources)}"

@@ -21,12 +21,13 @@ Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | N
 """An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNSAID = "unsaid_columns"
-_MARKS = pa.field(_UNSAID, pa.int32())
+UNSAID = "unsaid_columns"
+"""The column of marks: which row leaves which columns unsaid."""
+_MARKS = pa.field(UNSAID, pa.int32())
 _NOTHING: frozenset[str] = frozenset()
 
 
-class _Kind:
+class Kind:
     """What is asked of a record table again and again."""
 
     def __init__(self, kind: type[Record]) -> None:
@@ -43,10 +44,10 @@ class _Kind:
 
         self.table = kind.table
         self.identity = kind.identity
+        self.columns = tuple(columns)
         self.is_one_row = kind.scope == kind.identity
         self.open_columns = frozenset(columns).difference(kind.identity)
         self.schema = record_schema(kind)
-        self.names = columns
         self.get_scope = attrgetter(*kind.scope)
         self.get_identity = attrgetter(*kind.identity)
         self.same_scope = same(kind.table, kind.scope)
@@ -54,7 +55,7 @@ class _Kind:
         self.scope = kind.scope
 
 
-_KINDS = {kind: _Kind(kind) for kind in RECORD_TYPES.values()}
+_KINDS = {kind: Kind(kind) for kind in RECORD_TYPES.values()}
 
 RECORD_FEEDS = {kind.table: kind.schema.append(_MARKS) for kind in _KINDS.values()}
 """The columns of a replacement's data, by table."""
@@ -63,7 +64,7 @@ RECORD_FEEDS = {kind.table: kind.schema.append(_MARKS) for kind in _KINDS.values
 class _Rows:
     """The rows that a group's answers leave in one table; answers go by their number."""
 
-    def __init__(self, kind: _Kind, answers: Sequence[Answer]) -> None:
+    def __init__(self, kind: Kind, answers: Sequence[Answer]) -> None:
         self.kind = kind
         self.says = [unsaid.get(kind.table, _NOTHING) for _, unsaid, _, _ in answers]
         self.records: dict[Any, Record] = {}  # by identity
@@ -135,14 +136,14 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
 def _gather_columns(records: RecordColumns, answers: Sequence[Answer]) -> Replacement:
     """Return the rows of the only answer, which has them by column."""
     kind, size = _KINDS[records.kind], len(records)
-    columns = [records.columns[name] for name in kind.names]
+    columns = [records.columns[name] for name in kind.columns]
     says = answers[0][1].get(kind.table, _NOTHING)
     return Replacement(kind, *_make_data(kind, columns, [0] * size, [says] * size, answers))
 
 
 def _gather_rows(rows: _Rows, answers: Sequence[Answer]) -> Replacement:
     numbers, records = list(rows.numbers.values()), list(rows.records.values())
-    columns = [list(map(attrgetter(name), records)) for name in rows.kind.names]
+    columns = [list(map(attrgetter(name), records)) for name in rows.kind.columns]
     says = [
         rows.unsaid.get(identity, rows.says[number])
         for identity, number in zip(rows.records, numbers, strict=True)
@@ -157,16 +158,16 @@ class Replacement:
     of the data.
     """
 
-    def __init__(self, kind: _Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, kind: Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
         self.table = kind.table
         self.scope = kind.scope
         self.data = data
-        self._kind = kind
-        self._unsaid = unsaid
+        self.kind = kind
+        self.unsaid = unsaid
 
     def remove(self, new: Feeds) -> pa.Table | None:
         """Delete the rows in whose place the new ones come; return what may have to be kept."""
-        kind, unsaid = self._kind, self._unsaid
+        kind, unsaid = self.kind, self.unsaid
         scopes = new[self.table]
         if not kind.is_one_row:
             scopes = f"(SELECT DISTINCT {', '.join(kind.scope)} FROM {scopes})"
@@ -182,18 +183,18 @@ class Replacement:
         """Insert the new rows; what they leave unsaid is taken from the old ones, if any."""
         if old is None:
             new.execute(
-                f"INSERT INTO {self.table} BY NAME FROM {new[self.table]} SELECT * EXCLUDE {_UNSAID}"
+                f"INSERT INTO {self.table} BY NAME FROM {new[self.table]} SELECT * EXCLUDE {UNSAID}"
             )
             return
         kept = ", ".join(
-            f"CASE WHEN new.{column} IS NULL AND {_UNSAID} IN ({', '.join(marks)})"
+            f"CASE WHEN new.{column} IS NULL AND {UNSAID} IN ({', '.join(marks)})"
             f" THEN old.{column} ELSE new.{column} END AS {column}"
-            for column, marks in self._unsaid.items()
+            for column, marks in self.unsaid.items()
         )
         new.connection.execute(
             f"INSERT INTO {self.table} BY NAME"
-            f" SELECT new.* EXCLUDE {_UNSAID} REPLACE ({kept}) FROM {new[self.table]} AS new"
-            f" LEFT JOIN {old[self.table]} AS old ON {self._kind.same_identity}"
+            f" SELECT new.* EXCLUDE {UNSAID} REPLACE ({kept}) FROM {new[self.table]} AS new"
+            f" LEFT JOIN {old[self.table]} AS old ON {self.kind.same_identity}"
         )
 
 
@@ -215,7 +216,7 @@ def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: Sto
 
 
 def _make_data(
-    kind: _Kind,
+    kind: Kind,
     columns: Sequence[Sequence[Any]],
     numbers: Sequence[int],
     says: Sequence[frozenset[str]],

@@ -53,6 +53,8 @@ class Writer:
     ----------
     commits, items
         How many transactions were committed, and how many results in them.
+    stored
+        What is known of what is stored already; for work that writes records, on this thread only.
     timings
         How long the last commits took, work and all, in seconds.
     on_slow
@@ -70,7 +72,7 @@ class Writer:
         self._asking = threading.Lock()
         self._asked = self._answered = 0
         self._failure: StoreError | None = None
-        self._stored = Stored()
+        self.stored = Stored()
         self.commits = 0
         self.items = 0
         self.timings: deque[float] = deque(maxlen=TIMINGS)
@@ -216,7 +218,7 @@ class Writer:
         """Commit a group and a work in one transaction; if that fails, one after the other."""
 
         def both(connection: duckdb.DuckDBPyConnection) -> Any:
-            write_results(connection, group, self._stored)
+            write_results(connection, group, self.stored)
             return work(connection)
 
         if self._failure is not None:
@@ -266,11 +268,11 @@ class Writer:
         self.items += 1
 
     def _write(self, results: Sequence[Result]) -> None:
-        self._stored.prepare(self._connection)  # not in the transaction: a rollback would undo it
-        self._transact(lambda connection: write_results(connection, results, self._stored))
+        self._transact(lambda connection: write_results(connection, results, self.stored))
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection
+        self.stored.prepare(connection)  # not in the transaction: a rollback would undo it
         began = time.perf_counter()
         connection.execute("BEGIN")
         try:

@@ -33,13 +33,14 @@ CONTENDERS = {
     "guests": "guests:guests_at_once",
     "plans": "planning:plans",
     "listings": "listing:listings",
+    "reparse": "reparsing:reparse_kept",
 }
 """Each contender's module and function."""
 
 FETCH_ONLY = ("aiohttp_fetch_only", "server_alone")
 """They store nothing."""
 
-NOT_COMPARED = (*FETCH_ONLY, "guests", "plans", "listings")
+NOT_COMPARED = (*FETCH_ONLY, "guests", "plans", "listings", "reparse")
 """Their rows are not compared: they store none, or check them by themselves."""
 
 _LOADED_BEFORE = ("pandas", "pyarrow.compute", "pyarrow.pandas_compat", "pyarrow.parquet")

@@ -116,6 +116,12 @@ _LISTING_RULES = (
     " from that moment. Every page has been asked for once before."
 )
 
+_REPARSE_RULES = (
+    "The assessor's answer is one JSON object, the treasurer's three pages. One column of every"
+    " parcel is read differently than it was stored: told only, and then stored with its history."
+    " At the end nothing differs any more: checked."
+)
+
 SCENARIOS: dict[str, Scenario] = {
     "unlimited": Scenario(
         says="One host that answers at once and refuses nothing.",
@@ -264,5 +270,14 @@ SCENARIOS: dict[str, Scenario] = {
         minutes=0.5,
         table=tables.listing_table,
         checks=targets.check_listing,
+    ),
+    "reparse": Scenario(
+        says="10,000 kept answers of each of two sources, read again without any request.",
+        entries=(Entry("reparse", (10_000,)),),
+        rounds=1,
+        rules=_REPARSE_RULES,
+        minutes=2,
+        table=tables.reparse_table,
+        checks=targets.check_reparse,
     ),
 }

@@ -131,6 +131,16 @@ def listing_table(found: Found) -> list[str]:
     )
 
 
+def reparse_table(found: Found) -> list[str]:
+    """Return a line for each source: the seconds to tell its differences, and to store them."""
+    lines = []
+    for entry in found["entries"]:
+        for name in ("maricopa_assessor", "maricopa_treasurer"):
+            told, stored = (entry["median"][f"{name}_{what}"] for what in ("told", "stored"))
+            lines.append([name, f"{entry['parcels']:,}", f"{told:.1f}", f"{stored:.1f}"])
+    return _table(["source", ":answers", ":told s", ":stored s"], lines)
+
+
 def limits_table(found: Found) -> list[str]:
     """Return a line for each contender and host: the time against the ideal, and refusals."""
     return _table(

@@ -142,6 +142,18 @@ def check_listing(found: Found) -> list[Check]:
     ]
 
 
+def check_reparse(found: Found) -> list[Check]:
+    """Judge the seconds for all kept answers of a source, told and stored."""
+    own = _find(found, "reparse")
+    if not own:
+        return []
+    return [
+        Check(f"{name.replace('_', ' ')}, seconds", value, 60)
+        for name, value in own["median"].items()
+        if name.endswith(("_told", "_stored"))
+    ]
+
+
 def per_second(entry: Found) -> float:
     """Return the median parcels per second of a contender."""
     return float(entry["parcels"] / entry["median"]["seconds"])
