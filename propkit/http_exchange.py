@@ -42,7 +42,7 @@ class Origin:
         self._base = str(base).rstrip("/")
         self.request = aiohttp.ClientRequest(
             "GET",
-            base.origin(),
+            base,
             headers=dict(headers),
             skip_auto_headers=("User-Agent",),  # aiohttp's own would say "Python"
             loop=asyncio.get_running_loop(),

@@ -95,7 +95,9 @@ def test_a_token_that_expires_in_mid_run_stops_its_source_until_it_is_renewed(
     with pk.Kit(Store.open(path), old, configure_sources(old)) as kit:
         report = kit.collect(apns, workers=3, progress=False)
         stored = tables_of(kit)
-        events = list(kit.batch("last").log()["event"])
+        log = kit.batch("last").log()
+        # A loaded machine may be told of as slow.
+        events = [event for event in log["event"] if event != "slow"]
 
     counts = dict(report.counts)
     failed = counts["maricopa_assessor"]["failed"]

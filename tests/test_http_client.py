@@ -808,6 +808,20 @@ async def test_what_is_no_http_is_an_unavailable_host():
     assert (page.json(), ask.attempts, len(asked)) == ("ok", 2, 2)
 
 
+async def test_credentials_in_the_address_are_sent_as_such():
+    """As every client does; the request's own line does not show them."""
+    async with saying(OK + b'\r\n"ok"') as (url, asked):
+        host = Host(
+            base_url=url.replace("http://", "http://me:mine@"), pace=make_pace(), obey_robots=False
+        )
+        async with asking(host) as ask:
+            await ask.get("/x", name="page")
+
+    lines = asked[0].decode().splitlines()
+    assert lines[:2] == ["GET /x HTTP/1.1", f"Host: {url.removeprefix('http://')}"]
+    assert "Authorization: Basic bWU6bWluZQ==" in lines
+
+
 @pytest.mark.parametrize("value", ["t\r\nX-Other: 1", "t\n", "\0"])
 async def test_a_header_cannot_hold_another(value: str):
     """A token with a line break in it is refused before anything is sent."""

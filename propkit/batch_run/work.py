@@ -84,6 +84,7 @@ class _Work:
         self._gates = self._make_gates(sources)
         self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source
         self._idle = asyncio.Event()
+        self._writer_watch = asyncio.Lock()
         self._saved_at = 0.0
         self._keeper = Keeper(collector, run, self._tally, self._queues, self._check_idle)
         self._keeper.take_in(run.items, run.batch_size)
@@ -154,8 +155,10 @@ class _Work:
                     self._keeper.pass_by(item)
                 else:
                     await self._collect(item, entry)
-            while self._writer.pending > _MOST_PENDING:  # noqa: ASYNC110 -- it is a thread
-                await asyncio.sleep(_PENDING_POLL_SECONDS)
+            if self._writer.pending > _MOST_PENDING:
+                async with self._writer_watch:  # one worker looks for all
+                    while self._writer.pending > _MOST_PENDING:  # noqa: ASYNC110 -- it is a thread
+                        await asyncio.sleep(_PENDING_POLL_SECONDS)
 
     def _is_due(self, source: str) -> bool:
         """Whether there is an item to ask for, or one of a stopped source to pass by."""
