@@ -24,6 +24,7 @@ from propkit.errors import ExportError, IdentifierError, RequestError, SettingsE
 from propkit.frames import HIT_COLUMNS
 from propkit.records import RECORD_TYPES
 from tests.collecting import quick_settings, table_as_truth
+from tests.guests.notebooks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -665,13 +666,12 @@ def test_a_store_that_cannot_be_written_is_let_go_all_the_same(
     county: County, path: Path, known: list[str]
 ):
     """When the last results cannot be stored, close says so and still closes everything."""
-    event, listener = until_ended(2)
-    kit = pk.open(path, settings=slow_settings(county, 10))
-    kit.start(known[:20], listener=listener)
-    assert event.wait(30)
+    kit = pk.open(path, settings=slow_settings(county, 4))
+    batch = kit.start(known[:20])
+    wait_until(lambda: batch.progress is not None and batch.progress.ended >= 1)
     kit.store.writer.submit(lambda connection: connection.execute("DROP TABLE freshness")).result()
-    event.clear()
-    assert event.wait(30)
+    before = batch.progress
+    wait_until(lambda: not batch.is_running or batch.progress.ended > before.ended)  # type: ignore[union-attr]
 
     with pytest.raises(StoreError, match="could not be written"):
         kit.close()
