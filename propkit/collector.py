@@ -25,7 +25,7 @@ from propkit.errors import (
 from propkit.http_client import Host, HttpAsk, HttpClient
 from propkit.items import Item, RetryPolicy, State
 from propkit.pages import Page
-from propkit.settings import CollectSettings
+from propkit.sections import CollectSettings
 from propkit.sources import Parsed, Source, SourceConfig
 from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from propkit.errors import RequestError
-from propkit.excel import write_workbook
-from propkit.frames import choose_frames, table_frame
+from propkit.frames import table_frame
 from propkit.identifiers import Apn
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
@@ -21,15 +19,13 @@ from propkit.runtime import background
 from propkit.runtime.batch import Batch
 from propkit.runtime.options import Caps, check_workbook
 from propkit.runtime.report import BatchReport
-from propkit.runtime.statistics import Statistics, make_statistics
-from propkit.settings import Settings, parse_duration
+from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place, make_order
 from propkit.sources import SourceConfig
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
-from propkit.store.retention import Pruning
-from propkit.store.snapshots import check_target, move_draft
+from propkit.store_desk import StoreDesk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +33,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(LeadsDesk):
+class Kit(StoreDesk, LeadsDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -297,28 +293,6 @@ class Kit(LeadsDesk):
         """Show a batch until it ends; Interrupt cancels it and returns the report."""
         return watch_batch(batch, show=show)
 
-    def frame(self, name: str, *, float_money: bool = False) -> pd.DataFrame:
-        """Return a table as a DataFrame; see :mod:`propkit.frames` for columns and dtypes.
-
-        Raises
-        ------
-        RequestError
-            There is no such frame; the message lists them.
-        """
-        return table_frame(self.store, name, float_money=float_money)
-
-    def sql(
-        self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> pd.DataFrame:
-        """Return the answer to one SQL query (DuckDB's dialect) as a DataFrame.
-
-        Raises
-        ------
-        RequestError
-            The SQL is wrong, or would write: the store is written by batches only.
-        """
-        return self.store.query(query, params)
-
     def batches(self) -> pd.DataFrame:
         """Return all batches, one row each, with counts by state."""
         return table_frame(self.store, "batches")
@@ -332,51 +306,6 @@ class Kit(LeadsDesk):
             There is no such batch.
         """
         return self._batch(read_head(self.store, batch).batch_id)
-
-    def to_excel(
-        self, path: str | os.PathLike[str], frames: Iterable[str] | Mapping[str, Any] | None = None
-    ) -> Path:
-        """Write a workbook, one sheet a table, and return its path.
-
-        Parameters
-        ----------
-        path
-            Ends in .xlsx; an existing file is replaced.
-        frames
-            Names of frames, or DataFrames by sheet name; None is every record table.
-
-        Raises
-        ------
-        ExportError, RequestError
-            The file cannot be written; there is no such frame.
-        """
-        chosen = frames if isinstance(frames, Mapping) else choose_frames(self.store, frames)
-        return write_workbook(path, chosen)
-
-    def statistics(self, batch: str | int | None = None) -> Statistics:
-        """Return success rates, seconds an item, cache hits, paces and store timings.
-
-        ``batch`` is the id or number of one batch, or ``"last"``; None: all of them.
-        """
-        batch_id = None if batch is None else read_head(self.store, batch).batch_id
-        place = self._place
-        return make_statistics(self.store, batch_id, place.rates(), place.figures())
-
-    def prune(self, older_than: Any, *, apply: bool = False) -> Pruning:
-        """Say what of kept answers and logs would be freed; ``apply=True`` frees it.
-
-        Records, the newest answer of each page, and batches stay. ``older_than`` is a duration,
-        e.g. ``"90d"``.
-        """
-        return self._place.prune(parse_duration(older_than), apply=apply)
-
-    def snapshot(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write a consistent copy for other tools, also while batches run; return its path.
-
-        An existing file is replaced only where ``overwrite`` is set; else it is a RequestError.
-        """
-        target = check_target(path, self.store.path, overwrite=overwrite)
-        return move_draft(self._place.draft_snapshot(), target)
 
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` when the kit is closed, after the store."""

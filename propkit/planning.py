@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from propkit.durations import parse_duration
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.kinds import (
     choose_datasets,
@@ -19,7 +20,6 @@ from propkit.kinds import (
 )
 from propkit.plan import Plan, make_plan, make_search_plan
 from propkit.queries import read_queries
-from propkit.settings import parse_duration
 from propkit.store import Reading
 from propkit.terms import (
     Known,
@@ -65,7 +65,7 @@ def plan_parcels(
         What :func:`propkit.identifier_lists.read_identifiers` reads; for a search what
         :func:`propkit.queries.read_queries` does.
     max_age
-        A duration (:func:`propkit.settings.parse_duration`) or ``"default"``: each source's own.
+        A duration (:func:`propkit.durations.parse_duration`) or ``"default"``: each source's own.
     priority
         None: ``"low"`` for ``kind="enhance"``, else ``"high"``.
     budget

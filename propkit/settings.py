@@ -13,28 +13,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 import tomllib
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pydantic_settings
 from platformdirs import user_config_path
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    HttpUrl,
-    PlainValidator,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -42,237 +28,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from propkit.errors import RequestError, SettingsError
-from propkit.profiles import PROFILES, choose_profile, machine
+from propkit.errors import SettingsError
+from propkit.sections import (
+    CollectSettings,
+    ServerSettings,
+    SourceSettings,
+    StoreSettings,
+    WorkerSettings,
+)
 
 CONFIG_NAME = "propkit.toml"
-
-NEVER = timedelta.max
-"""The ``max_age`` of a record that is never refetched."""
-
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)?", re.IGNORECASE)
-
-
-def parse_duration(value: object) -> timedelta:
-    """Read a duration: ``"24h"``, ``"7d"``, ``"90s"``, seconds as a number, a timedelta.
-
-    ``None`` and ``"never"`` mean that a record never grows too old (:data:`NEVER`).
-
-    Raises
-    ------
-    RequestError
-        The value is none of these, or it is negative.
-    """
-    if value is None or value in ("never", NEVER):
-        return NEVER
-    if isinstance(value, timedelta):
-        seconds: float = value.total_seconds()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
-    else:
-        match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-        unit = (match[2] or "s").lower() if match else ""
-        if match is None or unit not in _UNITS:
-            raise RequestError(
-                f"{value!r} is no duration; expected e.g. '24h', '7d', '90s', seconds as a "
-                "number, a timedelta, 0 (always fetch) or None (never refetch)"
-            )
-        seconds = float(match[1]) * _UNITS[unit]
-    if not 0 <= seconds < NEVER.total_seconds():
-        raise RequestError(f"{value!r} is no duration; it must not be negative or endless")
-    return timedelta(seconds=seconds)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is only reached from this computer."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-def _parse_rate(value: object) -> float | Literal["learn"] | None:
-    if value is None or value == "learn":
-        return value
-    try:
-        rate = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        rate = 0.0
-    if isinstance(value, bool) or not 0 < rate < float("inf"):
-        raise ValueError("expected requests per second as a number above 0, or 'learn'")
-    return rate
-
-
-Rate = Annotated[float | Literal["learn"], PlainValidator(_parse_rate)]
-
-
-class SourceSettings(BaseModel):
-    """What may be set for one source; what is not set is the source's own default."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: HttpUrl | None = None
-    token: SecretStr | None = None
-    requests_per_second: Rate | None = None
-    """The host's limit; ``"learn"`` finds it out, from the source's default on."""
-    max_in_flight: int | None = Field(default=None, ge=1)
-    max_requests: int | None = Field(default=None, ge=1)
-    """Most requests to the source's host in one run; None: no limit."""
-    max_age: Duration | None = None
-    page_size: int | None = Field(default=None, ge=1, le=500)
-    """Records of one paid request, where a source sells by the page (400)."""
-    user_agent: str | None = None
-    obey_robots: bool = True
-
-    @field_validator("base_url")
-    @classmethod
-    def _holds_no_credentials(cls, url: HttpUrl | None) -> HttpUrl | None:
-        if url is not None and (url.username or url.password):
-            # They would stand in every log line, error and stored address.
-            raise ValueError("an address must not hold a user name or password; use token")
-        return url
-
-    @field_validator("token", "user_agent", mode="before")
-    @classmethod
-    def _blank_is_unset(cls, value: object) -> object:
-        return None if isinstance(value, str) and not value.strip() else value
-
-
-class CollectSettings(BaseModel):
-    """How batches are run, whatever the source.
-
-    ``workers`` and ``strategy`` are the profile's unless they are given.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    profile: Literal["conservative", "balanced", "fast", "auto"] = "balanced"
-    """How hard to work; ``"auto"`` chooses by cores and memory."""
-    workers: int = Field(default=3, ge=1)
-    """Most items in work at once on each host (1, 3 or 8 by the profile)."""
-    strategy: Literal["sequential", "parallel", "hybrid"] = "parallel"
-    """``"sequential"``: one request at a time; ``"hybrid"``: one at a time on each host."""
-    batch_size: int | None = Field(default=None, ge=1)
-    """Most parcels in one run of a batch, the others wait for ``batch.resume()``; None: all."""
-    ageing_seconds: float = Field(default=30.0, gt=0)
-    """In this time a waiting request gains one rank of priority, so that nothing starves."""
-    progress_seconds: float = Field(default=0.2, gt=0)
-    """Progress is shown at most so often."""
-    request_timeout: float = Field(default=30.0, gt=0)
-    """Seconds to wait for one answer."""
-    retry_attempts: int = Field(default=4, ge=1)
-    """Most tries of one request, the first included."""
-    backoff_initial: float = Field(default=0.5, ge=0)
-    """Seconds; the n-th pause is drawn from 0 to ``backoff_initial * 2 ** (n - 1)``."""
-    backoff_max: float = Field(default=30.0, ge=0)
-    """Seconds; no drawn pause is longer."""
-    retry_after_max: float = Field(default=300.0, ge=0)
-    """Seconds; a source that asks for a longer pause is given up for the item."""
-    item_timeout: float = Field(default=300.0, gt=0)
-    """Seconds for one item, its attempts included, its waits for a place at the host left out."""
-    breaker_failures: int = Field(default=5, ge=1)
-    """Failures in a row after which a source is paused."""
-    breaker_seconds: float = Field(default=30.0, gt=0)
-    """Pause before the first probe of a paused source; each further pause is twice as long."""
-    breaker_seconds_max: float = Field(default=300.0, gt=0)
-    """No pause of a source is longer."""
-    breaker_probes: int = Field(default=3, ge=1)
-    """Most probes of a paused source, until a person looks."""
-    drift_guard: bool = True
-    """Stop a source whose answers suddenly leave out what they used to give."""
-    stale_ok: bool = False
-    """Keep a record that is too old, and say so, where its source is down."""
-    settle_seconds: float = Field(default=60.0, ge=0)
-    """So long may a paid request without an answer still take effect; no earlier is it settled."""
-    auto_resume: bool = False
-    """Go on with unfinished batches when the store is opened."""
-    enhance: bool | None = None
-    """Complete the first hits of a search in the background; None: in notebooks only."""
-    enhance_top: int = Field(default=20, ge=1)
-    """How many hits of a search are completed."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_from_profile(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        name = given.get("profile", "balanced")
-        if not isinstance(name, str) or name not in {*PROFILES, "auto"}:
-            return given  # a fault of its own
-        chosen = choose_profile(name, *machine())
-        taken = {"workers": chosen.workers, "strategy": chosen.strategy}
-        return {**given, **{key: taken[key] for key in taken if given.get(key) is None}}
-
-    @property
-    def pace_share(self) -> float:
-        """The share of each known pace that the profile uses, 0 to 1."""
-        return choose_profile(self.profile, *machine()).pace_share
-
-
-class StoreSettings(BaseModel):
-    """What the store keeps besides the records, which are kept for ever."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    keep: Duration | None = None
-    """Age at which old answers and logs are dropped, when the store is opened; None: never."""
-    serve: bool = True
-    """Let other processes work with the store while this one holds it."""
-    serve_address: str = "127.0.0.1"
-    """Where they reach it; any other than this computer's own needs TLS."""
-    tls_certificate: Path | None = None
-    """The server's certificate (PEM), which guests check."""
-    tls_key: Path | None = None
-    """The certificate's private key (PEM)."""
-    files_in_sql: Literal["nobody", "owner", "everyone"] = "owner"
-    """Whose SQL may read files beside the store; ``"nobody"`` locks DuckDB itself."""
-
-    @model_validator(mode="after")
-    def _needs_tls(self) -> StoreSettings:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together; set both or none")
-        if not is_loopback(self.serve_address) and self.tls_key is None:
-            raise ValueError(
-                f"serve_address {self.serve_address!r} can be reached from other computers; "
-                "set tls_certificate and tls_key too"
-            )
-        return self
-
-
-class WorkerSettings(BaseModel):
-    """How a worker, the process that runs batches for notebooks, does so."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    batches: int = Field(default=4, ge=1)
-    """Most batches at once; others wait for their turn, critical ones do not."""
-    idle_seconds: float = Field(default=300.0, ge=0)
-    """A worker that a kit started ends when nothing ran and nobody asked for so long."""
-    notify: tuple[str, ...] = ()
-    """A command that is run, with JSON on its input, when a batch failed or is stuck."""
-
-
-class ServerSettings(BaseModel):
-    """What Jupyter's server offers over HTTP (:mod:`propkit.server`)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    store: Path = Path("propkit.duckdb")
-    """The store, in the folder that Jupyter shows or below it."""
-    administrators: tuple[str, ...] = ()
-    """The users who may cancel, retry and delete everybody's jobs."""
-    requests_per_second: float = Field(default=100.0, gt=0)
-    """Most requests of one user, in the long run; at once twice as many."""
-    max_request_bytes: int = Field(default=2**20, ge=1)
-    """The largest request that is read."""
-    per_page: int = Field(default=50, ge=1, le=200)
-    """How many jobs a page has, unless the request says."""
-    heartbeat_seconds: float = Field(default=15.0, gt=0)
-    """How long a stream of events is silent at most."""
 
 
 class Settings(BaseSettings):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from propkit.breaker import Breaker
 from propkit.items import Item
 from propkit.pace import Pace
-from propkit.settings import CollectSettings
+from propkit.sections import CollectSettings
 from propkit.store import Store
 from propkit.store.paces import (
     BreakerState,

@@ -666,12 +666,17 @@ def test_a_store_that_cannot_be_written_is_let_go_all_the_same(
     county: County, path: Path, known: list[str]
 ):
     """When the last results cannot be stored, close says so and still closes everything."""
-    kit = pk.open(path, settings=slow_settings(county, 4))
-    batch = kit.start(known[:20])
-    wait_until(lambda: batch.progress is not None and batch.progress.ended >= 1)
-    kit.store.writer.submit(lambda connection: connection.execute("DROP TABLE freshness")).result()
-    before = batch.progress
-    wait_until(lambda: not batch.is_running or batch.progress.ended > before.ended)  # type: ignore[union-attr]
+    event, listener = until_ended(2)
+    kit = pk.open(path, settings=slow_settings(county, 10))
+
+    def break_it(connection: duckdb.DuckDBPyConnection) -> None:
+        """Hold the writer until the kit closes, so that its last results are still to store."""
+        wait_until(lambda: repr(kit).endswith("closed>"))
+        connection.execute("DROP TABLE freshness")
+
+    kit.start(known, listener=listener)
+    kit.store.writer.submit(break_it)
+    assert event.wait(60)
 
     with pytest.raises(StoreError, match="could not be written"):
         kit.close()

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propkit.durations import NEVER
 from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.items import PRIORITIES, Item, State
@@ -29,7 +30,6 @@ from propkit.kinds import (
 )
 from propkit.plan import STATUSES, Entry, Plan, make_plan, make_search_plan
 from propkit.queries import read_queries
-from propkit.settings import NEVER
 from propkit.terms import (
     Freshness,
     Known,

@@ -12,16 +12,10 @@ from hypothesis import strategies as st
 from platformdirs import user_config_path
 from pydantic import HttpUrl, SecretStr
 
+from propkit.durations import NEVER, parse_duration
 from propkit.errors import RequestError, SettingsError
-from propkit.settings import (
-    NEVER,
-    CollectSettings,
-    Settings,
-    SourceSettings,
-    StoreSettings,
-    config_files,
-    parse_duration,
-)
+from propkit.sections import CollectSettings, SourceSettings, StoreSettings
+from propkit.settings import Settings, config_files
 from propkit.sources import configure_sources
 
 SECRET = "tok-5f2c-do-not-show"
@@ -239,7 +233,7 @@ PROFILES = [
 @pytest.mark.parametrize(("given", "expected"), PROFILES)
 def test_a_profile_gives_what_is_not_given(monkeypatch, given, expected):
     """Workers and strategy; the share of the pace is the profile's alone."""
-    monkeypatch.setattr("propkit.settings.machine", lambda: (1, 1))
+    monkeypatch.setattr("propkit.sections.machine", lambda: (1, 1))
 
     collect = CollectSettings(**given)
 

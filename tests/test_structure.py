@@ -21,7 +21,7 @@ PACKAGE = ROOT / "propkit"
 # Left to right as the data flows: a room imports rooms before its own, never behind it. Modules
 # in one entry, or in one folder, may import each other.
 FLOW = [
-    ["errors", "profiles", "settings"],
+    ["errors", "profiles", "durations", "sections", "settings"],
     ["identifiers"],
     ["identifier_lists"],
     ["queries"],
@@ -55,6 +55,7 @@ FLOW = [
     ["sharing"],
     ["worker"],
     ["doctor"],
+    ["store_desk"],
     ["kit"],
     ["opening"],
     ["server"],

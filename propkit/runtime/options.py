@@ -10,7 +10,7 @@ from typing import Any
 
 from propkit.errors import RequestError
 from propkit.profiles import choose_profile, machine
-from propkit.settings import CollectSettings
+from propkit.sections import CollectSettings
 
 STRATEGIES = ("parallel", "hybrid", "sequential")
 

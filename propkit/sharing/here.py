@@ -25,7 +25,7 @@ from propkit.runtime.options import run_criteria
 from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
-from propkit.settings import CollectSettings
+from propkit.sections import CollectSettings
 from propkit.sharing.place import Order, make_order
 from propkit.sources import SourceConfig
 from propkit.store import Store

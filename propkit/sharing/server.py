@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from propkit.errors import PropkitError, RequestError, SettingsError, StoreError
-from propkit.settings import StoreSettings, is_loopback
+from propkit.sections import StoreSettings, is_loopback
 from propkit.sharing.calls import call, start
 from propkit.sharing.discovery import Discovery, locate, remove_discovery, write_discovery
 from propkit.sharing.here import HerePlace

@@ -12,7 +12,8 @@ from importlib.metadata import entry_points, version
 from yarl import URL
 
 from propkit.errors import SettingsError
-from propkit.settings import Settings, SourceSettings
+from propkit.sections import SourceSettings
+from propkit.settings import Settings
 from propkit.sources._base import Source
 from propkit.terms import Terms
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from propkit.durations import NEVER
 from propkit.errors import SettingsError
-from propkit.settings import NEVER, Settings
+from propkit.settings import Settings
 
 
 def log_path(store: Path) -> Path:

@@ -9,21 +9,26 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from propkit import __version__
-from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError, StoreError
+from propkit.cli._common import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    add_store,
+    end_politely,
+    exit_code,
+    open_kit,
+)
+from propkit.cli.store_commands import add_store_commands
+from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
-    from propkit.runtime.report import BatchReport
-
-DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,24 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("--export", type=Path, metavar="XLSX", help="write a workbook at the end")
     collect.set_defaults(command=_collect)
 
-    export = commands.add_parser("export", help="write the store's tables to a workbook")
-    _add_store(export)
-    export.add_argument("workbook", type=Path, metavar="OUT.xlsx")
-    export.add_argument("--frames", help="tables, separated by commas (all)")
-    export.set_defaults(command=_export)
-
-    _add_batches(commands)
-
-    statistics = commands.add_parser("statistics", help="say how collecting went, and the sizes")
-    _add_store(statistics)
-    statistics.add_argument("--batch", metavar="ID", help="id or number of a batch, or 'last'")
-    statistics.set_defaults(command=_statistics)
-
-    prune = commands.add_parser("prune", help="say what old answers and logs would free")
-    _add_store(prune)
-    prune.add_argument("--older-than", required=True, metavar="AGE", help="90d, 24h, ...")
-    prune.add_argument("--yes", action="store_true", help="free it")
-    prune.set_defaults(command=_prune)
+    add_store_commands(commands)
 
     county = commands.add_parser("county", help="serve the demo county on loopback")
     county.add_argument("--port", type=int, default=8900)
@@ -112,32 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_batches(commands: Any) -> None:
-    batches = commands.add_parser("batches", help="list batches, or go on with one")
-    _add_store(batches)
-    batches.add_argument("--resume", metavar="ID", help="id or number of a batch, or 'last'")
-    batches.add_argument("--stuck", action="store_true", help="list those without a sign of life")
-    batches.add_argument("--free", metavar="ID", help="leave a stuck one, to be gone on with")
-    batches.set_defaults(command=_batches)
-
-    worker = commands.add_parser("worker", help="own the store and run the batches of notebooks")
-    _add_store(worker)
-    worker.add_argument(
-        "--until-idle", type=float, metavar="SECONDS", help="end when nothing is done for so long"
-    )
-    worker.add_argument("--health", action="store_true", help="say how the queue is, and end")
-    worker.add_argument("--settings-stdin", action="store_true", help="read settings from stdin")
-    worker.set_defaults(command=_worker)
-
-
-def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--db", type=Path, default=Path("propkit.duckdb"), help="the store (propkit.duckdb)"
-    )
-
-
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    _add_store(parser)
+    add_store(parser)
     parser.add_argument("parcels", nargs="+", metavar="FILE|APN", help="a .csv/.xlsx file, or APNs")
     parser.add_argument("--column", help="the file's column of APNs")
     parser.add_argument("--sheet", help="the workbook's sheet")
@@ -182,7 +146,7 @@ def _plan(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         # A plan leaves nothing behind, not even an empty store.
         path = options.db if options.db.exists() else Path(folder) / "plan.duckdb"
-        with _open(path) as kit:
+        with open_kit(path) as kit:
             plan = kit.plan(_parcels(options), **_plan_options(options))
     print(plan)
     return BAD_INPUT if not plan.items and plan.invalid else FAILED if plan.invalid else DONE
@@ -193,8 +157,8 @@ def _collect(options: argparse.Namespace) -> int:
 
     if options.export is not None:
         check_workbook(options.export)
-    _end_politely()
-    with _open(options.db) as kit:
+    end_politely()
+    with open_kit(options.db) as kit:
         if kit.unfinished:
             print(f"unfinished: {', '.join(kit.unfinished)} (propkit batches --resume ID)")
         return _collect_into(kit, options)
@@ -223,11 +187,7 @@ def _collect_into(kit: Kit, options: argparse.Namespace) -> int:
     if options.export is not None:
         print(f"workbook: {kit.to_excel(options.export)}")
     print(f"store: {kit.store.path}")
-    return _exit_code(report)
-
-
-def _exit_code(report: BatchReport) -> int:
-    return DONE if report.is_complete else FAILED
+    return exit_code(report)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -236,7 +196,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     if options.parcels < 1:
         raise RequestError(f"--parcels must be 1 or more, not {options.parcels}")
-    _end_politely()
+    end_politely()
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -254,86 +214,7 @@ def _demo(options: argparse.Namespace) -> int:
             print(f"  {len(kit.frame(name)):>6} {name}")
     print(f"store:    {store.resolve()}")
     print(f"workbook: {workbook.resolve()}")
-    return _exit_code(report)
-
-
-def _export(options: argparse.Namespace) -> int:
-    from propkit.runtime.options import check_workbook
-
-    check_workbook(options.workbook)
-    with _open(_existing(options.db)) as kit:
-        named = options.frames
-        frames = None if named is None else [name.strip() for name in named.split(",")]
-        print(kit.to_excel(options.workbook, frames=frames))
-    return DONE
-
-
-def _batches(options: argparse.Namespace) -> int:
-
-    _end_politely()
-    with _open(_existing(options.db)) as kit:
-        if options.free is not None:
-            print(f"freed: {kit.batch(options.free).free().id}")
-            return DONE
-        if options.stuck:
-            return _print_stuck(kit)
-        if options.resume is None:
-            columns = ["number", "batch_id", "state", "total", "done", "failed", "waiting"]
-            print(kit.batches()[[*columns, "created_at"]].to_string(index=False))
-            return DONE
-        report = kit.watch(kit.batch(options.resume).resume())
-        print(report)
-        return _exit_code(report)
-
-
-def _print_stuck(kit: Kit) -> int:
-    from propkit.store.jobs import stuck_jobs
-
-    for job in stuck_jobs(kit.store):
-        print(f"{job.id}  {job.processed} of {job.total} items, silent since {job.updated_at}")
-    return DONE
-
-
-def _print_health(path: Path) -> int:
-    from propkit.store.jobs import read_health
-
-    with _open(_existing(path)) as kit:
-        health = read_health(kit.store)
-        print(kit)
-    print(f"jobs: {health.processing_jobs} run, {health.pending_jobs} wait")
-    since = f", the oldest since {health.oldest_waiting_at}" if health.oldest_waiting_at else ""
-    print(f"items: {health.waiting_items} wait{since}")
-    print(f"stuck: {', '.join(health.stuck) or 'none'}")
-    print(f"failed within a day: {', '.join(health.failed_today) or 'none'}")
-    return DONE if health.is_good else FAILED
-
-
-def _worker(options: argparse.Namespace) -> int:
-    if options.health:
-        return _print_health(options.db)
-    from propkit.worker import run_worker
-
-    given = sys.stdin.read() if options.settings_stdin else None
-    run_worker(options.db, idle_seconds=options.until_idle, given=given)
-    return DONE
-
-
-def _statistics(options: argparse.Namespace) -> int:
-    with _open(_existing(options.db)) as kit:
-        print(kit.statistics(options.batch))
-    return DONE
-
-
-def _prune(options: argparse.Namespace) -> int:
-    with _open(_existing(options.db)) as kit:
-        print(kit.prune(options.older_than, apply=options.yes))
-    return DONE
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise RequestError(f"there is no store {path}: name one with --db, or collect first")
-    return path
+    return exit_code(report)
 
 
 def _county(options: argparse.Namespace) -> int:
@@ -361,32 +242,3 @@ def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001
     wrong = [finding for finding in findings if finding.is_wrong]
     print("All is well." if not wrong else f"{len(wrong)} to mend, marked with '!'.")
     return FAILED if wrong else DONE
-
-
-def _end_politely() -> None:
-    """Treat a polite end (SIGTERM) like Ctrl+C: what was fetched is kept."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    # The end takes a few seconds at most; cut short, it could leave the store half closed.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _open(path: Path) -> Kit:
-    """Open a store; a file that cannot be one is bad input."""
-    import propkit as pk
-
-    try:
-        return pk.open(path)
-    except StoreError as error:
-        raise RequestError(str(error)) from error
-
-
-if __name__ == "__main__":
-    if os.environ.get("PYTHONUNBUFFERED") is None:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.exit(main())

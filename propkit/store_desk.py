@@ -1,0 +1,106 @@
+"""What a kit does with what is stored: a part of :class:`propkit.Kit`, which has its methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from propkit.durations import parse_duration
+from propkit.excel import write_workbook
+from propkit.frames import choose_frames, table_frame
+from propkit.runtime.statistics import Statistics, make_statistics
+from propkit.sharing.place import Place
+from propkit.store import Reading
+from propkit.store.batches import read_head
+from propkit.store.retention import Pruning
+from propkit.store.snapshots import check_target, move_draft
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class StoreKit(Protocol):
+    """What looking at the store needs of a kit."""
+
+    @property
+    def store(self) -> Reading:
+        """The store."""
+        ...
+
+    @property
+    def _place(self) -> Place: ...
+
+
+class StoreDesk:
+    """The methods of a kit that read, export and tend the store."""
+
+    def frame(self: StoreKit, name: str, *, float_money: bool = False) -> pd.DataFrame:
+        """Return a table as a DataFrame; see :mod:`propkit.frames` for columns and dtypes.
+
+        Raises
+        ------
+        RequestError
+            There is no such frame; the message lists them.
+        """
+        return table_frame(self.store, name, float_money=float_money)
+
+    def sql(
+        self: StoreKit, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return the answer to one SQL query (DuckDB's dialect) as a DataFrame.
+
+        Raises
+        ------
+        RequestError
+            The SQL is wrong, or would write: the store is written by batches only.
+        """
+        return self.store.query(query, params)
+
+    def to_excel(
+        self: StoreKit,
+        path: str | os.PathLike[str],
+        frames: Iterable[str] | Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write a workbook, one sheet a table, and return its path.
+
+        Parameters
+        ----------
+        path
+            Ends in .xlsx; an existing file is replaced.
+        frames
+            Names of frames, or DataFrames by sheet name; None is every record table.
+
+        Raises
+        ------
+        ExportError, RequestError
+            The file cannot be written; there is no such frame.
+        """
+        chosen = frames if isinstance(frames, Mapping) else choose_frames(self.store, frames)
+        return write_workbook(path, chosen)
+
+    def statistics(self: StoreKit, batch: str | int | None = None) -> Statistics:
+        """Return success rates, seconds an item, cache hits, paces and store timings.
+
+        ``batch`` is the id or number of one batch, or ``"last"``; None: all of them.
+        """
+        batch_id = None if batch is None else read_head(self.store, batch).batch_id
+        place = self._place
+        return make_statistics(self.store, batch_id, place.rates(), place.figures())
+
+    def prune(self: StoreKit, older_than: Any, *, apply: bool = False) -> Pruning:
+        """Say what of kept answers and logs would be freed; ``apply=True`` frees it.
+
+        Records, the newest answer of each page, and batches stay. ``older_than`` is a duration,
+        e.g. ``"90d"``.
+        """
+        return self._place.prune(parse_duration(older_than), apply=apply)
+
+    def snapshot(self: StoreKit, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a consistent copy for other tools, also while batches run; return its path.
+
+        An existing file is replaced only where ``overwrite`` is set; else it is a RequestError.
+        """
+        target = check_target(path, self.store.path, overwrite=overwrite)
+        return move_draft(self._place.draft_snapshot(), target)
