@@ -42,6 +42,8 @@ FLOW = [
     ["planning"],
     ["traffic"],
     ["progress"],
+    ["notices"],
+    ["nested_loops"],
     ["buying"],
     ["collector"],
     ["batch_run"],
@@ -49,13 +51,14 @@ FLOW = [
     ["frames"],
     ["searching"],
     ["excel"],
+    ["charts"],
     ["widgets"],
     ["notebook"],
     ["leads"],
     ["sharing"],
     ["worker"],
     ["doctor"],
-    ["store_desk"],
+    ["store_desk", "show_desk"],
     ["kit"],
     ["opening"],
     ["server"],
@@ -69,11 +72,12 @@ MAY_IMPORT_DEMO = {"demo_county", "kit", "opening", "cli"}
 
 OWNERS = {
     "aiohttp": {"http_client", "demo_county"},  # the county is an aiohttp server
+    "altair": {"charts"},
     "anywidget": {"widgets"},
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
     "jupyter_server": {"server"},
-    "nest_asyncio": set(),  # for an analyst's own cells only
+    "nest_asyncio": {"nested_loops"},
     "playwright": {"browser"},
     "protego": {"http_client"},
     "pyarrow": {"store", "sharing"},
@@ -81,6 +85,7 @@ OWNERS = {
     "python_calamine": {"identifier_lists"},
     "selectolax": {"pages", "sources"},
     "tornado": {"server"},
+    "traitlets": {"widgets"},
     "xlsxwriter": {"excel"},
 }
 
@@ -94,6 +99,7 @@ PUBLIC = [
     "PropkitError",
     "Settings",
     "__version__",
+    "allow_nested_loops",
     "demo",
     "open",
 ]
