@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -73,6 +74,9 @@ class Kit(StoreDesk, LeadsDesk, ShowDesk):
             return f"<Kit {self.store.path.name}: closed>"
         sources = ["demo county"] if self.county else self._place.sources
         return describe_kit(self.store, sources, self._place.owner, self.unfinished)
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(repr(self))}</pre>"
 
     @property
     def store(self) -> Reading:

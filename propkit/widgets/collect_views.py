@@ -306,8 +306,8 @@ def _source_bar(
         parts.append(f"{source.refused:,} refused")
     if source.failed:
         parts.append(f"{source.failed:,} failed")
-    if source.ended and source.ended < source.total and elapsed >= 1:
-        left = (source.total - source.ended) * elapsed / source.ended
+    left = _seconds_left(source, elapsed)
+    if left is not None and not is_over:
         parts.append(f"{show_seconds(left)} to go")
     return bar(
         spell(source.source),
@@ -336,9 +336,19 @@ def _counts(progress: Progress) -> str:
 def _times(progress: Progress | None) -> str:
     if progress is None:
         return ""
-    eta = progress.eta_seconds
-    to_go = "" if eta is None else f", about {show_seconds(eta)} to go"
-    return f"{show_seconds(progress.elapsed_seconds)}{to_go}"
+    elapsed = progress.elapsed_seconds
+    # A parcel is at its end when the slowest source has answered.
+    left = [_seconds_left(source, elapsed) for source in progress.sources]
+    known = [seconds for seconds in left if seconds is not None]
+    to_go = f", about {show_seconds(max(known))} to go" if known else ""
+    return f"{show_seconds(elapsed)}{to_go if progress.state == 'running' else ''}"
+
+
+def _seconds_left(source: SourceProgress, elapsed: float) -> float | None:
+    """Return how long a source goes on at its pace until now; None where nothing says it."""
+    if not source.ended or source.ended >= source.total or elapsed < 1:
+        return None
+    return (source.total - source.ended) * elapsed / source.ended
 
 
 def _credits(planned: Decimal, further: Decimal) -> str:

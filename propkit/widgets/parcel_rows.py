@@ -13,7 +13,7 @@ COLUMNS: Final = (
     Column(name="apn", label="APN", width=96),
     Column(name="owner_name", label="Owner", width=200),
     Column(name="situs_address", label="Address", width=170),
-    Column(name="situs_city", label="City", width=90),
+    Column(name="situs_city", label="City", width=108),
     Column(name="subdivision", label="Subdivision", width=140, is_shown=False),
     Column(name="status", label="Status", kind="status", width=118),
     Column(name="tables", label="Tables", kind="tables", width=170),

@@ -8,7 +8,7 @@ from typing import Any
 from propkit.errors import RequestError
 from propkit.runtime.statistics import Statistics
 from propkit.store.statistics import SourceStatistics, StoreStatistics
-from propkit.widgets.faces import Block, bar, box, facts, select, table
+from propkit.widgets.faces import Block, bar, box, facts, row, select, table
 from propkit.widgets.panel import Panel
 from propkit.widgets.panel_kit import PanelKit
 from propkit.widgets.spelling import show, spell
@@ -51,7 +51,7 @@ class StatisticsPanel(Panel):
             "batch", "Of", self.batch or "", [("", "all batches"), ("last", "the last batch")],
             action="choose",
         )  # fmt: skip
-        return [which, *statistics_blocks(self.kit.statistics(self.batch))]
+        return [row(which), *statistics_blocks(self.kit.statistics(self.batch))]
 
 
 def statistics_blocks(found: Statistics) -> list[Block]:
@@ -100,8 +100,8 @@ def _times(sources: Sequence[SourceStatistics]) -> list[Block]:
             value=round(1000 * one.seconds_p50),
             most=round(1000 * most),
             numbers=f"95 of 100 within {one.seconds_p95 or 0:.2f} s, "
-            f"{one.items_per_second or 0:.1f} items/s, {one.requests:,} requests, "
-            f"{one.refused:,} refused",
+            f"{one.items_per_second or 0:.1f} items/s, {one.requests:,} requests"
+            f"{f', {one.refused:,} refused' if one.refused else ''}",
         )
         for one in sources
         if one.seconds_p50 is not None

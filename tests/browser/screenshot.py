@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -16,8 +17,8 @@ CELL = """\
 import propkit as pk
 
 kit = pk.demo()  # a county on this machine; pk.open() is the real one
-kit.panel(kit.search("TRUST", by="owner"))"""
-SLOW = 'slow = kit.county.switch(faults=[{"kind": "slow", "seconds": 0.1, "system": "treasurer"}])'
+kit.panel(kit.search("JUNIPER", by="owner"))"""
+SLOW = 'slow = kit.county.switch(faults=[{"kind": "slow", "seconds": 0.3, "system": "treasurer"}])'
 
 # Only the cells: no toolbar, no line below the last cell, no cursor.
 _STYLE = """
@@ -28,6 +29,7 @@ _STYLE = """
 
 def take_screenshot(path: Path) -> None:
     """Run the notebook and save a picture of its panel, in the middle of a batch."""
+    os.environ["PROPKIT_COLLECT__ENHANCE"] = "false"  # all rows begin alike
     with (
         tempfile.TemporaryDirectory() as folder,
         open_lab(Path(folder), width=1220, height=1300, scale=1.5) as lab,
@@ -39,10 +41,11 @@ def take_screenshot(path: Path) -> None:
         page.click(".propkit-do-collect")
         page.click(".propkit-do-confirm")
         page.wait_for_function(
-            "document.querySelectorAll('.propkit-pill.propkit-tone-green').length >= 7"
+            "document.querySelectorAll('.propkit-pill.propkit-tone-green').length >= 6"
         )
         page.add_style_tag(content=_STYLE)
         page.evaluate("document.activeElement.blur()")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(300)  # fonts and bars settle
         page.locator(".jp-Notebook .jp-CodeCell").first.screenshot(path=path)
 

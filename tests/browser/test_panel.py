@@ -231,8 +231,8 @@ def test_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> None:
     lab.open_notebook("jobs.ipynb", cells)
     for number in range(5):
         lab.run_to_end(number)
-    page.locator(_in(3, ".vega-embed canvas, .vega-embed svg")).wait_for()
-    page.locator(_in(4, ".vega-embed canvas, .vega-embed svg")).wait_for()
+    page.locator(_in(3, ".vega-embed canvas.marks")).wait_for()
+    page.locator(_in(4, ".vega-embed canvas.marks")).wait_for()
     jobs = page.locator(_in(1, "tbody tr"))
     jobs.filter(has_text="✓ Completed").first.wait_for()
     _keep(lab, "pictures")
@@ -256,7 +256,7 @@ def test_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> None:
     lab.show_notebook("jobs.ipynb")
     jobs.filter(has_text="⊘ Cancelled").first.wait_for()
     page.locator(_in(1, ".propkit-notice")).filter(has_text="No sign of life").wait_for()
-    page.locator(_in(3, ".vega-embed canvas, .vega-embed svg")).wait_for()
+    page.locator(_in(3, ".vega-embed canvas.marks")).wait_for()
     assert page.get_by_text("Error displaying widget").count() == 0
     kept = json.loads((lab.folder / "jobs.ipynb").read_text("utf-8"))
     assert "application/vnd.jupyter.widget-state+json" in kept["metadata"]["widgets"]
