@@ -21,7 +21,7 @@ demo: $(VENV)/.run ## collect 200 parcels from a demo county into demo-output/
 lab: $(VENV)/.run $(VENV)/.browser ## open the notebooks in JupyterLab
 	@[ "$$(id -u)" != 0 ] || root=--allow-root; exec $(PY) -m jupyterlab $$root notebooks
 
-test: check $(VENV)/.browser ## check, then run all tests
+test: check $(VENV)/.browser $(VENV)/.curl ## check, then run all tests
 	@$(PY) -m pytest -q -n auto
 
 check: $(VENV)/.test ## formatting, lint and types
@@ -74,4 +74,8 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.made
 $(VENV)/.browser: | $(VENV)/.run
 	@echo "Looking for a browser ..."
 	@$(PY) -m propkit.browser
+	@touch $@
+
+$(VENV)/.curl: | $(VENV)/.run
+	@command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing curl ..." && apt-get install -qq -y curl >/dev/null; } || { echo "make: the tests of the REST API use curl; install it, on Debian or Ubuntu: apt-get install -y curl (as root)" >&2; exit 1; }
 	@touch $@

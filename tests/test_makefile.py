@@ -193,3 +193,25 @@ def test_ci_runs_make_test() -> None:
 
     assert script.read_text().splitlines()[-1] == "exec make test"
     assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize(("user", "installs"), [("0", True), ("1000", False)])
+def test_curl_is_installed_by_root_and_asked_for_by_others(
+    clone: Clone, tmp_path: Path, user: str, *, installs: bool
+) -> None:
+    """The tests of the REST API need curl: nothing is skipped without a word where it is absent."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("make", "sh", "cat", "rm", "mkdir", "touch", "chmod"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    for name, says in (("id", f"echo {user}"), ("apt-get", 'echo "apt-get $*" >> "$LOG"')):
+        (tools / name).write_text(f"#!{tools / 'sh'}\n{says}\n")
+        (tools / name).chmod(0o755)
+    log = clone.folder / "log"
+
+    done = clone.make("test", PATH=str(tools))
+
+    installed = [line for line in log.read_text().splitlines() if line.startswith("apt-get")]
+    assert installed == (["apt-get install -qq -y curl"] if installs else [])
+    assert done.returncode == (0 if installs else 2)
+    assert ("apt-get install -y curl (as root)" in done.stderr) is not installs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
-
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 
 
 @pytest.fixture
