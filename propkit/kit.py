@@ -241,9 +241,10 @@ class Kit(StoreDesk, LeadsDesk, ShowDesk):
             "export_to": None if export_to is None else str(check_workbook(export_to)),
         }
         order = make_order(plan, options, created_by=created_by)
-        notify = self.settings.notify
-        end = EndListener([*make_hooks(notify), *self._notifiers], notify.after_seconds)
-        self._place.start(order, [*([listener] if listener else []), end])
+        listeners = [listener] if listener else []
+        if hooks := [*make_hooks(self.settings.notify), *self._notifiers]:
+            listeners.append(EndListener(hooks, self.settings.notify.after_seconds))
+        self._place.start(order, listeners)
         return self._batch(order.batch_id)
 
     def collect(
