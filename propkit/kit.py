@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
+from propkit.notices import EndListener, Notify, make_hooks
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
 from propkit.progress import Listener
@@ -24,6 +26,7 @@ from propkit.runtime.report import BatchReport
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place, make_order
+from propkit.show_desk import ShowDesk
 from propkit.sources import SourceConfig
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk, CountyDesk):
+class Kit(StoreDesk, LeadsDesk, CountyDesk, ShowDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -56,6 +59,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
         )
         self._batches: dict[str, Batch] = {}
         self._is_paused = False
+        self._notifiers: list[Notify] = []
         self._finalizer = weakref.finalize(self, self._place.close)
 
     def __enter__(self) -> Self:
@@ -68,10 +72,13 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
 
     def __repr__(self) -> str:
         """Return the store's path, what it holds, who owns it and which batch is unfinished."""
-        if not self._finalizer.alive:
+        if self.is_closed:
             return f"<Kit {self.store.path.name}: closed>"
         sources = ["demo county"] if self.county else self._place.sources
         return describe_kit(self.store, sources, self._place.owner, self.unfinished)
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(repr(self))}</pre>"
 
     @property
     def store(self) -> Reading:
@@ -241,7 +248,10 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
             "export_to": None if export_to is None else str(check_workbook(export_to)),
         }
         order = make_order(plan, options, created_by=created_by)
-        self._place.start(order, [listener] if listener else [])
+        listeners = [listener] if listener else []
+        if hooks := [*make_hooks(self.settings.notify), *self._notifiers]:
+            listeners.append(EndListener(hooks, self.settings.notify.after_seconds))
+        self._place.start(order, listeners)
         return self._batch(order.batch_id)
 
     def collect(
@@ -314,6 +324,13 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
         """
         return self._batch(read_head(self.store, batch).batch_id)
 
+    def notify(self, hook: Notify) -> None:
+        """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch started here ends.
+
+        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``.
+        """
+        self._notifiers.append(hook)
+
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` when the kit is closed, after the store."""
         self._place.at_close(end)
@@ -321,6 +338,16 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk):
     def close(self) -> None:
         """Stop running batches (they can be resumed), commit, let the file go."""
         self._finalizer()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the kit was closed."""
+        return not self._finalizer.alive
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether collecting in the background is stopped (:meth:`pause`)."""
+        return self._is_paused
 
     @property
     def unfinished(self) -> list[str]:

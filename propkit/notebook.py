@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,6 +12,9 @@ from propkit.runtime.progress_line import ProgressLine
 from propkit.runtime.report import BatchReport
 from propkit.store import Reading
 
+# Set by Jupyter's server, VS Code and Colab for the kernels that they show.
+_FRONT_ENDS = frozenset({"JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD", "COLAB_RELEASE_TAG"})
+
 
 def is_notebook() -> bool:
     """Whether a notebook's kernel runs."""
@@ -19,10 +23,20 @@ def is_notebook() -> bool:
     return running is not None and hasattr(running, "kernel")
 
 
+def has_browser() -> bool:
+    """Whether somebody sees widgets: a notebook that a server or an editor has opened.
+
+    Under papermill, nbclient or in a console nobody does; their kernels lack these variables.
+    """
+    return is_notebook() and not _FRONT_ENDS.isdisjoint(os.environ)
+
+
 def notebook_bars() -> Any:
-    """Return progress bars where a notebook's kernel runs, else None."""
+    """Return progress bars where a notebook is seen, a line of text where it is not, else None."""
     if not is_notebook():
         return None
+    if not has_browser():
+        return ProgressLine(sys.stdout)
     from propkit.widgets import ProgressBars
 
     return ProgressBars()

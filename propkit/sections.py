@@ -207,3 +207,30 @@ class ServerSettings(BaseModel):
     """How many jobs a page has, unless the request says."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How long a stream of events is silent at most."""
+
+
+class NotifySettings(BaseModel):
+    """Who is told when a batch that took a while has ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after_seconds: float = Field(default=60.0, ge=0)
+    """Only batches that took so long are told of."""
+    webhook: HttpUrl | None = None
+    """An address that is sent JSON."""
+    mail_to: tuple[str, ...] = ()
+    """E-mail addresses; none, no mail is sent."""
+    mail_from: str | None = None
+    """The sender's address; None: the first of ``mail_to``."""
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _guards_the_password(self) -> NotifySettings:
+        is_open = self.smtp_security == "none" and not is_loopback(self.smtp_host)
+        if self.smtp_password is not None and is_open:
+            raise ValueError("smtp_password would be sent in the open; set smtp_security")
+        return self

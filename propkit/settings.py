@@ -31,6 +31,7 @@ from pydantic_settings import (
 from propkit.errors import SettingsError
 from propkit.sections import (
     CollectSettings,
+    NotifySettings,
     ServerSettings,
     SourceSettings,
     StoreSettings,
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(default_factory=StoreSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None
@@ -121,7 +123,7 @@ def _describe(fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     variable = "PROPKIT_" + "__".join(str(part).upper() for part in fault["loc"])
     # A token may also stand under a name with a typing error, or in the place of a table.
-    is_secret = "token" in fault["loc"] or fault["type"] in _WRONG_PLACE
+    is_secret = bool({"token", "smtp_password"} & {*fault["loc"]}) or fault["type"] in _WRONG_PLACE
     is_secret = is_secret or "@" in str(fault["input"])
     shown = "" if is_secret or isinstance(fault["input"], dict) else f" {fault['input']!r}"
     name = variable if variable in os.environ else path

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import propkit as pk
+from propkit.demo_county.faults import SYSTEMS
+from propkit.demo_county.switches import ALLOW_ALL, Switches
 from propkit.sources import configure_sources
 from propkit.store import Store
 
@@ -23,6 +25,15 @@ QUICK = {
     "request_timeout": 5,
     "breaker_seconds": 0.05,
 }
+
+
+def free_county(county: County) -> None:
+    """Take all faults and limits from a county, and empty its ledger."""
+    as_started = Switches().as_json()
+    # These two change only the systems named: every one is named.
+    unlimited = {"limits": None, "robots": dict.fromkeys((*SYSTEMS, "root"), ALLOW_ALL)}
+    county.switch(**{**as_started, **unlimited})
+    county.clear_ledger()
 
 
 def quick_settings(county: County, **collect: Any) -> pk.Settings:

@@ -86,6 +86,17 @@ def test_without_files_and_variables_the_defaults_hold():
             "per_page": 50,
             "heartbeat_seconds": 15.0,
         },
+        "notify": {
+            "after_seconds": 60.0,
+            "webhook": None,
+            "mail_to": (),
+            "mail_from": None,
+            "smtp_host": "localhost",
+            "smtp_port": 25,
+            "smtp_security": "none",
+            "smtp_user": None,
+            "smtp_password": None,
+        },
         "contact": None,
         "browser": None,
     }

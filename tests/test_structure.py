@@ -44,6 +44,8 @@ FLOW = [
     ["reparsing"],
     ["traffic"],
     ["progress"],
+    ["notices"],
+    ["nested_loops"],
     ["buying"],
     ["collector"],
     ["batch_run"],
@@ -51,13 +53,14 @@ FLOW = [
     ["frames"],
     ["searching"],
     ["excel"],
+    ["charts"],
     ["widgets"],
     ["notebook"],
     ["leads"],
     ["sharing"],
     ["worker"],
     ["doctor"],
-    ["store_desk", "county_desk"],
+    ["store_desk", "county_desk", "show_desk"],
     ["kit"],
     ["opening"],
     ["server"],
@@ -71,11 +74,12 @@ MAY_IMPORT_DEMO = {"demo_county", "kit", "opening", "cli"}
 
 OWNERS = {
     "aiohttp": {"http_exchange", "http_client", "demo_county"},  # the county is an aiohttp server
+    "altair": {"charts"},
     "anywidget": {"widgets"},
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
     "jupyter_server": {"server"},
-    "nest_asyncio": set(),  # for an analyst's own cells only
+    "nest_asyncio": {"nested_loops"},
     "playwright": {"browser"},
     "protego": {"http_client"},
     "pyarrow": {"store", "sharing"},
@@ -83,6 +87,7 @@ OWNERS = {
     "python_calamine": {"identifier_lists"},
     "selectolax": {"pages", "sources"},
     "tornado": {"server"},
+    "traitlets": {"widgets"},
     "xlsxwriter": {"excel"},
 }
 
@@ -96,6 +101,7 @@ PUBLIC = [
     "PropkitError",
     "Settings",
     "__version__",
+    "allow_nested_loops",
     "demo",
     "open",
 ]

@@ -58,6 +58,9 @@ def start_county(
         stderr=errors,
         text=True,
         env=_environment(),
+        # The stop button of a notebook interrupts the kernel's whole group of processes; the
+        # county goes on, and ends with its input.
+        start_new_session=True,
     )
     line = _first_line(process)
     try:

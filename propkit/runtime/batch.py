@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -100,6 +101,9 @@ class Batch:
         progress = self.progress
         far = f", {progress.ended} of {progress.total} items" if progress else ""
         return f"<Batch {self.id}: {self.state}{far}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(repr(self))}</pre>"
 
     @property
     def head(self) -> BatchHead:
