@@ -5,11 +5,13 @@ The flow, and the rooms that hold it::
     identifiers ─▶ plan ─▶ items ─▶ ask a source ─▶ read the answer ─▶ keep ─▶ look
     identifiers.py plan.py items.py pace.py          sources/          store/  frames.py
                                     http_client.py                             excel.py
+                                    browsing/
 
 ``collector.py`` and ``batch_run/`` run it, ``traffic.py`` is what all batches of a store share,
 ``runtime/`` says where, ``sharing/`` lets other processes use the store that this one holds,
 ``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, and
-``kit.py`` is what a notebook holds. ``buying.py`` pays for leads within caps, ``leads/`` counts them
+``kit.py`` is what a notebook holds. ``asking.py`` is what asking by HTTP and through a browser
+share. ``buying.py`` pays for leads within caps, ``leads/`` counts them
 first, orders them and settles what got lost::
 
     import propkit as pk

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from propkit.errors import RequestError
+from propkit.evidence_desk import EvidenceDesk
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
 from propkit.leads import LeadsDesk
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk):
+class Kit(StoreDesk, LeadsDesk, EvidenceDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -50,7 +51,7 @@ class Kit(StoreDesk, LeadsDesk):
         self.sources = sources
         self.county = county
         self._place: Place = (
-            HerePlace(store, sources, settings.collect) if isinstance(store, Store) else store
+            HerePlace(store, sources, settings) if isinstance(store, Store) else store
         )
         self._batches: dict[str, Batch] = {}
         self._is_paused = False

@@ -60,13 +60,7 @@ class MaricopaTreasurer:
     async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask for the summary, the list of all years and the payments, in this order."""
         asked = read_apn(key) or key
-        first = await ask.get(
-            "/Parcel/",
-            name="parcel",
-            params={"Parcel": asked},
-            expect="html",
-            accept=_may_be_missing,
-        )
+        first = await self.enter(asked, ask)
         pages = [first]
         missing: dict[str, str] = {}
         if not _is_missing(first):
@@ -87,6 +81,16 @@ class MaricopaTreasurer:
                 else:
                     pages.append(page)
         return Payload(source=self.name, key=key, apn=apn, pages=tuple(pages), missing=missing)
+
+    async def enter(self, asked: str, ask: Ask) -> Page:
+        """Choose the parcel in the session; return the page that comes of it."""
+        return await ask.get(
+            "/Parcel/",
+            name="parcel",
+            params={"Parcel": asked},
+            expect="html",
+            accept=may_be_missing,
+        )
 
     def parse(self, payload: Payload) -> Parsed:
         """Read the bills and the payments."""
@@ -125,7 +129,8 @@ def _header_apns(html: LexborHTMLParser) -> tuple[str, ...]:
     return ()
 
 
-def _may_be_missing(page: Page) -> bool:
+def may_be_missing(page: Page) -> bool:
+    """Whether an answer 404 is the site's own word for an unknown parcel."""
     return page.status == 404 and b"no record" in page.body.lower()
 
 

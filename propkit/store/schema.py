@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from propkit.errors import StoreError
 from propkit.records import RECORD_TYPES, Record
+from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 
@@ -164,6 +165,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
             GROUP BY ALL;
         """,
     ),
+    ("0007_evidence", EVIDENCE_TABLE),
 ]
 
 
@@ -356,6 +358,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("collected_at", _TIME),
         ]
     ),
+    "evidence": EVIDENCE,
     **LEAD_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""
