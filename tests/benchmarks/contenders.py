@@ -31,13 +31,15 @@ CONTENDERS = {
     "aiohttp_leads": "aiohttp_client:aiohttp_leads",
     "dlt_leads": "dlt_client:dlt_leads",
     "guests": "guests:guests_at_once",
+    "browser_pages": "browsers:browser_pages",
+    "browser_leak": "browsers:browser_leak",
 }
 """Each contender's module and function."""
 
 FETCH_ONLY = ("aiohttp_fetch_only", "server_alone")
 """They store nothing."""
 
-NOT_COMPARED = (*FETCH_ONLY, "guests")
+NOT_COMPARED = (*FETCH_ONLY, "guests", "browser_pages", "browser_leak")
 """Their rows are not compared: they store none, or check them by themselves."""
 
 _LOADED_BEFORE = ("pandas", "pyarrow.compute", "pyarrow.pandas_compat", "pyarrow.parquet")
