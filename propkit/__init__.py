@@ -5,13 +5,14 @@ The flow, and the rooms that hold it::
     identifiers ─▶ plan ─▶ items ─▶ ask a source ─▶ read the answer ─▶ keep ─▶ look
     identifiers.py plan.py items.py pace.py          sources/          store/  frames.py
                                     http_client.py                             excel.py
-                                                                               charts.py
+                                    browsing/                                  charts.py
 
 ``collector.py`` and ``batch_run/`` run it, ``traffic.py`` is what all batches of a store share,
 ``runtime/`` says where, ``sharing/`` lets other processes use the store that this one holds,
 ``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, ``widgets/``
-are the panels that a notebook shows, and ``kit.py`` is what it holds. ``reparsing.py`` reads kept
-answers again, ``lookups.py`` and ``document_codes.py`` say what else the offices can be asked.
+are the panels that a notebook shows, and ``kit.py`` is what it holds. ``asking.py`` is what asking
+by HTTP and through a browser share. ``reparsing.py`` reads kept answers again, ``lookups.py`` and
+``document_codes.py`` say what else the offices can be asked.
 ``buying.py`` pays for leads within caps, ``leads/`` counts them
 first, orders them and settles what got lost::
 

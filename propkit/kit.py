@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
+from propkit.evidence_desk import EvidenceDesk
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk, CountyDesk, ShowDesk):
+class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -55,7 +56,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk, ShowDesk):
         self.sources = sources
         self.county = county
         self._place: Place = (
-            HerePlace(store, sources, settings.collect) if isinstance(store, Store) else store
+            HerePlace(store, sources, settings) if isinstance(store, Store) else store
         )
         self._batches: dict[str, Batch] = {}
         self._is_paused = False

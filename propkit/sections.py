@@ -147,6 +147,37 @@ class CollectSettings(BaseModel):
         return choose_profile(self.profile, *machine()).pace_share
 
 
+class BrowsingSettings(BaseModel):
+    """The browser that pages are opened in, where that is the way in; its path is ``browser``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pages: int = Field(default=4, ge=1, le=64)
+    """Most pages open at once, each an item's own."""
+    browsers: int = Field(default=1, ge=1, le=16)
+    """Most browsers among which the pages are divided."""
+    items_per_page: int = Field(default=50, ge=1)
+    """A page is closed for a new one after so many items."""
+    items_per_browser: int = Field(default=1000, ge=1)
+    """A browser is closed for a new one after so many items."""
+    page_memory_mb: int = Field(default=256, ge=16)
+    """A page whose scripts hold more is closed after its item; twice as much ends it at once."""
+    memory_mb: int = Field(default=2048, ge=512)
+    """Ceiling on the resident memory of all browsers, their processes included (MiB)."""
+    idle_seconds: float = Field(default=60.0, ge=0)
+    """Browsers are closed when nobody has asked for a page for so long."""
+    headed: bool = False
+    """Show the browser's windows."""
+    block: tuple[Literal["image", "font", "media", "stylesheet"], ...] = ("image", "font", "media")
+    """What of a page is not loaded."""
+
+    @model_validator(mode="after")
+    def _has_a_page_for_each(self) -> BrowsingSettings:
+        if self.browsers > self.pages:
+            raise ValueError(f"{self.browsers} browsers are too many for pages = {self.pages}")
+        return self
+
+
 class StoreSettings(BaseModel):
     """What the store keeps besides the records, which are kept for ever."""
 

@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from propkit.errors import SettingsError
 from propkit.sections import (
+    BrowsingSettings,
     CollectSettings,
     NotifySettings,
     ServerSettings,
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    browsing: BrowsingSettings = Field(default_factory=BrowsingSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None

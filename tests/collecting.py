@@ -46,10 +46,17 @@ def quick_settings(county: County, **collect: Any) -> pk.Settings:
 
 
 @contextmanager
-def quick_kit(county: County, path: Path, **collect: Any) -> Iterator[pk.Kit]:
-    """Open a kit with :func:`quick_settings`."""
+def quick_kit(
+    county: County, path: Path, *, has_browser: bool = False, **collect: Any
+) -> Iterator[pk.Kit]:
+    """Open a kit with :func:`quick_settings`; without a browser nothing falls back to one."""
     settings = quick_settings(county, **collect)
-    with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
+    sources = {
+        name: config
+        for name, config in configure_sources(settings).items()
+        if has_browser or config.source.transport != "browser"
+    }
+    with pk.Kit(Store.open(path), settings, sources) as kit:
         yield kit
 
 

@@ -283,6 +283,7 @@ def test_a_host_that_is_away_ends_with_1(
             ("maricopa_assessor", "done", None),
             ("maricopa_recorder", "done", None),
             ("maricopa_treasurer", "failed", "unavailable"),
+            ("maricopa_treasurer_browser", "failed", "unavailable"),  # the other way to the same
         ]
 
 

@@ -174,14 +174,20 @@ def test_every_variable_stands_in_the_table() -> None:
 
 
 def test_defaults_are_the_settings_own() -> None:
-    collect = Settings().collect
-    said = {
-        row[0].rpartition("__")[2]: re.search(r"\((\d+)\)", row[2]) for row in _rows("variable")
+    settings = Settings()
+    collect = settings.collect
+    said = {row[0]: re.search(r"\((\d+)\)", row[2]) for row in _rows("variable")}
+    paths = {
+        tuple(name.removeprefix("PROPKIT_").lower().split("__")): float(found[1])
+        for name, found in said.items()
+        if found
     }
-    numbers = {name.lower(): float(found[1]) for name, found in said.items() if found}
 
-    assert numbers == {name: getattr(collect, name) for name in numbers}
-    assert set(numbers) == {"workers", "request_timeout", "retry_attempts", "item_timeout"}
+    assert paths == {path: getattr(getattr(settings, path[0]), path[1]) for path in paths}
+    assert {path[-1] for path in paths} == {
+        *("workers", "request_timeout", "retry_attempts", "item_timeout"),
+        *("pages", "browsers", "memory_mb"),
+    }
     assert collect.retry_attempts == 4
     assert "four times at most" in README
 

@@ -97,6 +97,17 @@ def test_without_files_and_variables_the_defaults_hold():
             "smtp_user": None,
             "smtp_password": None,
         },
+        "browsing": {
+            "pages": 4,
+            "browsers": 1,
+            "items_per_page": 50,
+            "items_per_browser": 1000,
+            "page_memory_mb": 256,
+            "memory_mb": 2048,
+            "idle_seconds": 60.0,
+            "headed": False,
+            "block": ("image", "font", "media"),
+        },
         "contact": None,
         "browser": None,
     }

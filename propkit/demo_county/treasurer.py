@@ -9,7 +9,7 @@ from collections import OrderedDict
 from aiohttp import web
 
 from propkit.demo_county import treasurer_pages as pages
-from propkit.demo_county.answers import as_page
+from propkit.demo_county.answers import as_page, leaking
 from propkit.demo_county.parcel import Parcel
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
@@ -46,6 +46,8 @@ class Treasurer:
             if len(self._sessions) > _MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         response = await self._page(request, path.rstrip("/").lower(), session, switches)
+        if switches.leak_mb and response.status == 200:
+            response.text = leaking(response.text or "", switches.leak_mb)
         if is_new:
             response.set_cookie(COOKIE, session, path="/", httponly=True, samesite="Lax")
         return response
@@ -62,7 +64,10 @@ class Treasurer:
             return as_page(_NO_FILE, status=404)
         chosen = self._sessions[session] if path in _PAGES else ""
         if not chosen:
-            return as_page(pages.search_page(action=SUMMARY))
+            # The start page has a button that a script presses, the others one of the form.
+            drawn = "div" if path not in _PAGES else "input"
+            kind = drawn if switches.button == "mixed" else switches.button
+            return as_page(pages.search_page(action=SUMMARY, button=kind))
         parcel = self._truth.find(chosen)
         if parcel is None or not parcel.head.is_in_treasurer:
             return as_page(pages.not_found_page(chosen, action=SUMMARY))

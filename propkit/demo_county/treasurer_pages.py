@@ -29,8 +29,9 @@ def choose_layout(head: Head, *, layout: str, year_table: str) -> Layout:
     return Layout(block, table)
 
 
-def frame(title: str, content: str, *, action: str) -> str:
+def frame(title: str, content: str, *, action: str, button: str = "input") -> str:
     """Return a whole page: the site's frame, the form state and the content."""
+    boxes = _SEARCH_BOXES.format(button=_BUTTONS[button])
     return f"""<!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head><meta charset="utf-8" />
 <title>{escape(title)} | Maricopa County Treasurer's Office</title></head>
@@ -40,7 +41,7 @@ def frame(title: str, content: str, *, action: str) -> str:
 <input type="hidden" name="__VIEWSTATE" id="__VIEWSTATE" value="/wEPDwUKMTY3NzE5MjIyMA9kFgJmD2QW" />
 <input type="hidden" name="__EVENTVALIDATION" id="__EVENTVALIDATION" value="/wEdAAbn5dAS3pX0h" />
 </div>
-<div id="siteInnerContentContainer"><div class="leftColumn">{_SEARCH_BOXES}</div>
+<div id="siteInnerContentContainer"><div class="leftColumn">{boxes}</div>
 <div class="rightColumn">
 {content}
 </div></div>
@@ -48,10 +49,10 @@ def frame(title: str, content: str, *, action: str) -> str:
 """
 
 
-def search_page(*, action: str) -> str:
+def search_page(*, action: str, button: str) -> str:
     """Return the page without a parcel: only the boxes to type one in."""
     note = '<div class="panel-header"><h3>Parcel Search</h3></div><p>Enter a parcel number.</p>'
-    return frame("Parcel Search", note, action=action)
+    return frame("Parcel Search", note, action=action, button=button)
 
 
 def not_found_page(text: str, *, action: str) -> str:
@@ -160,7 +161,15 @@ _SEARCH_BOXES = """<div id="taxPayerParcelInput"><label>Parcel Number</label>
 <input name="txtParcelNumMap" type="text" maxlength="2" id="txtParcelNumMap" />
 <input name="txtParcelNumItem" type="text" maxlength="3" id="txtParcelNumItem" />
 <input name="txtParcelNumSplit" type="text" maxlength="2" id="txtParcelNumSplit" />
-<input type="submit" name="btnGo" value="Go" id="btnGo" /></div>"""
+{button}</div>"""
+_BUTTONS = {
+    "input": '<input type="submit" name="btnGo" value="Go" id="btnGo" />',
+    "div": """<div id="btnGo" class="button" onclick="__doPostBack('btnGo')">Go</div>
+<script>function __doPostBack(target) {
+  document.getElementById('__EVENTTARGET').value = target
+  document.getElementById('form1').submit()
+}</script>""",
+}
 
 
 def _header(parcel: Parcel, title: str) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from propkit.browsing import BrowserPool
 from propkit.collector import Collector
 from propkit.errors import RequestError
 from propkit.excel import write_workbook
@@ -26,7 +27,7 @@ from propkit.runtime.options import run_criteria
 from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
-from propkit.sections import CollectSettings
+from propkit.settings import Settings
 from propkit.sharing.place import Order, make_order
 from propkit.sources import SearchHits, Source, SourceConfig
 from propkit.store import Store
@@ -47,7 +48,7 @@ class HerePlace:
     """The store, the collector once it is needed, and the batches that were started here."""
 
     def __init__(
-        self, store: Store, sources: Mapping[str, SourceConfig], settings: CollectSettings
+        self, store: Store, sources: Mapping[str, SourceConfig], settings: Settings
     ) -> None:
         self.store = store
         self.sources = sources
@@ -77,7 +78,13 @@ class HerePlace:
             if self._thread is None or self._collector is None:
                 thread = self._thread = CollectorThread.share(self.store)
                 self._collector = thread.make(
-                    lambda: Collector(self.store, thread.traffic, self.sources, self.settings)
+                    lambda: Collector(
+                        self.store,
+                        thread.traffic,
+                        self.sources,
+                        self.settings.collect,
+                        BrowserPool(self.settings.browsing, self.settings.browser),
+                    )
                 )
             return self._collector, self._thread
 
@@ -206,7 +213,7 @@ class HerePlace:
             An option has no such value, or there is a batch of this id: nothing was started.
         """
         names = {*self.sources, *(config.host for config in self.sources.values())}
-        options = run_criteria(self.settings, names, **order.options)
+        options = run_criteria(self.settings.collect, names, **order.options)
         self.check()
         has_to_wait = self._has_to_wait(order)
         create_batch(

@@ -9,6 +9,8 @@ What a source need not have, and the isinstance check does not ask for:
 
 ``credits_per_item: float``
     What one item costs at a paid source, in its credits; without it 0.0.
+``way_of: str``
+    The source to whose system this one is a second way in; what is set for that holds here too.
 ``async search(query, by, ask, limit=None) -> SearchHits``
     Search the office's roll by one of its fields.
 ``async validate(key, apn, ask) -> Payload`` and ``parse_validation(payload) -> bool``

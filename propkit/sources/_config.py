@@ -136,9 +136,23 @@ def configure_sources(settings: Settings) -> dict[str, SourceConfig]:
             f"settings for unknown source {', '.join(unknown)}; known: {', '.join(sources)}"
         )
     return {
-        name: _configure(source, settings.sources.get(name, SourceSettings()), settings)
+        name: _configure(source, _settings_of(source, settings), settings)
         for name, source in sources.items()
     }
+
+
+def _settings_of(source: Source, settings: Settings) -> SourceSettings:
+    """Return what is set for a source; a second way in has what is set for the first, too.
+
+    Else a system that was moved elsewhere would still be asked at its old place.
+    """
+    own = settings.sources.get(source.name, SourceSettings())
+    first = settings.sources.get(getattr(source, "way_of", None) or "")
+    if first is None:
+        return own
+    values = {name: getattr(first, name) for name in first.model_fields_set}
+    values |= {name: getattr(own, name) for name in own.model_fields_set}
+    return SourceSettings.model_construct(set(values), **values)
 
 
 def _configure(source: Source, given: SourceSettings, settings: Settings) -> SourceConfig:

@@ -6,6 +6,7 @@ The site keeps the parcel in the session: only the first address names it.
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
 
@@ -27,14 +28,21 @@ _HEADERS: Final = (f"#{PREFIX}headerSummary", ".parcel-num", ".panel-header h3")
 _SEARCH_FORM: Final = "#txtParcelNumBook"
 
 
-async def choose_parcel(apn: str, ask: Ask) -> list[Page]:
+async def enter_by_address(apn: str, ask: Ask) -> Page:
+    """Choose a parcel in the session by its address; return the page that comes of it."""
+    return await ask.get(
+        "/Parcel/", name="parcel", params={"Parcel": apn}, expect="html", accept=may_be_missing
+    )
+
+
+async def choose_parcel(
+    apn: str, ask: Ask, enter: Callable[[str, Ask], Awaitable[Page]] = enter_by_address
+) -> list[Page]:
     """Put a parcel into the session; return its summary, or the page that says there is none.
 
     Where the first page is not the summary yet, both are returned.
     """
-    first = await ask.get(
-        "/Parcel/", name="parcel", params={"Parcel": apn}, expect="html", accept=_may_be_missing
-    )
+    first = await enter(apn, ask)
     pages = [first]
     if not is_missing(first) and not _is_summary(first, apn):
         pages.append(await ask.get("/Parcel/Summary.aspx", name="summary", expect="html"))
@@ -52,7 +60,8 @@ def _header_apns(html: LexborHTMLParser) -> tuple[str, ...]:
     return ()
 
 
-def _may_be_missing(page: Page) -> bool:
+def may_be_missing(page: Page) -> bool:
+    """Whether an answer 404 is the site's own word for an unknown parcel."""
     return page.status == 404 and b"no record" in page.body.lower()
 
 

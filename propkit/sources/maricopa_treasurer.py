@@ -12,10 +12,16 @@ from datetime import timedelta
 from typing import Literal
 
 from propkit.errors import InvalidAnswerError, SessionLostError, SourceUnavailableError
+from propkit.pages import Page
 from propkit.records import Record
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._readers import read_apn, why_missing
-from propkit.sources._treasurer_pages import check_parcel, choose_parcel, is_missing
+from propkit.sources._treasurer_pages import (
+    check_parcel,
+    choose_parcel,
+    enter_by_address,
+    is_missing,
+)
 from propkit.sources._treasurer_tables import read_bills, read_payments
 
 
@@ -44,7 +50,7 @@ class MaricopaTreasurer:
     async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask for the summary, the list of all years and the payments, in this order."""
         asked = read_apn(key) or key
-        pages = await choose_parcel(asked, ask)
+        pages = await choose_parcel(asked, ask, self.enter)
         missing: dict[str, str] = {}
         if not is_missing(pages[0]):
             for name, path, params in (
@@ -61,6 +67,10 @@ class MaricopaTreasurer:
                 else:
                     pages.append(page)
         return Payload(source=self.name, key=key, apn=apn, pages=tuple(pages), missing=missing)
+
+    async def enter(self, asked: str, ask: Ask) -> Page:
+        """Choose the parcel in the session; return the page that comes of it."""
+        return await enter_by_address(asked, ask)
 
     def parse(self, payload: Payload) -> Parsed:
         """Read the bills and the payments."""

@@ -182,7 +182,7 @@ def delete_batch(store: Store, batch_id: str) -> None:
     """Delete a batch with its items, log and figures; what it collected stays."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        for table in ("items", "batch_logs", "runs", "batch_heads"):
+        for table in ("items", "batch_logs", "runs", "evidence", "batch_heads"):
             connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch_id])
 
     store.writer.submit(work).result()

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from propkit.evidence import Sight
 from propkit.items import Item, State
 from propkit.pages import Page
 from propkit.records import Record
@@ -39,7 +40,7 @@ _ENDED_SCHEMA = pa.schema(
     [LEDGER_SCHEMAS["items"].field(column) for column in (*_ITEM_IDENTITY, *_ENDING)]
 )
 _SEARCHES_SCHEMA = pa.schema([("by", pa.string()), ("query", pa.string())])
-_APPENDED = ("fetches", "freshness", "items", "hits", "payloads", "payload_blocks")
+_APPENDED = ("fetches", "freshness", "items", "hits", "payloads", "payload_blocks", "evidence")
 _FEEDS = {
     **RECORD_FEEDS,
     **{table: LEDGER_SCHEMAS[table] for table in _APPENDED},
@@ -81,7 +82,8 @@ class Result:
     ``hits`` are the rows that a search found, in the source's order, of the columns of the table
     ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
     query), and its older hits are replaced. None means that the item was no search.
-    ``settlement`` says what came of the purchase that brought the records.
+    ``settlement`` says what came of the purchase that brought the records; ``sight`` is what was
+    to be seen where the item failed.
     """
 
     batch_id: str
@@ -95,6 +97,7 @@ class Result:
     hits: Sequence[Mapping[str, str | None]] = ()
     hits_of: tuple[str, str] | None = None
     settlement: Settlement | None = None
+    sight: Sight | None = None
 
 
 class Stored:
@@ -137,6 +140,7 @@ def write_results(
         "freshness": _make_freshness(group),
         "items": [(r.batch_id, *_get_item(item)) for r in group for item in r.follow_ups],
         "hits": _make_hits(group),
+        "evidence": _make_evidence(group),
     }
     tables |= {
         table: make_table(LEDGER_SCHEMAS[table], some) for table, some in rows.items() if some
@@ -153,6 +157,9 @@ def write_results(
                 f"DELETE FROM hits USING {new['searches']} AS new"
                 ' WHERE hits."by" = new."by" AND hits.query = new.query'
             )
+        if "evidence" in new:
+            same = " AND ".join(f"evidence.{name} = new.{name}" for name in _ITEM_IDENTITY)
+            new.execute(f"DELETE FROM evidence USING {new['evidence']} AS new WHERE {same}")
         for table in _APPENDED:
             if table in new:
                 new.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
@@ -257,6 +264,22 @@ def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
         (*search, position, *map(hit.get, _HIT_COLUMNS), result.item.source, result.checked_at)
         for search, result in _newest_searches(group).items()
         for position, hit in enumerate(result.hits, start=1)
+    ]
+
+
+def _make_evidence(group: Sequence[Result]) -> list[tuple[Any, ...]]:
+    newest = {(r.batch_id, *r.item.identity): r.sight for r in group if r.sight is not None}
+    return [
+        (
+            *identity,
+            sight.url,
+            sight.status,
+            sight.seen_at,
+            None if sight.page is None else hashlib.sha256(sight.page.body).hexdigest(),
+            sight.screenshot,
+            sight.console,
+        )
+        for identity, sight in newest.items()
     ]
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from propkit.errors import StoreError
 from propkit.records import RECORD_TYPES, Record
 from propkit.store.county_tables import COUNTY_SCHEMAS, COUNTY_TABLES
+from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 
@@ -166,6 +167,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
         """,
     ),
     ("0006_county_systems", COUNTY_TABLES),
+    ("0007_evidence", EVIDENCE_TABLE),
 ]
 
 
@@ -359,6 +361,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("collected_at", _TIME),
         ]
     ),
+    "evidence": EVIDENCE,
     **LEAD_SCHEMAS,
     **COUNTY_SCHEMAS,
 }

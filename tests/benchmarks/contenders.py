@@ -34,13 +34,23 @@ CONTENDERS = {
     "plans": "planning:plans",
     "listings": "listing:listings",
     "reparse": "reparsing:reparse_kept",
+    "browser_pages": "browsers:browser_pages",
+    "browser_leak": "browsers:browser_leak",
 }
 """Each contender's module and function."""
 
 FETCH_ONLY = ("aiohttp_fetch_only", "server_alone")
 """They store nothing."""
 
-NOT_COMPARED = (*FETCH_ONLY, "guests", "plans", "listings", "reparse")
+NOT_COMPARED = (
+    *FETCH_ONLY,
+    "guests",
+    "plans",
+    "listings",
+    "reparse",
+    "browser_pages",
+    "browser_leak",
+)
 """Their rows are not compared: they store none, or check them by themselves."""
 
 _LOADED_BEFORE = ("pandas", "pyarrow.compute", "pyarrow.pandas_compat", "pyarrow.parquet")

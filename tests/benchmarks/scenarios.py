@@ -122,6 +122,16 @@ _REPARSE_RULES = (
     " At the end nothing differs any more: checked."
 )
 
+_BROWSER_RULES = (
+    "Four pages at once in one browser; images, fonts and media are not loaded. propkit collects"
+    " whole parcels (isolated sessions, pace, checks, records in DuckDB), Playwright by hand only"
+    " reads the pages. A new browser for each page opens the first page again and again."
+)
+_LEAK_NOTE = (
+    "The memory is the proportional set size of every process of the browsers (what they share"
+    " counts once), measured five times a second beside propkit."
+)
+
 SCENARIOS: dict[str, Scenario] = {
     "unlimited": Scenario(
         says="One host that answers at once and refuses nothing.",
@@ -279,5 +289,24 @@ SCENARIOS: dict[str, Scenario] = {
         minutes=2,
         table=tables.reparse_table,
         checks=targets.check_reparse,
+    ),
+    "browser": Scenario(
+        says="The treasurer's form and pages in a browser, from a demo county that answers at once.",
+        entries=(Entry("browser_pages", (240,)),),
+        rounds=1,
+        rules=_BROWSER_RULES,
+        minutes=3,
+        table=tables.browser_table,
+        checks=targets.check_browser,
+    ),
+    "browser_leak": Scenario(
+        says="2,000 of these pages, each of which takes 25 MB and lets nothing go.",
+        entries=(Entry("browser_leak", (2000,)),),
+        rounds=1,
+        rules=_BROWSER_RULES,
+        minutes=6,
+        table=tables.leak_table,
+        checks=targets.check_leak,
+        notes=(_LEAK_NOTE,),
     ),
 }

@@ -141,6 +141,45 @@ def reparse_table(found: Found) -> list[str]:
     return _table(["source", ":answers", ":told s", ":stored s"], lines)
 
 
+def browser_table(found: Found) -> list[str]:
+    """Return a line for each way of opening pages."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        lines += [
+            ["propkit", f"{median['own_per_second']:.1f}", ""],
+            [
+                "Playwright, reused pages",
+                f"{median['reused_per_second']:.1f}",
+                f"{median['to_reused']:.2f} ×",
+            ],
+            [
+                "Playwright, a new browser each",
+                f"{median['new_per_second']:.1f}",
+                f"{median['to_new']:.1f} ×",
+            ],
+        ]
+    return _table(["way", ":pages/s", ":propkit to it"], lines)
+
+
+def leak_table(found: Found) -> list[str]:
+    """Return a line about pages that leak."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        lines.append(
+            [
+                f"{median['pages']:,.0f}",
+                f"{median['lost_parcels']:.0f}",
+                f"{median['own_per_second']:.1f}",
+                f"{median['most_mb']:.0f}",
+                f"{median['ceiling_mb']:.0f}",
+            ]
+        )
+    heads = [":pages", ":lost parcels", ":pages/s", ":most memory, MiB", ":ceiling, MiB"]
+    return _table(heads, lines)
+
+
 def limits_table(found: Found) -> list[str]:
     """Return a line for each contender and host: the time against the ideal, and refusals."""
     return _table(

@@ -154,6 +154,30 @@ def check_reparse(found: Found) -> list[Check]:
     ]
 
 
+def check_browser(found: Found) -> list[Check]:
+    """Compare pages per second with Playwright by hand; that nothing is lost is checked there."""
+    own = _find(found, "browser_pages")
+    if not own:
+        return []
+    median = own["median"]
+    return [
+        Check("pages/s, propkit to reused pages", median["to_reused"], 0.85, at_least=True),
+        Check("pages/s, propkit to a new browser each", median["to_new"], 5, at_least=True),
+    ]
+
+
+def check_leak(found: Found) -> list[Check]:
+    """Judge the browsers' memory, and that no page is lost."""
+    own = _find(found, "browser_leak")
+    if not own:
+        return []
+    median = own["median"]
+    return [
+        Check("memory of the browsers, MiB", median["most_mb"], median["ceiling_mb"]),
+        Check("lost parcels", median["lost_parcels"], 0),
+    ]
+
+
 def per_second(entry: Found) -> float:
     """Return the median parcels per second of a contender."""
     return float(entry["parcels"] / entry["median"]["seconds"])
