@@ -5,13 +5,16 @@ The flow, and the rooms that hold it::
     identifiers ─▶ plan ─▶ items ─▶ ask a source ─▶ read the answer ─▶ keep ─▶ look
     identifiers.py plan.py items.py pace.py          sources/          store/  frames.py
                                     http_client.py                             excel.py
+                                    browsing/                                  charts.py
 
 ``collector.py`` and ``batch_run/`` run it, ``traffic.py`` is what all batches of a store share,
 ``runtime/`` says where, ``sharing/`` lets other processes use the store that this one holds,
-``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, and
-``kit.py`` is what a notebook holds. ``buying.py`` pays for leads within caps, ``leads/`` counts them
-first, orders them and settles what got lost. ``layers/`` reads map layers of any county, ``areas/``
-counts and collects what lies in an area of one::
+``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, ``widgets/``
+are the panels that a notebook shows, and ``kit.py`` is what it holds. ``asking.py`` is what asking
+by HTTP and through a browser share. ``reparsing.py`` reads kept answers again, ``lookups.py`` and
+``document_codes.py`` say what else the offices can be asked. ``buying.py`` pays for leads within
+caps, ``leads/`` counts them first, orders them and settles what got lost. ``layers/`` reads map
+layers of any county, ``areas/`` counts and collects what lies in an area of one::
 
     import propkit as pk
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from propkit.errors import PropkitError
     from propkit.identifiers import Apn
     from propkit.kit import Kit
+    from propkit.nested_loops import allow_nested_loops
     from propkit.opening import demo, open  # noqa: A004
     from propkit.plan import Plan
     from propkit.progress import Progress
@@ -49,6 +53,7 @@ __all__ = [
     "PropkitError",
     "Settings",
     "__version__",
+    "allow_nested_loops",
     "demo",
     "open",
 ]
@@ -66,6 +71,7 @@ _ROOMS = {
     "Progress": "propkit.progress",
     "PropkitError": "propkit.errors",
     "Settings": "propkit.settings",
+    "allow_nested_loops": "propkit.nested_loops",
     "demo": "propkit.opening",
     "open": "propkit.opening",
 }

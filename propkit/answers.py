@@ -13,6 +13,7 @@ from propkit.errors import (
     BudgetSpentError,
     CollectionCancelledError,
     InvalidAnswerError,
+    LayoutChangedError,
     SourceBlockedError,
     SourceError,
     SourceRejectedError,
@@ -25,7 +26,13 @@ RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 
 NO_EFFECT = frozenset({400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429})
 """Answers by which a request was certainly refused: nothing came of it."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FINAL = (SourceBlockedError, SourceRejectedError, CollectionCancelledError, BudgetSpentError)
+_FINAL = (
+    SourceBlockedError,
+    SourceRejectedError,
+    LayoutChangedError,
+    CollectionCancelledError,
+    BudgetSpentError,
+)
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:

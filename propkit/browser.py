@@ -126,15 +126,17 @@ class Browser:
         return options
 
 
-def find_browser() -> Browser:
+def find_browser(path: Path | None = None) -> Browser:
     """Return the first browser that is there, without opening or installing one.
+
+    ``path`` is the one that the settings name; the variable ``PROPKIT_BROWSER`` wins over it.
 
     Raises
     ------
     BrowserNotFoundError
-        There is none, or ``PROPKIT_BROWSER`` names no executable.
+        There is none, or ``path`` or ``PROPKIT_BROWSER`` names no executable.
     """
-    for browser in _present():
+    for browser in _present(path):
         return browser
     message = f"no browser was found: run `python -m propkit.browser`, {_WHAT_TO_DO}"
     raise BrowserNotFoundError(message)
@@ -214,8 +216,8 @@ def _run(work: Coroutine[object, object, _T]) -> _T:
         return thread.submit(run).result()
 
 
-def _present() -> Iterator[Browser]:
-    chosen = _named_by_user()
+def _present(path: Path | None) -> Iterator[Browser]:
+    chosen = _named_by_user() or (None if path is None else _named("browser", path))
     if chosen:
         yield chosen
     yield from _own()
@@ -226,14 +228,18 @@ def _named_by_user() -> Browser | None:
     name = os.environ.get("PROPKIT_BROWSER", "").strip()
     if not name:
         return None
-    path = Path(name).expanduser()
-    if not (path.is_file() and os.access(path, os.X_OK)):
+    return _named("PROPKIT_BROWSER", Path(name))
+
+
+def _named(setting: str, path: Path) -> Browser:
+    place = path.expanduser()
+    if not (place.is_file() and os.access(place, os.X_OK)):
         message = (
-            f"PROPKIT_BROWSER is {name!r}, which is no executable file: "
+            f"{setting} is {str(path)!r}, which is no executable file: "
             "set it to the path of Chrome, Chromium or Edge, or unset it"
         )
         raise BrowserNotFoundError(message)
-    return Browser(path, "PROPKIT_BROWSER")
+    return Browser(place, setting)
 
 
 def _own() -> Iterator[Browser]:

@@ -25,11 +25,13 @@ from propkit.sources.propertyradar import (
     PropertyRadar,
     page_key,
     read_envelope,
+    read_ids,
     read_page_key,
 )
 from propkit.store import Store
 from propkit.store.purchases import (
     Purchase,
+    Spent,
     note_error,
     read_purchases,
     spent,
@@ -38,7 +40,7 @@ from propkit.store.purchases import (
     write_settlement,
 )
 from propkit.store.results import Settlement
-from propkit.traffic import Traffic
+from propkit.traffic import Traffic, Turn
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class Buyer:
         self._traffic = traffic
         self.source = source
 
-    def turn(self) -> asyncio.Lock:
+    def turn(self) -> Turn:
         """Return what lets one at a time buy here; a context manager."""
         return self._traffic.turn(self.source.name)
 
@@ -95,11 +97,15 @@ class Buyer:
         SourceError
             The source does not answer or refuses: nothing was bought.
         """
-        async with self.turn():
-            await self.check_settled()
-            self._refuse_paid(item, order)
+        turn = self.turn()
+        async with turn:
+            tab, turn.memory = turn.memory, None  # what ends by an error leaves none
+            if not (isinstance(tab, _Tab) and tab.order == order):
+                await self.check_settled()
+                tab = _read_tab(self.store, order)
+            tab.refuse_paid(item.key)
             _, start, limit = read_page_key(item.key)
-            limit, envelope, page = await self._fit(order, ask, start, limit)
+            limit, envelope, page = await self._fit(tab, ask, start, limit)
             if not limit:
                 return Bought(self._parse(item, page))
             purchase = Purchase(
@@ -120,8 +126,9 @@ class Buyer:
                 return page
 
             bought, settlement = await self.pay(purchase, ask, buy)
-            notes = self._notes(order, bought, parsed, purchase)
-            parsed = replace(parsed, follow_ups=self._follow_ups(order, start, bought))
+            notes = tab.add(purchase, settlement, bought, parsed)
+            parsed = replace(parsed, follow_ups=self._follow_ups(tab, start, bought))
+            turn.memory = tab
             return Bought(parsed, settlement, notes)
 
     async def check_settled(self) -> None:
@@ -148,7 +155,10 @@ class Buyer:
         SourceError
             It was certainly not bought.
         """
-        await asyncio.wrap_future(write_intent(self.store, purchase))
+        before = await asyncio.wrap_future(write_intent(self.store, purchase))
+        if before is not None:
+            await self.check_settled()
+            raise PurchaseUnsettledError(f"purchase {before} has only just been settled; ask again")
         try:
             envelope = read_envelope(await call())
         except Exception as error:
@@ -179,32 +189,14 @@ class Buyer:
             free_after=envelope.free_remaining,
         )
 
-    def _refuse_paid(self, item: Item, order: Order) -> None:
-        """Refuse a page of this batch that was paid for already."""
-        paid = read_purchases(
-            self.store,
-            "batch_id = $1 AND key = $2 AND state IN ('bought', 'lost')",
-            [order.batch_id, item.key],
-        )
-        if paid and paid[-1].state == "bought":
-            raise InvalidAnswerError(
-                f"{item.key} is bought already and is not bought twice; its answer is kept"
-            )
-        if paid and not order.is_again:
-            raise InvalidAnswerError(
-                f"{item.key} is paid for, but its {paid[-1].records} records never arrived;"
-                " kit.settle(again=True, max_records=…, max_cost=…) asks for them again, which the"
-                " source may charge again"
-            )
-
     async def _fit(
-        self, order: Order, ask: PayingAsk, start: int, limit: int
+        self, tab: _Tab, ask: PayingAsk, start: int, limit: int
     ) -> tuple[int, Envelope, Page]:
         """Return how many records the caps leave, and what the source says of them.
 
         A count that gives no number for the page itself is read by the total.
         """
-        done = spent(self.store, order.batch_id, order.since)
+        order, done = tab.order, tab.spent
         limit = min(limit, order.max_records - done.records)
         if limit <= 0:
             raise BudgetSpentError(
@@ -228,34 +220,77 @@ class Buyer:
         named = replace(page, name="leads")
         return self.source.parse(Payload(source=self.source.name, key=item.key, pages=(named,)))
 
-    def _follow_ups(self, order: Order, start: int, bought: Envelope) -> tuple[FollowUp, ...]:
+    def _follow_ups(self, tab: _Tab, start: int, bought: Envelope) -> tuple[FollowUp, ...]:
         """Return the next page where this one was short, or the set has grown beyond the last."""
-        following = start + len(bought.rows)
-        done = spent(self.store, order.batch_id, order.since)
-        if not bought.rows or following >= bought.total or done.records >= order.max_records:
+        following, order = start + len(bought.rows), tab.order
+        is_last = following >= bought.total or tab.spent.records >= order.max_records
+        if not bought.rows or is_last:
             return ()
         limit = order.page_size - following % order.page_size
         key = page_key(order.criteria.id, following, limit)
         return (FollowUp(source=self.source.name, key=key),)
 
-    def _notes(self, order: Order, bought: Envelope, parsed: Parsed, purchase: Purchase) -> str:
-        """Say that the result set has moved since it was counted, where it has."""
+
+@dataclass(slots=True)
+class _Tab:
+    """What a batch has bought so far, as the journal has it: read once, then kept in mind.
+
+    ``paid`` has the last purchase that was paid for, by key; ``seen`` the leads that have come.
+    """
+
+    order: Order
+    spent: Spent
+    paid: dict[str, Purchase]
+    seen: set[str]
+
+    def refuse_paid(self, key: str) -> None:
+        """Refuse a page of this batch that was paid for already."""
+        paid = self.paid.get(key)
+        if paid is None:
+            return
+        if paid.state == "bought":
+            raise InvalidAnswerError(
+                f"{key} is bought already and is not bought twice; its answer is kept"
+            )
+        if not self.order.is_again:
+            raise InvalidAnswerError(
+                f"{key} is paid for, but its {paid.records} records never arrived;"
+                " kit.settle(again=True, max_records=…, max_cost=…) asks for them again, which the"
+                " source may charge again"
+            )
+
+    def add(
+        self, purchase: Purchase, settlement: Settlement, bought: Envelope, parsed: Parsed
+    ) -> str:
+        """Take note of a page; return what is odd about it: the result set may have moved."""
+        cost = purchase.cost_expected if settlement.cost is None else settlement.cost
+        self.spent = Spent(self.spent.records + (settlement.records or 0), self.spent.cost + cost)
+        self.paid[purchase.key] = replace(purchase, state=settlement.state)
         notes = []
-        if bought.total != order.total:
-            notes.append(f"there were {order.total} records when ordered, now {bought.total}")
-        first = read_purchases(self.store, "batch_id = $1", [order.batch_id])[0].asked_at
-        ids = [record.radar_id for record in parsed.records]  # type: ignore[attr-defined]
-        row = self.store.rows(
-            "SELECT count(*) AS n FROM leads WHERE criteria_id = $1"
-            " AND list_contains($2, radar_id) AND collected_at >= $3",
-            [order.criteria.id, ids, first],
-        )[0]
-        repeated = row["n"] + len(bought.rows) - len(ids)
-        if repeated and not order.is_again:
+        if bought.total != self.order.total:
+            notes.append(f"there were {self.order.total} records when ordered, now {bought.total}")
+        ids = read_ids(parsed)
+        repeated = len(bought.rows) - len(self.seen.union(ids)) + len(self.seen)
+        if repeated and not self.order.is_again:
             notes.append(f"{repeated} of {len(bought.rows)} records had come before")
+        self.seen.update(ids)
         if len(bought.rows) != purchase.records_asked:
             notes.append(f"{purchase.records_asked} records were asked for")
         return f"the result set moved: {'; '.join(notes)}" if notes else ""
+
+
+def _read_tab(store: Store, order: Order) -> _Tab:
+    made = read_purchases(store, "batch_id = $1", [order.batch_id])
+    seen = store.rows(
+        "SELECT radar_id FROM leads WHERE criteria_id = $1 AND collected_at >= $2",
+        [order.criteria.id, made[0].asked_at if made else datetime.now(UTC)],
+    )
+    return _Tab(
+        order=order,
+        spent=spent(store, order.batch_id, order.since),
+        paid={one.key: one for one in made if one.state in ("bought", "lost")},
+        seen={row["radar_id"] for row in seen},
+    )
 
 
 def read_price(quote: Envelope) -> Decimal:

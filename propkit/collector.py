@@ -5,15 +5,17 @@ What goes wrong with a source is a state of the item, with its failure class; ne
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from propkit.asking import Host
+from propkit.browsing import BrowserAsk, BrowserPool
 from propkit.buying import Buyer, Order
 from propkit.errors import (
+    BrowserLostError,
     InvalidAnswerError,
     LayoutChangedError,
     RequestError,
@@ -22,12 +24,13 @@ from propkit.errors import (
     SourceRejectedError,
     SourceTimeoutError,
 )
-from propkit.http_client import Host, HttpAsk, HttpClient
+from propkit.evidence import Sight
+from propkit.http_client import HttpAsk, HttpClient
 from propkit.items import Item, RetryPolicy, State
 from propkit.layers.areas import Area
 from propkit.pages import Page
 from propkit.sections import CollectSettings
-from propkit.sources import Parsed, Source, SourceConfig
+from propkit.sources import Parsed, SearchHits, Source, SourceConfig
 from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store
 from propkit.store.results import Settlement
@@ -40,6 +43,9 @@ WAYS = {"validation": "validate", "search": "search", "leads": "buy", "area": "a
 """How the items of a kind of batch are asked for; all others are collected."""
 COLLECT = "collect"
 
+_MOST_LOSSES = 3
+"""So often a browser may die under one item before that counts as attempts."""
+
 Hits = tuple[Mapping[str, str | None], ...]
 
 
@@ -48,7 +54,7 @@ class Outcome:
     """How an item ended, what was read, and the pages that were kept.
 
     ``parsed`` is None where it failed, or was only validated; ``hits`` are those of a search,
-    ``settlement`` what came of a purchase.
+    ``settlement`` what came of a purchase, ``sight`` what was to be seen where it failed.
     """
 
     item: Item
@@ -56,6 +62,7 @@ class Outcome:
     hits: Hits | None = None
     pages: tuple[Page, ...] = ()
     settlement: Settlement | None = None
+    sight: Sight | None = None
 
     @property
     def hits_of(self) -> tuple[str, str] | None:
@@ -92,6 +99,7 @@ class Collector:
         traffic: Traffic,
         configs: Mapping[str, SourceConfig],
         settings: CollectSettings,
+        browsers: BrowserPool,
     ) -> None:
         self.store = store
         self.traffic = traffic
@@ -103,11 +111,13 @@ class Collector:
             backoff_max=settings.backoff_max,
             retry_after_max=settings.retry_after_max,
         )
+        self.browsers = browsers
         self._client = HttpClient(retry=self._retry, request_timeout=settings.request_timeout)
         self.hosts = _Hosts(self._host, configs)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection and every browser."""
+        await self.browsers.close()
         await self._client.__aexit__()
 
     def is_left_alone(self, source: str) -> bool:
@@ -116,8 +126,24 @@ class Collector:
 
     async def search(self, source: str, query: str, by: str, limit: int) -> Any:
         """Ask a source that can search, now; return its hits."""
-        async with self._client.ask(self.hosts[source], Usage()) as ask:
+        async with self._item_ask(source, Usage()) as ask:
             return await self._searching(source)(query, by, ask, limit)
+
+    async def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at the source that has it, now.
+
+        Raises
+        ------
+        RequestError
+            No source has it.
+        """
+        for name, config in self.configs.items():
+            source: Any = config.source
+            if what in getattr(source, "lookups", ()):
+                async with self._client.ask(self.hosts[name], Usage()) as ask:
+                    found: SearchHits = await source.look_up(what, given, ask, limit)
+                    return found
+        raise RequestError(f"no source has {what}")
 
     def buyer(self, source: str) -> Buyer:
         """Return what buys at a source.
@@ -143,15 +169,20 @@ class Collector:
 
         With an ``order`` it is bought; with an area it is a part of it.
         """
-        config, host = self.configs[item.source], self.hosts[item.source]
-        limit = self.settings.item_timeout
-        for attempt in range(1, self._retry.attempts + 1):
-            async with self._client.ask(host, usage, rank=item.priority) as ask:
+        config, limit = self.configs[item.source], self.settings.item_timeout
+        attempt, losses = 0, 0
+        while True:
+            attempt += 1
+            async with self._item_ask(item.source, usage, rank=item.priority) as ask:
                 try:
-                    async with asyncio.timeout(limit) as ask.timeout:
+                    with self._client.limits.limit(limit) as ask.time_limit:
                         outcome = await self._ask(item, ask, way, order)
                 except SessionLostError as error:
-                    if attempt < self._retry.attempts:
+                    is_again = attempt < self._retry.attempts
+                    if isinstance(error, BrowserLostError) and losses < _MOST_LOSSES:
+                        # That a browser died is no fault of the item, and no attempt at it.
+                        losses, attempt, is_again = losses + 1, attempt - 1, True
+                    if is_again:
                         log.info("%s %s: %s; starting again", item.source, item.key, error)
                         continue
                     failure: SourceError = error
@@ -170,8 +201,23 @@ class Collector:
                     error=str(failure),
                     ended_at=datetime.now(UTC),
                 )
-                return Outcome(item=failed, pages=tuple(ask.pages))
-        raise AssertionError("unreachable")  # pragma: no cover
+                sight = await ask.look(failure)
+                return Outcome(item=failed, pages=tuple(ask.pages), sight=sight)
+
+    def _item_ask(self, source: str, usage: Usage, *, rank: int = 0) -> HttpAsk | BrowserAsk:
+        """Return what one item of a source asks with; a context manager."""
+        host = self.hosts[source]
+        if self.configs[source].source.transport != "browser":
+            return self._client.ask(host, usage, rank=rank)
+        return BrowserAsk(
+            self.browsers,
+            self._client,
+            host,
+            usage,
+            rank=rank,
+            retry=self._retry,
+            request_timeout=self.settings.request_timeout,
+        )
 
     def _host(self, config: SourceConfig) -> Host:
         # Sources that share a host share its slowest pace.
@@ -207,7 +253,9 @@ class Collector:
             raise RequestError(f"{source} cannot be searched")
         return search
 
-    async def _ask(self, item: Item, ask: HttpAsk, way: str, order: Order | Area | None) -> Outcome:
+    async def _ask(
+        self, item: Item, ask: HttpAsk | BrowserAsk, way: str, order: Order | Area | None
+    ) -> Outcome:
         """Ask and read; a source that stumbles over an answer has failed on it, no more."""
         source: Any = self.configs[item.source].source
         parsed: Parsed | None = None
@@ -215,7 +263,7 @@ class Collector:
         settlement: Settlement | None = None
         notes, is_found = "", True
         try:
-            if isinstance(order, Order):
+            if isinstance(order, Order) and isinstance(ask, HttpAsk):
                 bought = await self.buyer(item.source).buy_page(item, ask, order)
                 parsed, settlement, notes = bought.parsed, bought.settlement, bought.notes
                 is_found = parsed.is_found

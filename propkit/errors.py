@@ -13,6 +13,7 @@
     │   ├── SourceRejectedError      stop this source and renew the credentials
     │   ├── InvalidAnswerError       not what was asked for: cut body, HTML for JSON, empty 200
     │   │   └── SessionLostError     the site forgot which parcel the session is about
+    │   │       └── BrowserLostError the session died with its browser; the item is started again
     │   ├── LayoutChangedError       fix the parser; never retried
     │   ├── PurchaseUnsettledError   a paid request got no clear answer: kit.settle() finds out
     │   ├── BudgetSpentError         raise the budget or the cap, or go on in another run
@@ -105,6 +106,12 @@ class InvalidAnswerError(SourceError):
 
 class SessionLostError(InvalidAnswerError):
     """A session-bound page is about another parcel, or about none: start the item again."""
+
+
+class BrowserLostError(SessionLostError):
+    """The page's browser crashed, hung or was killed: start the item again in another."""
+
+    failure_class = "unavailable"
 
 
 class LayoutChangedError(SourceError):

@@ -7,11 +7,14 @@ dates ``date32``, times ``timestamp[us, tz=UTC]``, lists ``list<string>``; absen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pandas as pd
 
+from propkit.document_codes import DEED_LABELS, DOCUMENT_CODES
 from propkit.errors import RequestError
+from propkit.lookups import LOOKUPS
 from propkit.records import RECORD_TYPES
 from propkit.store import Reading
 
@@ -25,7 +28,17 @@ _ORDERS = {
     "batch_logs": "logged_at",
     "lead_criteria": "created_at, criteria_id",
     "lead_persons": "radar_id, person_key",
+    "tax_liens": "apn, tax_year",
+    "reparse_changes": "changed_at, source, key, table_name, row, column_name",
     "purchases": "asked_at, purchase_id",
+}
+
+_LOOKUP_DTYPES = {
+    "text": "string[pyarrow]",
+    "texts": "object",
+    "int": "int64[pyarrow]",
+    "bool": "bool[pyarrow]",
+    "date": "date32[day][pyarrow]",
 }
 
 FRAMES = tuple(_ORDERS)
@@ -69,6 +82,43 @@ def hits_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return search hits: a range index, :data:`HIT_COLUMNS`, all text."""
     data = [[row.get(column) for column in HIT_COLUMNS] for row in rows]
     return pd.DataFrame(data, columns=list(HIT_COLUMNS), dtype="string[pyarrow]")
+
+
+def lookup_frame(what: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return what was looked up: a range index and the columns of :data:`propkit.lookups.LOOKUPS`.
+
+    Text, whole numbers, flags and days have Arrow dtypes; lists are lists of text.
+    """
+    data = {
+        column: pd.Series(
+            [_as_value(row.get(column), kind) for row in rows], dtype=_LOOKUP_DTYPES[kind]
+        )
+        for column, kind in LOOKUPS[what].items()
+    }
+    return pd.DataFrame(data)
+
+
+def deeds_frame(store: Reading) -> pd.DataFrame:
+    """Return the deeds with the prices that were declared, each with its source; a range index.
+
+    Columns: apn, recording_number, suffix, recorded_on, deed_kind (what the code means), names,
+    sold_on, sale_price, deed_source, price_source. A deed of trust is no deed. A price stands with
+    the deed of the same recording number; without one sold_on and sale_price are absent.
+    """
+    return store.frame(
+        "SELECT coalesce(d.apn, s.apn) AS apn, d.recording_number, d.suffix, d.recorded_on,"
+        " k.meaning AS deed_kind, d.names, s.sold_on, s.sale_price, d.source AS deed_source,"
+        " s.source AS price_source"
+        " FROM documents d JOIN (SELECT unnest($1) AS label, unnest($2) AS meaning) k"
+        " ON k.label = list_filter(d.document_codes, lambda c: list_contains($1, c))[1]"
+        " LEFT JOIN sales s ON s.recording_number = d.recording_number AND d.suffix IS NULL"
+        " ORDER BY d.recorded_on, d.recording_number, d.suffix, s.apn",
+        [list(DEED_LABELS), [DOCUMENT_CODES[label].meaning for label in DEED_LABELS]],
+    )
+
+
+def _as_value(value: Any, kind: str) -> Any:
+    return date.fromisoformat(value) if kind == "date" and value is not None else value
 
 
 def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.DataFrame]:

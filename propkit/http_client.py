@@ -8,10 +8,9 @@ past a captcha, a challenge or a login: such a page is a ``SourceBlockedError``.
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -20,6 +19,7 @@ from protego import Protego
 from yarl import URL
 
 from propkit import answers
+from propkit.asking import REFUSALS, Asking, Failure, Host
 from propkit.errors import (
     InvalidAnswerError,
     SourceBlockedError,
@@ -28,32 +28,14 @@ from propkit.errors import (
     SourceTimeoutError,
     SourceUnavailableError,
 )
+from propkit.http_exchange import Exchange, Origin
 from propkit.items import RetryPolicy
-from propkit.pace import Pace
 from propkit.pages import Expect, Page
+from propkit.time_limits import TimeLimits
 from propkit.usage import Usage
-
-log = logging.getLogger(__name__)
 
 ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
-_REFUSALS_PER_ATTEMPT = 2
-_MAX_BODY_BYTES = 64 * 2**20
-_SLOW_SECONDS, _MOST_SLOW = 5.0, 100
-_REFUSALS = frozenset({429, 503})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """How one source's host is asked: the address, the pace and what every request carries."""
-
-    base_url: str
-    pace: Pace
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    is_session_bound: bool = False
-    obey_robots: bool = True
-    item_pace: Pace | None = None
-    """The pace at which items start; None: only requests are spaced."""
 
 
 class HttpClient:
@@ -69,9 +51,9 @@ class HttpClient:
 
     def __init__(self, *, retry: RetryPolicy, request_timeout: float) -> None:
         self.retry = retry
-        self._timeout = aiohttp.ClientTimeout(total=request_timeout)
-        self._connector = aiohttp.TCPConnector(limit=0)
-        self.shared = self.session(aiohttp.DummyCookieJar())
+        self.limits = TimeLimits()
+        self.exchange = Exchange(request_timeout, self.limits)
+        self._origins: dict[Host, Origin] = {}
         self._robots: dict[str, asyncio.Task[Protego]] = {}
 
     async def __aenter__(self) -> Self:
@@ -82,35 +64,26 @@ class HttpClient:
         """Close every connection."""
         for task in self._robots.values():
             task.cancel()
-        await self.shared.close()
-        await self._connector.close()
+        await self.exchange.close()
 
     def ask(self, host: Host, usage: Usage, *, rank: int = 0) -> HttpAsk:
         """Give what one item asks with; a session-bound site gets cookies of its own.
 
         ``rank`` is the priority's.
         """
-        if not host.is_session_bound:
-            return HttpAsk(self, host, self.shared, usage, rank)
         # aiohttp's default jar drops the cookies of hosts that are IP addresses.
-        return HttpAsk(self, host, self.session(aiohttp.CookieJar(unsafe=True)), usage, rank)
+        jar = aiohttp.CookieJar(unsafe=True) if host.is_session_bound else None
+        return HttpAsk(self, host, jar, usage, rank)
 
-    def session(self, jar: aiohttp.abc.AbstractCookieJar) -> aiohttp.ClientSession:
-        """Return a new session over the shared connections."""
-        session = aiohttp.ClientSession(
-            connector=self._connector,
-            connector_owner=False,
-            cookie_jar=jar,
-            timeout=self._timeout,
-            skip_auto_headers=("User-Agent",),
-        )
-        # aiohttp would send a dropped request again by itself, without a place of the pace.
-        session._retry_connection = False  # noqa: SLF001
-        return session
+    def origin(self, host: Host) -> Origin:
+        """Return what all requests to a host have in common."""
+        origin = self._origins.get(host)
+        if origin is None:
+            origin = self._origins[host] = Origin(URL(host.base_url), host.headers)
+        return origin
 
-    async def check_robots(self, url: URL, asker: HttpAsk) -> None:
-        """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
-        root = str(url.origin())
+    async def check_robots(self, url: URL, root: str, asker: Asking) -> None:
+        """Raise ``SourceBlockedError`` when the robots.txt of ``root`` forbids the address."""
         task = self._robots.get(root)
         if task is None:
             task = asyncio.create_task(self._read_robots(root, asker))
@@ -128,10 +101,10 @@ class HttpClient:
         if delay := rules.crawl_delay(ROBOT_NAME):
             asker.host.pace.slow_to(float(delay))
 
-    async def _read_robots(self, root: str, asker: HttpAsk) -> Protego:
+    async def _read_robots(self, root: str, asker: Asking) -> Protego:
         """Read robots.txt as RFC 9309 says: 4xx allows everything, 5xx allows nothing."""
         usage = Usage()  # the rules are read to the end, whoever asked for them first
-        alone = HttpAsk(self, replace(asker.host, item_pace=None), self.shared, usage, 0)
+        alone = HttpAsk(self, replace(asker.host, item_pace=None), None, usage, 0)
         try:
             page = await alone.request(
                 URL(root) / "robots.txt", name="robots.txt", accept=lambda page: page.status < 500
@@ -148,55 +121,29 @@ class HttpClient:
 _NO_RULES = Protego.parse("")
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A try that failed: why, on which page, and the seconds that the host asks to wait."""
-
-    error: SourceError
-    page: Page | None = None
-    retry_after: float | None = None
-
-    @property
-    def status(self) -> int | None:
-        return None if self.page is None else self.page.status
-
-
-class HttpAsk:
-    """What a source asks with, for one item; implements :class:`propkit.sources._base.Ask`.
-
-    ``pages`` holds every page that was kept, those that failed the item included, as evidence;
-    ``attempts`` is the number of the last attempt that a request of the item needed. ``timeout``,
-    when given, stands still while a place is waited for. ``had_no_effect``: the last request was
-    never sent, or certainly refused.
-    """
+class HttpAsk(Asking):
+    """What a source asks with, for one item; implements :class:`propkit.sources._base.Ask`."""
 
     def __init__(
         self,
         client: HttpClient,
         host: Host,
-        session: aiohttp.ClientSession,
+        jar: aiohttp.CookieJar | None,
         usage: Usage,
         rank: int,
     ) -> None:
-        self.pages: list[Page] = []
-        self.attempts = 1
-        self.had_no_effect = True
-        self.timeout: asyncio.Timeout | None = None
-        self.host = host
-        self.usage = usage
-        self.rank = rank
+        super().__init__(host, usage, rank, client.retry)
         self._client = client
-        self._session = session
-        self._is_started = host.item_pace is None
+        self._jar = jar
 
     async def __aenter__(self) -> Self:
         """Return what asks; leaving forgets the cookies."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Forget the cookies of a session that was the item's own."""
-        if self._session is not self._client.shared:
-            await self._session.close()
+        """Forget the item's cookies."""
+        if self._jar is not None:
+            self._jar.clear()
 
     async def get(
         self,
@@ -208,7 +155,7 @@ class HttpAsk:
         accept: Callable[[Page], bool] | None = None,
     ) -> Page:
         """Get one page; see the protocol for the parameters and the errors."""
-        url = await self._allowed(path, params)
+        url = await self.allowed(path, params)
         page = await self.request(url, name=name, expect=expect, accept=accept)
         self.pages.append(page)
         return page
@@ -224,7 +171,7 @@ class HttpAsk:
     ) -> Page:
         """Get a page of JSON, or post ``body`` for it; see the protocol ``PayingAsk``."""
         self.had_no_effect = True
-        url = await self._allowed(path, params)
+        url = await self.allowed(path, params)
         page = await self.request(
             url,
             name=name,
@@ -236,14 +183,13 @@ class HttpAsk:
         self.pages.append(page)
         return page
 
-    async def _allowed(self, path: str, params: Mapping[str, str] | None) -> URL:
-        """Return the address, unless robots.txt forbids it."""
-        url = URL(f"{self.host.base_url.rstrip('/')}/{path.lstrip('/')}")
-        if params is not None:
-            url = url.update_query(params)
-        if self.host.obey_robots:
-            await self._client.check_robots(url, self)
-        return url
+    def address(self, path: str, params: Mapping[str, str] | None) -> URL:
+        """Return the address of a path at the host."""
+        return self._client.origin(self.host).url(path, params)
+
+    async def check_robots(self, url: URL) -> None:
+        """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
+        await self._client.check_robots(url, self._client.origin(self.host).root, self)
 
     async def request(
         self,
@@ -256,31 +202,11 @@ class HttpAsk:
         is_sent_once: bool = False,
     ) -> Page:
         """Ask, or post ``body``, until an answer is good, accepted, or cannot heal."""
-        retry = self._client.retry
-        attempt, refusals = 0, 0
-        while True:
-            attempt += 1
-            self.attempts = max(self.attempts, attempt)
-            is_last = is_sent_once or attempt == retry.attempts
-            pause = retry.pause_seconds(attempt, random.random())
-            tried = await self._try(url, name, expect, accept, pause, body=body, is_last=is_last)
-            if isinstance(tried, Page):
-                return tried
-            error = tried.error
-            if tried.status in _REFUSALS:
-                pause = 0.0  # the pace's own pause
-                is_asked = tried.retry_after is not None
-                is_waiting = refusals < _REFUSALS_PER_ATTEMPT * retry.attempts
-                if is_asked and is_waiting and not is_sent_once:
-                    # Waiting as long as the host asks is no failed attempt.
-                    refusals, attempt = refusals + 1, attempt - 1
-                    continue
-            if is_last or not answers.can_heal(error, tried.status):
-                if tried.page is not None:
-                    self.pages.append(replace(tried.page, name=f"{name} (failed)"))
-                raise error
-            log.info("attempt %d of %s failed (%s); again in %.1f s", attempt, url, error, pause)
-            await asyncio.sleep(pause)
+
+        async def ask_once(pause: float, is_last: bool) -> Page | Failure:  # noqa: FBT001
+            return await self._try(url, name, expect, accept, pause, body=body, is_last=is_last)
+
+        return await self.until_good(url, name, ask_once, is_sent_once=is_sent_once)
 
     async def _try(
         self,
@@ -292,30 +218,30 @@ class HttpAsk:
         *,
         body: object,
         is_last: bool,
-    ) -> Page | _Failure:
+    ) -> Page | Failure:
         """Ask once; every foreign exception ends here."""
         self.had_no_effect = True
         try:
             page, seconds, retry_after = await self._follow(url, name, pause, body)
         except SourceError as refusal:
-            return _Failure(refusal)
+            return Failure(refusal)
         except TimeoutError:
-            return _Failure(SourceTimeoutError(f"{name}: no answer in time", url=str(url)))
+            return Failure(SourceTimeoutError(f"{name}: no answer in time", url=str(url)))
         except aiohttp.ClientPayloadError:
-            return _Failure(InvalidAnswerError(f"{name}: the answer was cut short", url=str(url)))
+            return Failure(InvalidAnswerError(f"{name}: the answer was cut short", url=str(url)))
         except aiohttp.ClientConnectorError as cause:
             self.had_no_effect = True
             why = f"cannot connect to {cause.host}: {cause.os_error.strerror or 'no such host'}"
-            return _Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
+            return Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
         except aiohttp.ClientError as cause:
             text = f"{name}: {type(cause).__name__}: {cause}"
-            return _Failure(SourceUnavailableError(text, url=str(url)))
+            return Failure(SourceUnavailableError(text, url=str(url)))
         self.had_no_effect = page.status in answers.NO_EFFECT
         error = answers.judge(page, expect, accept, is_last=is_last)
         if error is None:
             self.host.pace.succeed(seconds)
             return page
-        return _Failure(error, page, retry_after)
+        return Failure(error, page, retry_after)
 
     async def _follow(
         self, url: URL, name: str, pause: float, body: object
@@ -325,40 +251,23 @@ class HttpAsk:
         Returns the page, the seconds of the last hop, from its start to the end of its body, and
         those of its Retry-After. A host that refuses without one is left alone for ``pause``.
         """
-        start = url
-        clock = asyncio.get_running_loop().time
+        start, origin = url, self._client.origin(self.host)
         for _ in range(_MAX_REDIRECTS):
-            self.usage.check()
-            pace, longest = self.host.pace, self._client.retry.retry_after_max
-            # To wait for a place, or as a host asks, is no delay of the item's own.
-            left = None if self._is_started and pace.is_free() else self._stop_time()
-            is_first, self._is_started = not self._is_started, True
-            if is_first and self.host.item_pace is not None:
-                async with self.host.item_pace.place(longest, url=str(url), rank=self.rank):
-                    pass
-            async with pace.place(longest, url=str(url), rank=self.rank) as place:
-                if left is not None:
-                    self._go_on(left)
-                if is_first and self.host.item_pace is not None:
-                    self.host.item_pace.restart()
-                self.usage.spend()  # the wait may have been long
-                asked_at, self.had_no_effect = clock(), False
-                method, headers = "GET" if body is None else "POST", self.host.headers
-                async with self._session.request(
-                    method, url, headers=headers, json=body, allow_redirects=False
-                ) as answer:
-                    content = await _read_body(answer, name)
-                seconds, headers, asked = clock() - asked_at, answer.headers, None
-                if answer.status in _REFUSALS:  # before the place goes to the next in turn
+            async with self.place(url) as place:
+                asked_at = time.monotonic()
+                answer = await self._client.exchange.ask(
+                    origin, url, name=name, jar=self._jar, body=body
+                )
+                seconds, headers, asked = time.monotonic() - asked_at, answer.headers, None
+                if answer.status in REFUSALS:  # before the place goes to the next in turn
                     asked = answers.read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-                    pace.pause(pause if asked is None else asked, place.started_at)
+                    self.host.pace.pause(pause if asked is None else asked, place.started_at)
                     self.usage.refused += 1
-            self.usage.received_bytes += len(content)
-            if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:
-                self.usage.slow.append((str(url), seconds))
+            self.note_received(url, len(answer.body), seconds)
             target = headers.get("Location") if answer.status in answers.REDIRECTS else None
             if target and body is None:
                 url = answers.read_redirect(start, url, target, name)
+                origin = Origin(url, self.host.headers)
                 continue
             page = Page(
                 name=name,
@@ -366,35 +275,7 @@ class HttpAsk:
                 fetched_at=datetime.now(UTC),
                 status=answer.status,
                 content_type=headers.get("Content-Type", ""),
-                body=content,
+                body=answer.body,
             )
             return page, seconds, asked
         raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))
-
-    def _stop_time(self) -> float | None:
-        """Let the item's time stand still; return the seconds that are left of it."""
-        if self.timeout is None or (due := self.timeout.when()) is None:
-            return None
-        self.timeout.reschedule(None)
-        return due - asyncio.get_running_loop().time()
-
-    def _go_on(self, left: float) -> None:
-        """Let the item's time run on."""
-        if self.timeout is not None:
-            self.timeout.reschedule(asyncio.get_running_loop().time() + left)
-
-
-async def _read_body(answer: aiohttp.ClientResponse, name: str) -> bytes:
-    length = answer.content_length
-    if (
-        length is not None
-        and length <= _MAX_BODY_BYTES
-        and "Content-Encoding" not in answer.headers
-    ):
-        return await answer.read()
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise InvalidAnswerError(f"{name}: the answer is too large", url=str(answer.url))
-    return bytes(body)

@@ -12,10 +12,12 @@ has collected it meanwhile. What the plan skips never waits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 from propkit.errors import RequestError
 
@@ -101,7 +103,20 @@ class Item:
         """Return the item in ``state`` with ``changes``; an illegal move is a ``ValueError``."""
         if state not in _MOVES[self.state]:
             raise ValueError(f"an item cannot move from {self.state} to {state}: {self!r}")
-        return replace(self, state=state, **changes)  # type: ignore[arg-type]
+        # replace() takes three times as long, for two moves of every item.
+        moved = object.__new__(Item)
+        for put, value in zip(_PUT.values(), _get_all(self), strict=True):
+            put(moved, value)
+        _PUT["state"](moved, state)
+        for name, value in changes.items():
+            _PUT[name](moved, value)
+        return moved
+
+
+_get_all = attrgetter(*[field.name for field in fields(Item)])
+_PUT: Final[dict[str, Callable[[Item, Any], None]]] = {
+    field.name: getattr(Item, field.name).__set__ for field in fields(Item)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,19 @@ from propkit.errors import RequestError
 from propkit.items import parse_priority
 from propkit.records import RECORD_TYPES
 
-DATASETS: Final = tuple(table for table in RECORD_TYPES if table != "leads")
-"""The tables that can be asked for; leads are bought, never collected."""
+HOME_COUNTY: Final = "maricopa"
+"""The county whose sources are asked unless another one is named."""
+
+EXTRA_DATASETS: Final = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
+"""The tables whose pages cost requests of their own: collected only where they are named."""
+
+DATASETS: Final = tuple(
+    table for table in RECORD_TYPES if table != "leads" and table not in EXTRA_DATASETS
+)
+"""The tables that are collected unless told otherwise; leads are bought, never collected."""
+
+ALL_DATASETS: Final = (*DATASETS, *EXTRA_DATASETS)
+"""The tables that can be asked for."""
 
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "comprehensive": DATASETS,
@@ -44,7 +55,7 @@ SEARCHES: Final = ("apn", "owner", "address", "subdivision")
 
 
 def parse_datasets(datasets: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return the tables asked for; None is all of them.
+    """Return the tables asked for; None is all but the extra ones.
 
     Raises
     ------
@@ -54,11 +65,11 @@ def parse_datasets(datasets: str | Iterable[str] | None) -> tuple[str, ...]:
     if datasets is None:
         return DATASETS
     asked = [datasets] if isinstance(datasets, str) else list(datasets)
-    if unknown := [name for name in asked if name not in DATASETS]:
+    if unknown := [name for name in asked if name not in ALL_DATASETS]:
         raise RequestError(
-            f"no dataset {', '.join(map(repr, unknown))}; expected some of {', '.join(DATASETS)}"
+            f"no dataset {', '.join(map(repr, unknown))}; expected some of {', '.join(ALL_DATASETS)}"
         )
-    return tuple(name for name in DATASETS if name in asked)
+    return tuple(name for name in ALL_DATASETS if name in asked)
 
 
 def choose_datasets(kind: str, datasets: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import os
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from propkit.areas import AreasDesk
+from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
+from propkit.evidence_desk import EvidenceDesk
 from propkit.frames import table_frame
 from propkit.identifiers import Apn
+from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
+from propkit.notices import EndListener, Notify, make_hooks
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
 from propkit.progress import Listener
@@ -23,6 +28,7 @@ from propkit.runtime.report import BatchReport
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place, make_order
+from propkit.show_desk import ShowDesk
 from propkit.sources import Sources
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk, AreasDesk):
+class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -51,10 +57,11 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
         self.sources = sources
         self.county = county
         self._place: Place = (
-            HerePlace(store, sources, settings.collect) if isinstance(store, Store) else store
+            HerePlace(store, sources, settings) if isinstance(store, Store) else store
         )
         self._batches: dict[str, Batch] = {}
         self._is_paused = False
+        self._notifiers: list[Notify] = []
         self._finalizer = weakref.finalize(self, self._place.close)
 
     def __enter__(self) -> Self:
@@ -67,10 +74,13 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
 
     def __repr__(self) -> str:
         """Return the store's path, what it holds, who owns it and which batch is unfinished."""
-        if not self._finalizer.alive:
+        if self.is_closed:
             return f"<Kit {self.store.path.name}: closed>"
         sources = ["demo county"] if self.county else self._place.sources
         return describe_kit(self.store, sources, self._place.owner, self.unfinished)
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(repr(self))}</pre>"
 
     @property
     def store(self) -> Reading:
@@ -121,6 +131,7 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
         budget: float | None = None,
         by: str | None = None,
         source: str | None = None,
+        county: str = HOME_COUNTY,
         column: str | None = None,
         sheet: str | None = None,
     ) -> Plan:
@@ -152,6 +163,9 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
         source
             A map layer to be asked in place of everything else, many APNs in one request;
             :meth:`counties` lists them. Outside Maricopa APNs are taken as they are written.
+        county
+            Whose sources are asked, where further ones were added; without ``datasets`` for all
+            that they give.
         column, sheet
             Where the APNs stand, when it is not plain.
 
@@ -175,6 +189,7 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
             budget=budget,
             by=by,
             source=source,
+            county=county,
             column=column,
             sheet=sheet,
             rates=self._place.rates(),
@@ -240,7 +255,10 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
             "export_to": None if export_to is None else str(check_workbook(export_to)),
         }
         order = make_order(plan, options, created_by=created_by)
-        self._place.start(order, [listener] if listener else [])
+        listeners = [listener] if listener else []
+        if hooks := [*make_hooks(self.settings.notify), *self._notifiers]:
+            listeners.append(EndListener(hooks, self.settings.notify.after_seconds))
+        self._place.start(order, listeners)
         return self._batch(order.batch_id)
 
     def collect(
@@ -313,6 +331,13 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
         """
         return self._batch(read_head(self.store, batch).batch_id)
 
+    def notify(self, hook: Notify) -> None:
+        """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch started here ends.
+
+        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``.
+        """
+        self._notifiers.append(hook)
+
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` when the kit is closed, after the store."""
         self._place.at_close(end)
@@ -322,9 +347,19 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk):
         self._finalizer()
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the kit was closed."""
+        return not self._finalizer.alive
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether collecting in the background is stopped (:meth:`pause`)."""
+        return self._is_paused
+
+    @property
     def unfinished(self) -> list[str]:
-        """The ids of batches with items that still wait, and that do not run here."""
-        return [name for name in unfinished_ids(self.store) if not self._place.is_running(name)]
+        """The ids of batches with items that still wait, and that nobody runs or is to run."""
+        return [name for name in unfinished_ids(self.store) if not self._place.will_run(name)]
 
     def _batch(self, batch_id: str) -> Batch:
         self._place.check()

@@ -98,7 +98,13 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             sources[name] = {**given_leads, "requests_per_second": 50}
         for name, given_layer in county.layers_settings().items():
             sources[name] = {**given_layer, "requests_per_second": 50}
-        settings = Settings.load(sources=sources, collect=given.collect, store=given.store)
+        settings = Settings.load(
+            sources=sources,
+            collect=given.collect,
+            store=given.store,
+            browsing=given.browsing,
+            browser=given.browser,
+        )
         configs = configure_sources(settings)
         kit = Kit(join_place(_full(path), settings, configs), settings, configs, county)
         kit.at_close(ends.pop_all().close)

@@ -103,7 +103,7 @@ class Pace:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._arrivals = 0
-        self._waiting: list[tuple[float, int, _Place]] = []
+        self._waiting: list[tuple[float, int, Place]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._lateness = 0.0
 
@@ -204,7 +204,7 @@ class Pace:
             for number, start in enumerate(starts[:-_BURST])
         )
 
-    def place(self, max_wait: float, *, url: str | None = None, rank: int = 0) -> _Place:
+    def place(self, max_wait: float, *, url: object = None, rank: int = 0) -> Place:
         """Return what waits for a place and holds it: ``async with pace.place(60): ...``.
 
         ``rank`` is the priority's: 0 goes first.
@@ -214,7 +214,7 @@ class Pace:
         SourceUnavailableError
             On entering: the host asks for a pause of more than ``max_wait`` seconds.
         """
-        return _Place(self, max_wait, url, rank)
+        return Place(self, max_wait, url, rank)
 
     def restart(self) -> None:
         """Measure the spacing from now: what took a place has started only now."""
@@ -316,7 +316,7 @@ class Pace:
         self._starts.append(now)
         return now
 
-    def wait_for(self, place: _Place, rank: int) -> None:
+    def wait_for(self, place: Place, rank: int) -> None:
         """Queue up."""
         self._arrivals += 1
         urgency = self._clock() + rank * self._ageing_seconds
@@ -330,12 +330,12 @@ class Pace:
             self._serve()
 
 
-class _Place:
+class Place:
     """A place of a pace, waited for and held as a context."""
 
     __slots__ = ("_pace", "_rank", "max_wait", "ready", "started_at", "url")
 
-    def __init__(self, pace: Pace, max_wait: float, url: str | None, rank: int) -> None:
+    def __init__(self, pace: Pace, max_wait: float, url: object, rank: int) -> None:
         self._pace = pace
         self._rank = rank
         self.max_wait = max_wait
@@ -344,8 +344,10 @@ class _Place:
         self.started_at: float
 
     def refusal(self, pause: float) -> SourceUnavailableError:
+        """Return what is said where the host asks for a longer pause than anybody waits."""
         return SourceUnavailableError(
-            f"the host asks to be left alone for {pause:.0f} s", url=self.url
+            f"the host asks to be left alone for {pause:.0f} s",
+            url=None if self.url is None else str(self.url),
         )
 
     async def __aenter__(self) -> Self:

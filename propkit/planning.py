@@ -14,6 +14,8 @@ from propkit.durations import parse_duration
 from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.kinds import (
+    ALL_DATASETS,
+    HOME_COUNTY,
     choose_datasets,
     choose_priority,
     choose_search,
@@ -55,6 +57,7 @@ def plan_parcels(
     budget: float | Decimal | None = None,
     by: str | None = None,
     source: str | None = None,
+    county: str = HOME_COUNTY,
     column: str | None = None,
     sheet: str | None = None,
     rates: Mapping[str, float] | None = None,
@@ -77,6 +80,9 @@ def plan_parcels(
         What a search searches by; None is ``"owner"``.
     source
         The map layer that is to be asked, and nothing else.
+    county
+        Whose sources are asked; without ``datasets`` for all that those of another county give.
+        That of a layer is the layer's own.
     rates
         The learnt pace of hosts, requests a second; others keep the known one.
     now
@@ -95,7 +101,15 @@ def plan_parcels(
     terms = [
         replace(term, requests_per_second=learnt.get(term.host, term.requests_per_second))
         for term in (config.terms for config in sources.values())
+        if source is not None or (term.county == county and term.keys_per_item is None)
     ]
+    if not terms:
+        raise RequestError(_no_source(sources, county))
+    if source is not None and county not in {HOME_COUNTY, terms[0].county}:
+        raise RequestError(f"{source} is a layer of {terms[0].county}; leave county={county!r} out")
+    if county != HOME_COUNTY and datasets is None and kind == "comprehensive":
+        given = {table for term in terms for table in term.provides}
+        datasets = [table for table in ALL_DATASETS if table in given]
     search = choose_search(kind, by)
     wanted = choose_datasets(kind, datasets)
     rank = choose_priority(kind, priority)
@@ -126,6 +140,15 @@ def plan_parcels(
         )
 
 
+def _no_source(sources: Mapping[str, HasTerms], county: str) -> str:
+    """Say which counties have sources, and which layers there are of the county."""
+    terms = [config.terms for config in sources.values()]
+    counties = sorted({term.county for term in terms if term.keys_per_item is None} - {"any"})
+    layers = [term.source for term in terms if term.county == county]
+    hint = f"; a map layer is asked with source={layers[0]!r}" if layers else ""
+    return f"no source of county {county!r}; expected one of {', '.join(counties)}{hint}"
+
+
 def _find_layer(sources: Mapping[str, HasTerms], name: str, kind: str) -> HasTerms:
     if name not in sources or sources[name].terms.keys_per_item is None:
         raise RequestError(
@@ -147,7 +170,7 @@ def _plan_layer(  # noqa: PLR0917 - what plan_parcels has read
     rank: int,
     now: datetime | None,
 ) -> Plan:
-    if term.county == "maricopa":
+    if term.county == HOME_COUNTY:
         keys = keys_of_identifiers(read_identifiers(parcels, column=column, sheet=sheet))
     else:
         keys = keys_of_texts(read_queries(parcels, column=column, sheet=sheet))
@@ -199,7 +222,7 @@ def read_known(
     """Return what the store knows of these parcels at these sources."""
     apns = list(_apns(identifiers))
     keys = {
-        term.source: store.parcel_column(term.needs, apns)
+        term.source: store.parcel_column(term.needs, apns, term.county)
         for term in terms
         if term.needs is not None
     }

@@ -7,11 +7,10 @@ office, ids are text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
-from typing import Any, ClassVar, overload
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +139,7 @@ class TaxBill(Record):
     amount_paid: Decimal | None = None
     amount_due: Decimal | None = None
     has_tax_lien: bool | None = None
+    tax_lien_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,79 @@ class TaxPayment(Record):
     number: int
     paid_on: date | None = None
     amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxLevy(Record):
+    """What one special district charges in a tax bill; ``percent`` is as the page states it."""
+
+    table = "tax_levies"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year", "district")
+
+    apn: str
+    tax_year: int
+    district: str
+    district_name: str | None = None
+    percent: float | None = None
+    amount: Decimal | None = None
+    amount_paid: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxInstallment(Record):
+    """A half of a tax bill, or the whole of a small one.
+
+    The dates are the statute's (A.R.S. 42-18052), on a weekend the Monday after.
+    """
+
+    table = "tax_installments"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year", "number")
+
+    apn: str
+    tax_year: int
+    number: int
+    amount: Decimal | None = None
+    due_on: date | None = None
+    delinquent_after: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxStatement(Record):
+    """What the details and the detailed statement say of the newest tax bill."""
+
+    table = "tax_statements"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year")
+
+    apn: str
+    tax_year: int
+    tax_area_code: str | None = None
+    exemption: str | None = None
+    assessed_tax: Decimal | None = None
+    tax_paid: Decimal | None = None
+    interest_paid: Decimal | None = None
+    total_paid: Decimal | None = None
+    land_assessed_value: Decimal | None = None
+    exempt_assessed_value: Decimal | None = None
+    total_assessed_value: Decimal | None = None
+    grand_total: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxValuation(Record):
+    """The values of a tax year as the treasurer repeats them; the assessor's are ``valuations``."""
+
+    table = "tax_valuations"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year")
+
+    apn: str
+    tax_year: int
+    full_cash_value: Decimal | None = None
+    limited_property_value: Decimal | None = None
+    property_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +334,10 @@ class Lead(Record):
 
 RECORD_TYPES: dict[str, type[Record]] = {
     kind.table: kind
-    for kind in (Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document, Lead)
+    for kind in (
+        *(Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document),
+        *(TaxLevy, TaxInstallment, TaxStatement, TaxValuation, Lead),
+    )
 }
 """Every record table by name, in the order in which they are shown."""
 
@@ -286,55 +362,6 @@ class ParcelShape(Record):
 
 STORED_TYPES: dict[str, type[Record]] = {**RECORD_TYPES, ParcelShape.table: ParcelShape}
 """Every record table that the store keeps, shapes included, which no workbook can show."""
-
-
-class RecordBlock(Sequence[Record]):
-    """Many records of some tables, held by whole columns; each is made when it is looked at.
-
-    Parameters
-    ----------
-    columns
-        By table: the values of each column, all of one length; a column that is left out is
-        absent in every record.
-    """
-
-    __slots__ = ("columns",)
-
-    def __init__(self, columns: Mapping[type[Record], Mapping[str, Sequence[Any]]]) -> None:
-        self.columns = {kind: held for kind, held in columns.items() if _length(held)}
-
-    def __len__(self) -> int:
-        return sum(map(_length, self.columns.values()))
-
-    @overload
-    def __getitem__(self, place: int) -> Record: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Record, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Record | tuple[Record, ...]:
-        if isinstance(place, slice):
-            return tuple([self[number] for number in range(*place.indices(len(self)))])
-        number = place + len(self) if place < 0 else place
-        for kind, held in self.columns.items():
-            if number < _length(held):
-                return kind(**{name: values[number] for name, values in held.items()})
-            number -= _length(held)
-        raise IndexError(place)
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, RecordBlock):
-            return self.columns == other.columns
-        return isinstance(other, tuple) and tuple(self) == other
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<RecordBlock: {len(self)} records>"
-
-
-def _length(columns: Mapping[str, Sequence[Any]]) -> int:
-    return len(next(iter(columns.values()), ()))
 
 
 def column_names(kind: type[Record]) -> tuple[str, ...]:

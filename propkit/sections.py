@@ -166,6 +166,37 @@ class CollectSettings(BaseModel):
         return choose_profile(self.profile, *machine()).pace_share
 
 
+class BrowsingSettings(BaseModel):
+    """The browser that pages are opened in, where that is the way in; its path is ``browser``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pages: int = Field(default=4, ge=1, le=64)
+    """Most pages open at once, each an item's own."""
+    browsers: int = Field(default=1, ge=1, le=16)
+    """Most browsers among which the pages are divided."""
+    items_per_page: int = Field(default=50, ge=1)
+    """A page is closed for a new one after so many items."""
+    items_per_browser: int = Field(default=1000, ge=1)
+    """A browser is closed for a new one after so many items."""
+    page_memory_mb: int = Field(default=256, ge=16)
+    """A page whose scripts hold more is closed after its item; twice as much ends it at once."""
+    memory_mb: int = Field(default=2048, ge=512)
+    """Ceiling on the resident memory of all browsers, their processes included (MiB)."""
+    idle_seconds: float = Field(default=60.0, ge=0)
+    """Browsers are closed when nobody has asked for a page for so long."""
+    headed: bool = False
+    """Show the browser's windows."""
+    block: tuple[Literal["image", "font", "media", "stylesheet"], ...] = ("image", "font", "media")
+    """What of a page is not loaded."""
+
+    @model_validator(mode="after")
+    def _has_a_page_for_each(self) -> BrowsingSettings:
+        if self.browsers > self.pages:
+            raise ValueError(f"{self.browsers} browsers are too many for pages = {self.pages}")
+        return self
+
+
 class StoreSettings(BaseModel):
     """What the store keeps besides the records, which are kept for ever."""
 
@@ -226,3 +257,30 @@ class ServerSettings(BaseModel):
     """How many jobs a page has, unless the request says."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How long a stream of events is silent at most."""
+
+
+class NotifySettings(BaseModel):
+    """Who is told when a batch that took a while has ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after_seconds: float = Field(default=60.0, ge=0)
+    """Only batches that took so long are told of."""
+    webhook: HttpUrl | None = None
+    """An address that is sent JSON."""
+    mail_to: tuple[str, ...] = ()
+    """E-mail addresses; none, no mail is sent."""
+    mail_from: str | None = None
+    """The sender's address; None: the first of ``mail_to``."""
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _guards_the_password(self) -> NotifySettings:
+        is_open = self.smtp_security == "none" and not is_loopback(self.smtp_host)
+        if self.smtp_password is not None and is_open:
+            raise ValueError("smtp_password would be sent in the open; set smtp_security")
+        return self

@@ -30,7 +30,9 @@ from pydantic_settings import (
 
 from propkit.errors import SettingsError
 from propkit.sections import (
+    BrowsingSettings,
     CollectSettings,
+    NotifySettings,
     ServerSettings,
     SourceSettings,
     StoreSettings,
@@ -61,12 +63,16 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(default_factory=StoreSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    browsing: BrowsingSettings = Field(default_factory=BrowsingSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None
     """The browser's path (PROPKIT_BROWSER)."""
     counties: Path | None = None
     """The imported catalogue of counties; None: ``counties.json`` in the user's data folder."""
+    source_files: tuple[Path, ...] = ()
+    """Files that describe further sources, TOML (PROPKIT_SOURCE_FILES, a JSON list)."""
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
@@ -121,7 +127,7 @@ def _describe(fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     variable = "PROPKIT_" + "__".join(str(part).upper() for part in fault["loc"])
     # A token may also stand under a name with a typing error, or in the place of a table.
-    is_secret = "token" in fault["loc"] or fault["type"] in _WRONG_PLACE
+    is_secret = bool({"token", "smtp_password"} & {*fault["loc"]}) or fault["type"] in _WRONG_PLACE
     is_secret = is_secret or "@" in str(fault["input"])
     shown = "" if is_secret or isinstance(fault["input"], dict) else f" {fault['input']!r}"
     name = variable if variable in os.environ else path

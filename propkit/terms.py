@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from propkit.errors import RequestError
-from propkit.kinds import MODES, read_credits
+from propkit.kinds import HOME_COUNTY, MODES, read_credits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Terms:
     credits_per_item: float = 0.0
     can_search: bool = False
     can_validate: bool = False
-    county: str = "maricopa"
+    county: str = HOME_COUNTY
     keys_per_item: int | None = None
 
 

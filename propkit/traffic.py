@@ -50,6 +50,12 @@ class Flight:
         await self.ended.wait()
 
 
+class Turn(asyncio.Lock):
+    """Lets one at a time in; ``memory`` is what the last one may leave to the next."""
+
+    memory: object = None
+
+
 class Traffic:
     """Paces by host, breakers by source, items in work. Lives in one event loop."""
 
@@ -61,7 +67,7 @@ class Traffic:
         self._landed: dict[Identity, tuple[str, Item]] = {}
         self._known_paces = read_paces(store)
         self._known_breakers = read_breakers(store)
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, Turn] = {}
         self._saved: dict[str, tuple[object, ...]] = {}
 
     def pace(
@@ -111,9 +117,9 @@ class Traffic:
             self._breakers[source] = breaker
         return breaker
 
-    def turn(self, source: str) -> asyncio.Lock:
+    def turn(self, source: str) -> Turn:
         """Return what lets one at a time buy at a source."""
-        return self._turns.setdefault(source, asyncio.Lock())
+        return self._turns.setdefault(source, Turn())
 
     def find(self, identity: Identity, batch_id: str, since: datetime) -> Flight | Item | None:
         """Return another batch's work on the same item: under way, or ended since then.
@@ -129,13 +135,22 @@ class Traffic:
         ended_at = landed[1].ended_at
         return landed[1] if ended_at is not None and ended_at >= since else None
 
-    def begin(self, identity: Identity, batch_id: str) -> None:
+    def begin(self, identity: Identity, batch_id: str) -> Flight:
         """Take note that a batch asks for an item now."""
-        self._flights[identity] = Flight(batch_id)
+        flight = self._flights[identity] = Flight(batch_id)
+        return flight
 
-    def end(self, identity: Identity, item: Item | None) -> None:
+    def forget(self, batch_id: str) -> None:
+        """Wait no more for what a batch asks for: it hangs."""
+        for identity, flight in list(self._flights.items()):
+            if flight.batch_id == batch_id:
+                self.end(identity, flight, None)
+
+    def end(self, identity: Identity, flight: Flight, item: Item | None) -> None:
         """Take note of how it ended; None where it came to nothing and others have to ask."""
-        flight = self._flights.pop(identity)
+        if self._flights.get(identity) is not flight:
+            return  # forgotten, and others may have asked meanwhile
+        del self._flights[identity]
         if flight.ended is not None:
             flight.ended.set()
         if item is not None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import propkit as pk
+from propkit.demo_county.faults import SYSTEMS
+from propkit.demo_county.switches import ALLOW_ALL, Switches
 from propkit.sources import configure_sources
 from propkit.store import Store
 
@@ -25,6 +27,15 @@ QUICK = {
 }
 
 
+def free_county(county: County) -> None:
+    """Take all faults and limits from a county, and empty its ledger."""
+    as_started = Switches().as_json()
+    # These two change only the systems named: every one is named.
+    unlimited = {"limits": None, "robots": dict.fromkeys((*SYSTEMS, "root"), ALLOW_ALL)}
+    county.switch(**{**as_started, **unlimited})
+    county.clear_ledger()
+
+
 def quick_settings(county: County, **collect: Any) -> pk.Settings:
     """Return settings for a county without limits: no pace to speak of, hardly any back-off."""
     sources = {
@@ -35,10 +46,17 @@ def quick_settings(county: County, **collect: Any) -> pk.Settings:
 
 
 @contextmanager
-def quick_kit(county: County, path: Path, **collect: Any) -> Iterator[pk.Kit]:
-    """Open a kit with :func:`quick_settings`."""
+def quick_kit(
+    county: County, path: Path, *, has_browser: bool = False, **collect: Any
+) -> Iterator[pk.Kit]:
+    """Open a kit with :func:`quick_settings`; without a browser nothing falls back to one."""
     settings = quick_settings(county, **collect)
-    with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
+    sources = {
+        name: config
+        for name, config in configure_sources(settings).items()
+        if has_browser or config.source.transport != "browser"
+    }
+    with pk.Kit(Store.open(path), settings, sources) as kit:
         yield kit
 
 

@@ -139,12 +139,7 @@ def _county_process(_clean_environment: None, _loopback_only: None) -> Iterator[
 @pytest.fixture
 def county(_county_process: County) -> County:
     """Return the demo county of the test session: no faults, no limits, an empty ledger."""
-    from propkit.demo_county.faults import SYSTEMS
-    from propkit.demo_county.switches import ALLOW_ALL, Switches
+    from tests.collecting import free_county
 
-    as_started = Switches().as_json()
-    # These two change only the systems named: every one is named.
-    unlimited = {"limits": None, "robots": dict.fromkeys((*SYSTEMS, "root"), ALLOW_ALL)}
-    _county_process.switch(**{**as_started, **unlimited})
-    _county_process.clear_ledger()
+    free_county(_county_process)
     return _county_process

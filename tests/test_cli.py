@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
 COMMANDS = (
-    "demo", "plan", "collect", "export", "batches", "worker", "statistics", "prune",
+    "demo", "plan", "collect", "export", "batches", "worker", "statistics", "prune", "reparse",
     "counties", "county", "doctor",
 )  # fmt: skip
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -283,6 +283,7 @@ def test_a_host_that_is_away_ends_with_1(
             ("maricopa_assessor", "done", None),
             ("maricopa_recorder", "done", None),
             ("maricopa_treasurer", "failed", "unavailable"),
+            ("maricopa_treasurer_browser", "failed", "unavailable"),  # the other way to the same
         ]
 
 

@@ -58,7 +58,10 @@ def test_every_source_is_named_with_its_address_and_pace(county: County, monkeyp
     assert {name for name in findings if name.startswith("maricopa")} == {
         "maricopa_assessor",
         "maricopa_recorder",
+        "maricopa_recorder_portal",
         "maricopa_treasurer",
+        "maricopa_treasurer_browser",
+        "maricopa_treasurer_details",
     }
     assert county.ledger() == []
 

@@ -8,6 +8,7 @@ import pytest
 
 from propkit import errors
 from propkit.errors import (
+    BrowserLostError,
     BudgetSpentError,
     CollectionCancelledError,
     InvalidAnswerError,
@@ -27,6 +28,7 @@ FAILURE_CLASSES = {
     SourceError: "unavailable",
     SourceUnavailableError: "unavailable",
     SourceTimeoutError: "timeout",
+    BrowserLostError: "unavailable",
     SourceBlockedError: "blocked",
     SourceRejectedError: "rejected",
     InvalidAnswerError: "invalid_answer",

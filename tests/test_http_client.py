@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from propkit import http_client
+from propkit import http_exchange
 from propkit.answers import read_retry_after
 from propkit.errors import (
     CollectionCancelledError,
@@ -750,10 +750,94 @@ async def test_a_body_that_comes_in_pieces_is_read_to_its_end(chunks: list[bytes
     assert ask.attempts == 1
 
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@asynccontextmanager
+async def saying(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Say these answers on loopback, a connection each; give the address and what was asked."""
+    asked: list[bytes] = []
+    left = list(answers)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(left.pop(0))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, id="hints first"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="go on first"),
+        pytest.param(OK, id="one answer"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'Content-Length: 4\r\n\r\n"ok"', id="of a length"),
+        pytest.param(b'\r\n"ok"', id="to the end"),
+        pytest.param(
+            b'Transfer-Encoding: chunked\r\n\r\n2\r\n"o\r\n2\r\nk"\r\n0\r\n\r\n', id="in chunks"
+        ),
+    ],
+)
+async def test_an_answer_is_told_in_any_of_http_ways(answer: bytes, body: bytes):
+    """What comes before it is no answer; a connection that ends with it is as good as a length."""
+    async with saying(answer + body) as (url, asked), asking(outside_host(url)) as ask:
+        page = await ask.get("/x", name="page")
+
+    head = f"Host: {url.removeprefix('http://')}\r\nAUTHORIZATION: t\r\nAccept: */*"
+    assert (page.status, page.json(), len(asked)) == (200, "ok", 1)
+    assert asked[0].startswith(f"GET /x HTTP/1.1\r\n{head}\r\nAccept-Encoding: ".encode())
+
+
+async def test_what_is_no_http_is_an_unavailable_host():
+    """Tried again as any other."""
+    answers = b"NONSENSE\r\n\r\n", OK + b'\r\n"ok"'
+
+    async with saying(*answers) as (url, asked), asking(outside_host(url)) as ask:
+        page = await ask.get("/x", name="page")
+
+    assert (page.json(), ask.attempts, len(asked)) == ("ok", 2, 2)
+
+
+async def test_credentials_in_the_address_are_sent_as_such():
+    """As every client does; the request's own line does not show them."""
+    async with saying(OK + b'\r\n"ok"') as (url, asked):
+        host = Host(
+            base_url=url.replace("http://", "http://me:mine@"), pace=make_pace(), obey_robots=False
+        )
+        async with asking(host) as ask:
+            await ask.get("/x", name="page")
+
+    lines = asked[0].decode().splitlines()
+    assert lines[:2] == ["GET /x HTTP/1.1", f"Host: {url.removeprefix('http://')}"]
+    assert "Authorization: Basic bWU6bWluZQ==" in lines
+
+
+@pytest.mark.parametrize("value", ["t\r\nX-Other: 1", "t\n", "\0"])
+async def test_a_header_cannot_hold_another(value: str):
+    """A token with a line break in it is refused before anything is sent."""
+    async with serving({"/x": give_ok}) as (url, asked):
+        host = Host(base_url=url, pace=make_pace(), obey_robots=False, headers={"T": value})
+        async with asking(host) as ask:
+            with pytest.raises(ValueError, match="header"):
+                await ask.get("/x", name="page")
+
+    assert asked == []
+
+
 @pytest.mark.parametrize("size", [1000, 1001])
 async def test_a_body_may_not_be_endless(monkeypatch, size: int):
     """The limit is exact; a larger body is named as such."""
-    monkeypatch.setattr(http_client, "_MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(http_exchange, "MAX_BODY_BYTES", 1000)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"1" * size, content_type="application/json")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import html
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -506,6 +508,18 @@ def test_interrupt_cancels_and_returns_the_report(
 # --- batches ----------------------------------------------------------------------------------
 
 
+def test_what_a_notebook_shows_is_escaped_text(kit: pk.Kit, known: list[str]):
+    """Kit, plan, batch and report end a cell as text, whatever an identifier looks like."""
+    plan = kit.plan([known[0], "<b>no parcel</b>"])
+    batch = kit.start(plan)
+    report = batch.wait()
+
+    for shown in (kit, plan, batch, report):
+        words = html.unescape(re.sub(r"</?pre[^>]*>", "", shown._repr_html_()))
+        assert words == repr(shown)
+        assert "<b>" not in shown._repr_html_()
+
+
 def test_a_batch_is_attached_to_by_name(kit: pk.Kit, known: list[str]):
     """The last batch, a number or an id: the same batch, also after its end."""
     first = kit.start(known[:1], datasets="parcels")
@@ -712,7 +726,8 @@ def test_a_new_kit_is_empty_and_asks_nobody(county: County, path: Path):
 
     assert counts == dict.fromkeys(RECORD_TYPES, 0)
     assert (
-        shown == f"<Kit test.duckdb: 0 parcels; {ASSESSOR}, {RECORDER}, {TREASURER}, propertyradar;"
+        shown == f"<Kit test.duckdb: 0 parcels; {ASSESSOR}, {RECORDER}, {RECORDER}_portal,"
+        f" {TREASURER}, {TREASURER}_browser, {TREASURER}_details, propertyradar;"
         " owner: this process>"
     )
     assert county.ledger() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from propkit.notebook import _FRONT_ENDS
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -29,10 +32,15 @@ FACTS: dict[str, dict[str, object]] = {
         "report.is_complete": False,
         "[item.failure_class for item in bad_day.failures]": ["unavailable"],
         "mended.totals": {"done": 4},
-        "len(unpaid)": 7,
-        "len(by_city)": 7,
+        "len(panel.grid.rows)": 47,
+        "sorted(path.name for path in folder.iterdir())": ["demo.duckdb"],
+    },
+    "02_explore.ipynb": {
+        "report.state": "completed",
+        "len(unpaid)": 18,
+        "len(by_city)": 14,
         "workbook.is_file()": True,
-        "sorted(path.name for path in folder.iterdir())": ["demo.duckdb", "parcels.xlsx"],
+        "sorted(path.name for path in folder.iterdir())": ["explore.duckdb", "parcels.xlsx"],
     },
     "03_leads.ipynb": {
         "preview.records": 33,
@@ -128,30 +136,65 @@ def test_a_notebook_runs_from_top_to_bottom(name: str, run: Any) -> None:
     assert list(place.iterdir()) == []
 
 
+AWAITING = """\
+import asyncio
+import propkit as pk
+kit = pk.demo()
+ticks = []
+async def tick():
+    while True:
+        ticks.append(1)
+        await asyncio.sleep(0.02)
+ticking = asyncio.ensure_future(tick())
+report = await kit.start(kit.county.apns(40))
+ticking.cancel()
+kit.close()"""
+FREE = {"report.state": "completed", "len(ticks) > 20": True}
+
+
 @pytest.mark.notebook
-def test_a_cell_that_awaits_a_batch_shows_bars_and_leaves_the_kernel_free(run: Any) -> None:
+def test_a_cell_that_awaits_a_batch_shows_bars_and_leaves_the_kernel_free(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bars stand in the awaiting cell, and another task of the kernel goes on meanwhile."""
-    awaiting = nbformat.v4.new_code_cell(
-        "import asyncio\n"
-        "import propkit as pk\n"
-        "kit = pk.demo()\n"
-        "ticks = []\n"
-        "async def tick():\n"
-        "    while True:\n"
-        "        ticks.append(1)\n"
-        "        await asyncio.sleep(0.02)\n"
-        "ticking = asyncio.ensure_future(tick())\n"
-        "report = await kit.start(kit.county.apns(40))\n"
-        "ticking.cancel()\n"
-        "kit.close()"
-    )
-    notebook = nbformat.v4.new_notebook(cells=[awaiting])
+    monkeypatch.setenv("JPY_SESSION_NAME", "seen.ipynb")  # as Jupyter's server says it
+    awaiting = nbformat.v4.new_code_cell(AWAITING)
 
-    facts, _ = run(notebook, {"report.state": "completed", "len(ticks) > 20": True})
+    facts, _ = run(nbformat.v4.new_notebook(cells=[awaiting]), FREE)
 
-    assert facts == {"report.state": "completed", "len(ticks) > 20": True}
+    assert facts == FREE
     views = [out.data for out in awaiting.outputs if out.output_type == "display_data"]
     assert [view["text/plain"] for view in views] == [
         "Progress bars of a propkit batch; the report holds the outcome."
     ]
     assert all("application/vnd.jupyter.widget-view+json" in view for view in views)
+
+
+@pytest.mark.notebook
+def test_without_a_browser_the_same_cell_prints_plain_progress(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in _FRONT_ENDS:
+        monkeypatch.delenv(name, raising=False)
+    awaiting = nbformat.v4.new_code_cell(AWAITING)
+
+    facts, _ = run(nbformat.v4.new_notebook(cells=[awaiting]), FREE)
+
+    assert facts == FREE
+    assert {(out.output_type, out.name) for out in awaiting.outputs} == {("stream", "stdout")}
+    said = "".join(out.text for out in awaiting.outputs)
+    assert re.match(r"Collect\w+ \d+ of \d+ items \(", said)
+    assert re.search(r"^Collected \d+ of \d+ items \(100 %\)", said, re.MULTILINE)
+
+
+@pytest.mark.notebook
+def test_nested_loops_are_allowed_where_asked_for(run: Any) -> None:
+    cells = [
+        "import asyncio\nimport propkit as pk\nname = pk.allow_nested_loops()",
+        "async def ask():\n    return 7\nseven = asyncio.run(ask())",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
+
+    facts, _ = run(notebook, {"seven": 7, "name.startswith('nest_asyncio')": True})
+
+    assert facts == {"seven": 7, "name.startswith('nest_asyncio')": True}

@@ -19,6 +19,7 @@ from propkit.errors import RequestError
 from propkit.identifier_lists import Identifiers, read_identifiers
 from propkit.items import PRIORITIES, Item, State
 from propkit.kinds import (
+    ALL_DATASETS,
     DATASETS,
     KINDS,
     choose_datasets,
@@ -645,7 +646,7 @@ def test_an_unknown_dataset_is_refused_with_the_choices(asked):
         parse_datasets(asked)
 
     name = asked if isinstance(asked, str) else asked[-1]
-    assert str(caught.value) == (f"no dataset {name!r}; expected some of {', '.join(DATASETS)}")
+    assert str(caught.value) == (f"no dataset {name!r}; expected some of {', '.join(ALL_DATASETS)}")
 
 
 CHOICES: list[tuple[tuple[str, ...], str, list[str]]] = [
@@ -805,7 +806,7 @@ def test_a_kind_has_its_tables(kind, datasets, expected):
             "kind='search' collects no table, not datasets=['sales']; leave one of them out",
         ),
         ("tax", None, f"no kind 'tax'; expected one of {', '.join(KINDS)}"),
-        ("taxes", "x", f"no dataset 'x'; expected some of {', '.join(DATASETS)}"),
+        ("taxes", "x", f"no dataset 'x'; expected some of {', '.join(ALL_DATASETS)}"),
     ],
 )
 def test_tables_that_a_kind_does_not_collect_are_refused(kind, datasets, said):

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from propkit.records import RECORD_TYPES
 from propkit.runtime.report import OUTCOMES
 from propkit.settings import Settings
 from propkit.sources import configure_sources
+from propkit.sources._config import ENTRY_POINT
+from propkit.sources._declared import read_source_file
 
 if TYPE_CHECKING:
     from propkit.demo_county.county import County
@@ -118,8 +121,8 @@ def test_no_other_python_is_shown() -> None:
 
 
 def test_the_settings_file_is_read() -> None:
-    (block,) = _blocks("toml")
-    Path("propkit.toml").write_text(block, "utf-8")
+    settings_block, *_ = _blocks("toml")
+    Path("propkit.toml").write_text(settings_block, "utf-8")
 
     settings = Settings.load()
 
@@ -128,6 +131,21 @@ def test_the_settings_file_is_read() -> None:
     configs = configure_sources(settings)
     assert not configs["maricopa_assessor"].lacks_token
     assert configs["maricopa_treasurer"].max_age.days == 7
+
+
+def test_a_county_is_added_as_it_is_said() -> None:
+    """The file describes a source, and the entry point is propkit's."""
+    _, source_block, package_block = _blocks("toml")
+    Path("pinal_treasurer.toml").write_text(source_block, "utf-8")
+
+    source = read_source_file(Path("pinal_treasurer.toml"))
+
+    assert (source.name, source.county, source.provides) == (
+        "pinal_treasurer",
+        "pinal",
+        ("tax_bills",),
+    )
+    assert tomllib.loads(package_block)["project"]["entry-points"].keys() == {ENTRY_POINT}
 
 
 @pytest.mark.parametrize(("name", "example"), [row[:2] for row in _rows("variable")])
@@ -156,14 +174,20 @@ def test_every_variable_stands_in_the_table() -> None:
 
 
 def test_defaults_are_the_settings_own() -> None:
-    collect = Settings().collect
-    said = {
-        row[0].rpartition("__")[2]: re.search(r"\((\d+)\)", row[2]) for row in _rows("variable")
+    settings = Settings()
+    collect = settings.collect
+    said = {row[0]: re.search(r"\((\d+)\)", row[2]) for row in _rows("variable")}
+    paths = {
+        tuple(name.removeprefix("PROPKIT_").lower().split("__")): float(found[1])
+        for name, found in said.items()
+        if found
     }
-    numbers = {name.lower(): float(found[1]) for name, found in said.items() if found}
 
-    assert numbers == {name: getattr(collect, name) for name in numbers}
-    assert set(numbers) == {"workers", "request_timeout", "retry_attempts", "item_timeout"}
+    assert paths == {path: getattr(getattr(settings, path[0]), path[1]) for path in paths}
+    assert {path[-1] for path in paths} == {
+        *("workers", "request_timeout", "retry_attempts", "item_timeout"),
+        *("pages", "browsers", "memory_mb"),
+    }
     assert collect.retry_attempts == 4
     assert "four times at most" in README
 

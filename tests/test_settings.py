@@ -44,6 +44,7 @@ def test_without_files_and_variables_the_defaults_hold():
 
     assert settings.model_dump() == {
         "sources": {},
+        "source_files": (),
         "collect": {
             "profile": "balanced",
             "workers": 3,
@@ -84,6 +85,28 @@ def test_without_files_and_variables_the_defaults_hold():
             "max_request_bytes": 1_048_576,
             "per_page": 50,
             "heartbeat_seconds": 15.0,
+        },
+        "notify": {
+            "after_seconds": 60.0,
+            "webhook": None,
+            "mail_to": (),
+            "mail_from": None,
+            "smtp_host": "localhost",
+            "smtp_port": 25,
+            "smtp_security": "none",
+            "smtp_user": None,
+            "smtp_password": None,
+        },
+        "browsing": {
+            "pages": 4,
+            "browsers": 1,
+            "items_per_page": 50,
+            "items_per_browser": 1000,
+            "page_memory_mb": 256,
+            "memory_mb": 2048,
+            "idle_seconds": 60.0,
+            "headed": False,
+            "block": ("image", "font", "media"),
         },
         "contact": None,
         "browser": None,

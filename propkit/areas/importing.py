@@ -14,8 +14,9 @@ from typing import Final
 
 from yarl import URL
 
+from propkit.asking import Host
 from propkit.errors import RequestError
-from propkit.http_client import Host, HttpAsk, HttpClient
+from propkit.http_client import HttpAsk, HttpClient
 from propkit.items import RetryPolicy
 from propkit.layers.catalogue import Catalogue, CountyLayer
 from propkit.layers.openaddresses import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from propkit.batch_run.tally import Tally
 from propkit.breaker import TROUBLE
 from propkit.collector import Collector, Outcome
 from propkit.errors import CollectionCancelledError, LayoutChangedError, SourceBlockedError
+from propkit.evidence import RENDERED, Sight, last_sight, without_picture
 from propkit.items import Item, State
 from propkit.sources import FollowUp
 from propkit.store import Result
@@ -21,6 +23,8 @@ _DOWN = {*TROUBLE, SourceBlockedError.failure_class}
 """Failures that leave an older record as good as it was."""
 _REPLACED = {*_DOWN, LayoutChangedError.failure_class}
 """Failures after which another way in is tried."""
+_MOST_PICTURES = 20
+"""Screenshots kept in a run of each source and failure class: those of one kind are alike."""
 
 
 class Keeper:
@@ -42,6 +46,7 @@ class Keeper:
         self._queues = queues
         self._on_end = on_end
         self._left: list[Item] = []
+        self._pictures: Counter[tuple[str, str | None]] = Counter()
 
     def take_in(self, items: Iterable[Item], batch_size: int | None) -> None:
         """Take in the items of the batch; those beyond the batch size wait for the next run."""
@@ -62,15 +67,18 @@ class Keeper:
         """Hand an item that ended to the writer, with everything that follows from it."""
         ended = self._keep_older(outcome.item)
         parsed = outcome.parsed
+        sight = self._sight(outcome)
+        is_shown = sight is not None and sight.page is not None
+        pages = [page for page in outcome.pages if is_shown or page.name != RENDERED]
         follow_ups = self._follow_ups(ended, parsed.follow_ups) if parsed else []
         if ended.failure_class in _REPLACED:
             follow_ups += self._fall_back(ended)
-        self._writer.put(
+        self._hand_over(
             Result(
                 batch_id=self._run.batch_id,
                 item=ended,
                 parser_version=self._collector.configs[ended.source].source.parser_version,
-                pages=outcome.pages,
+                pages=pages,
                 records=parsed.records if parsed else (),
                 follow_ups=follow_ups,
                 checked_at=max((p.fetched_at for p in outcome.pages), default=ended.ended_at)
@@ -82,6 +90,7 @@ class Keeper:
                 settlement=outcome.settlement,
                 answered=parsed.answered if parsed else {},
                 made_at=self._run.made_at,
+                sight=sight,
             )
         )
         self._tally.move(State.RUNNING, ended)
@@ -116,7 +125,8 @@ class Keeper:
 
     def pass_by(self, item: Item) -> None:
         """Leave an item of a stopped source waiting, or to the next way in."""
-        if not self._run.fallbacks.get(item.source):
+        failure_class = self._run.stopped_by[item.source]
+        if not self._next_ways(item.source, failure_class):
             self._left.append(item)
             self._end()
             return
@@ -124,7 +134,7 @@ class Keeper:
         self._tally.move(item.state, running)
         failed = running.move(
             State.FAILED,
-            failure_class=SourceBlockedError.failure_class,
+            failure_class=failure_class,
             error=f"not asked: {self._run.stopped[item.source]}",
             ended_at=datetime.now(UTC),
         )
@@ -140,8 +150,13 @@ class Keeper:
                 self._put(State.WAITING, kept)
 
     def _put(self, before: State, item: Item) -> None:
-        self._writer.put(Result(batch_id=self._run.batch_id, item=item, parser_version=0))
+        self._hand_over(Result(batch_id=self._run.batch_id, item=item, parser_version=0))
         self._tally.move(before, item)
+
+    def _hand_over(self, result: Result) -> None:
+        # Of a run that was given up only what was paid for counts: another run has gone on.
+        if result.settlement is not None or not self._run.is_forgotten:
+            self._writer.put(result)
 
     def _push(self, item: Item) -> None:
         self.unfinished += 1
@@ -170,10 +185,22 @@ class Keeper:
             made += self._add_new(item)
         return made
 
+    def _sight(self, outcome: Outcome) -> Sight | None:
+        """Return what is kept of a failure; pictures only of the first ones of each kind."""
+        item = outcome.item
+        if item.state is not State.FAILED:
+            return None
+        sight = outcome.sight or last_sight(outcome.pages)
+        if sight is None or sight.screenshot is None:
+            return sight
+        kind = (item.source, item.failure_class)
+        self._pictures[kind] += 1
+        return sight if self._pictures[kind] <= _MOST_PICTURES else without_picture(sight)
+
     def _fall_back(self, failed: Item) -> list[Item]:
         """Ask the next way in for what a source could not give."""
         made = []
-        for source in self._run.fallbacks.get(failed.source, ())[:1]:
+        for source in self._next_ways(failed.source, failed.failure_class)[:1]:
             item = Item(
                 source=source,
                 key=failed.key,
@@ -183,6 +210,17 @@ class Keeper:
             )
             made += self._add_new(item)
         return made
+
+    def _next_ways(self, source: str, failure_class: str | None) -> tuple[str, ...]:
+        """Return the ways in to be tried in turn in place of a source.
+
+        A host that shows a wall is asked in no other way: that would be to get past it.
+        """
+        ways = self._run.fallbacks.get(source, ())
+        if failure_class != SourceBlockedError.failure_class:
+            return ways
+        configs = self._collector.configs
+        return tuple(way for way in ways if configs[way].host != configs[source].host)
 
     def _add_new(self, item: Item) -> list[Item]:
         if not self._queues.take_note(item):

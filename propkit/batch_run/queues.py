@@ -9,22 +9,25 @@ from collections.abc import Iterable, Mapping
 from propkit.batch_run.guarding import SourceGuard
 from propkit.items import Item, State
 
+_MOST_ITEMS = 2**40
+
 
 class Queues:
     """What is still to be asked, by source. An item is queued once, whoever asks for it."""
 
     def __init__(self, sources: Iterable[str], guards: Mapping[str, SourceGuard]) -> None:
         self._guards = guards
-        self._heaps: dict[str, list[tuple[tuple[int, int], Item]]] = {n: [] for n in sources}
+        self._heaps: dict[str, list[tuple[int, Item]]] = {name: [] for name in sources}
         self._arrivals = {name: asyncio.Event() for name in self._heaps}
-        self._known: set[tuple[str, str]] = set()
+        self._known: dict[str, set[str]] = {}
         self.next_sequence = 0
 
     def take_note(self, item: Item) -> bool:
         """Return whether an item is new to the run."""
-        if item.identity in self._known:
+        keys = self._known.setdefault(item.source, set())
+        if item.key in keys:
             return False
-        self._known.add(item.identity)
+        keys.add(item.key)
         self.next_sequence = max(self.next_sequence, item.sequence + 1)
         return True
 
@@ -37,7 +40,9 @@ class Queues:
         """Queue an item; canaries go first."""
         guard = self._guards.get(item.source)
         is_canary = guard is not None and guard.is_canary(item.key)
-        order = (-1, item.sequence) if is_canary else item.order
+        # One number and no tuple: there may be 100,000 of them.
+        rank, sequence = (-1, item.sequence) if is_canary else item.order
+        order = rank * _MOST_ITEMS + sequence
         heapq.heappush(self._heaps[item.source], (order, item))
         self.wake(item.source)
 

@@ -46,6 +46,8 @@ class Run:
         By source that is asked no more: why, and the failure class.
     is_left
         Makes of the end no cancel: items that are not done wait for the next run.
+    is_forgotten
+        It hung and was given up: what comes of it after all changes nothing, but for a purchase.
     """
 
     batch_id: str
@@ -66,6 +68,7 @@ class Run:
     listeners: list[Listener] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     is_left: bool = False
+    is_forgotten: bool = False
     progress: Progress | None = None
     stopped: dict[str, str] = field(default_factory=dict)
     stopped_by: dict[str, str | None] = field(default_factory=dict)

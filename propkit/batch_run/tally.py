@@ -7,8 +7,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
+from propkit.asking import Host
 from propkit.batch_run.run import Run
-from propkit.http_client import Host
 from propkit.items import ENDED, Item, State
 from propkit.progress import Progress, SourceProgress
 from propkit.usage import Usage

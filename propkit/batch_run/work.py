@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -81,7 +82,9 @@ class _Work:
             breaker.rearm()
         self._queues = Queues(sources, guards)
         self._gates = self._make_gates(sources)
+        self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source
         self._idle = asyncio.Event()
+        self._writer_watch = asyncio.Lock()
         self._saved_at = 0.0
         self._keeper = Keeper(collector, run, self._tally, self._queues, self._check_idle)
         self._keeper.take_in(run.items, run.batch_size)
@@ -142,7 +145,8 @@ class _Work:
         while True:
             while not self._is_due(source):
                 await self._queues.wait(source)
-            entry = await self._enter(source)
+            is_closed = not self._breakers[source].is_open and source not in self._run.stopped
+            entry = "yes" if is_closed else await self._enter(source)
             async with self._gates[source]:
                 item = self._queues.pop(source) if self._is_due(source) else None
                 if item is None:
@@ -151,8 +155,10 @@ class _Work:
                     self._keeper.pass_by(item)
                 else:
                     await self._collect(item, entry)
-            while self._writer.pending > _MOST_PENDING:  # noqa: ASYNC110 -- it is a thread
-                await asyncio.sleep(_PENDING_POLL_SECONDS)
+            if self._writer.pending > _MOST_PENDING:
+                async with self._writer_watch:  # one worker looks for all
+                    while self._writer.pending > _MOST_PENDING:  # noqa: ASYNC110 -- it is a thread
+                        await asyncio.sleep(_PENDING_POLL_SECONDS)
 
     def _is_due(self, source: str) -> bool:
         """Whether there is an item to ask for, or one of a stopped source to pass by."""
@@ -182,7 +188,10 @@ class _Work:
         identity = (self._run.way, *item.identity)
         failure_class: str | None = _CANCELLED
         try:
-            other = await self._other(identity)
+            other = self._find(identity)
+            while isinstance(other, Flight):
+                await other.wait()
+                other = self._find(identity)
             if other is not None:
                 self._keeper.join(item, other)
                 if (guard := self._guards.get(item.source)) is not None:
@@ -192,22 +201,18 @@ class _Work:
                 self._keeper.pass_by(item)
             else:
                 ended = None
-                self._traffic.begin(identity, self._run.batch_id)
+                flight = self._traffic.begin(identity, self._run.batch_id)
                 try:
                     ended = await self._ask(item)
                 finally:
-                    self._traffic.end(identity, ended)
+                    self._traffic.end(identity, flight, ended)
                 failure_class = ended.failure_class if ended else _CANCELLED
         finally:
             self._leave_breaker(item.source, entry, failure_class)
 
-    async def _other(self, identity: Identity) -> Item | None:
-        """Return another batch's answer to the same item, waited for when it is under way."""
-        while True:
-            found = self._traffic.find(identity, self._run.batch_id, self._run.planned_at)
-            if not isinstance(found, Flight):
-                return found
-            await found.wait()
+    def _find(self, identity: Identity) -> Flight | Item | None:
+        """Return another batch's work on the same item: under way, or its answer."""
+        return self._traffic.find(identity, self._run.batch_id, self._run.planned_at)
 
     async def _ask(self, item: Item) -> Item | None:
         """Ask for an item and store what came; None when it came to nothing, and waits again."""
@@ -235,12 +240,24 @@ class _Work:
             ended.state is State.FAILED and self._collector.is_left_alone(source)
         ):
             self._stop(source, ended.failure_class, ended.error)
+        elif self._has_new_layout(source, ended):
+            self._stop(
+                source, ended.failure_class, f"{self._strange[source]} in a row: {ended.error}"
+            )
         guard = self._guards.get(source)
         if guard is None:
             self._keeper.store(outcome)
         else:
             await self._judge(source, guard, outcome)
         return ended
+
+    def _has_new_layout(self, source: str, ended: Item) -> bool:
+        """Whether so many answers in a row could not be read that it is the site, not a parcel."""
+        if ended.failure_class == LayoutChangedError.failure_class:
+            self._strange[source] += 1
+        elif ended.state is not State.FAILED:
+            self._strange[source] = 0
+        return self._strange[source] >= self._collector.settings.breaker_failures
 
     async def _judge(self, source: str, guard: SourceGuard, outcome: Outcome) -> None:
         """Store what the guard gives free; stop the source where it has drifted."""
@@ -254,11 +271,12 @@ class _Work:
             self._stop(source, LayoutChangedError.failure_class, judgement.drift)
         self._store_all(source, judgement.store)
 
-    def _store_all(self, source: str, outcomes: Iterable[Outcome]) -> None:
+    def _store_all(self, source: str, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             self._keeper.store(outcome)
         self._queues.wake(source)  # canaries may have been waited for
-        self._check_idle()
+        if not outcomes:
+            self._check_idle()  # what is held needs no work either
 
     # --- limits and ends ------------------------------------------------------------------------
 
@@ -303,7 +321,7 @@ class _Work:
                 self._store_all(source, guard.finish().store)
 
     def _check_idle(self) -> None:
-        held = sum(guard.held for guard in self._guards.values())
+        held = sum([guard.held for guard in self._guards.values()])
         if self._run.cancelled.is_set():
             if self._tally.count(State.RUNNING) <= held:
                 self._idle.set()

@@ -118,6 +118,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         default="comprehensive",
         help="comprehensive, taxes, sales_and_documents, validation or search (comprehensive)",
     )
+    parser.add_argument("--county", default="maricopa", help="whose sources are asked (maricopa)")
     parser.add_argument("--by", help="what --kind search searches by (owner)")
     parser.add_argument("--budget", type=float, help="most credits that paid sources may charge")
 
@@ -131,6 +132,7 @@ def _plan_options(options: argparse.Namespace) -> dict[str, Any]:
         "priority": options.priority,
         "kind": options.kind,
         "by": options.by,
+        "county": options.county,
         "budget": options.budget,
         "column": options.column,
         "sheet": options.sheet,

@@ -48,6 +48,13 @@ def add_store_commands(commands: Any) -> None:
     prune.add_argument("--yes", action="store_true", help="free it")
     prune.set_defaults(command=_prune)
 
+    reparse = commands.add_parser("reparse", help="read kept answers again with today's parser")
+    add_store(reparse)
+    reparse.add_argument("source", metavar="SOURCE", help="maricopa_treasurer, ...")
+    reparse.add_argument("--yes", action="store_true", help="store what differs")
+    reparse.add_argument("--out", type=Path, metavar="CSV", help="write every difference there")
+    reparse.set_defaults(command=_reparse)
+
 
 def _export(options: argparse.Namespace) -> int:
     from propkit.runtime.options import check_workbook
@@ -120,3 +127,15 @@ def _prune(options: argparse.Namespace) -> int:
     with open_kit(existing(options.db)) as kit:
         print(kit.prune(options.older_than, apply=options.yes))
     return DONE
+
+
+def _reparse(options: argparse.Namespace) -> int:
+    from propkit.reparsing import describe_reparse
+
+    with open_kit(existing(options.db)) as kit:
+        frame = kit.reparse(options.source, apply=options.yes)
+    print(describe_reparse(frame))
+    if options.out is not None:
+        frame.to_csv(options.out, index=False)
+        print(options.out)
+    return FAILED if frame.attrs["unreadable"] else DONE

@@ -37,3 +37,14 @@ def as_page(text: str, *, status: int = 200) -> web.Response:
 def frame_page() -> web.Response:
     """Return the site's frame page, which has status 200 although nothing was found."""
     return as_page(FRAME_PAGE)
+
+
+def leaking(page: str, megabytes: float) -> str:
+    """Return a page with a script that takes so many megabytes and lets nothing go; 0: as it is."""
+    if not megabytes:
+        return page
+    script = (
+        "<script>window.kept = []; for (let i = 0; i < 10; i++)"
+        f" window.kept.push(new Uint8Array({round(megabytes * 1e5)}).fill(7))</script></body>"
+    )
+    return page.replace("</body>", script)

@@ -14,6 +14,7 @@ from aiohttp import web
 from propkit.demo_county import assessor_shapes as shapes
 from propkit.demo_county import places
 from propkit.demo_county.answers import as_json, frame_page
+from propkit.demo_county.facts import BUSINESS_TYPES
 from propkit.demo_county.parcel import Head, Parcel
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
@@ -124,9 +125,8 @@ class Assessor:
             total, shown = len(rows), list(_page(rows, page))
         else:
             heads = await self._find(words)
-            if kind == "rental":
-                heads = [head for head in heads if head.is_rental]
-            shape = shapes.rental_row if kind == "rental" else shapes.search_row
+            heads = [head for head in heads if _HAS.get(kind, bool)(head)]
+            shape = _SHAPES.get(kind, shapes.search_row)
             total, shown = len(heads), [shape(head) for head in _page(heads, page)]
         if switches.envelope == "real_property":
             return as_json({"RealProperty": {"results": shown, "total": total}})
@@ -168,8 +168,18 @@ class Assessor:
         return self._index
 
 
+_HAS: dict[str, Callable[[Head], bool]] = {
+    "rental": lambda head: head.is_rental,
+    "bpp": lambda head: head.property_type in BUSINESS_TYPES,
+    "mh": lambda head: head.index % 11 == 5,
+}
+_SHAPES = {
+    "rental": shapes.rental_row,
+    "bpp": shapes.personal_property_row,
+    "mh": shapes.mobile_home_row,
+}
 _KNOWN = re.compile(
-    r"/search/(property|rp|sub|rental)"
+    r"/search/(property|rp|sub|rental|bpp|mh)"
     r"|/parcel/(mcr|str)/[^/]+"
     r"|/parcel/[0-9][0-9A-Za-z.\- ]*(/(propertyinfo|address|valuations|residential-details"
     r"|owner-details|improvements|sketches|mapids|rental-details(/.*)?|similar-parcels-residential(/.*)?))?"

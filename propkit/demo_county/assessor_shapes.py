@@ -47,6 +47,29 @@ def rental_row(head: Head) -> Json:
     }
 
 
+def personal_property_row(head: Head) -> Json:
+    """Return a row of the business personal property search."""
+    return {**_account(head), "Multi": "", "Lease": "Y" if head.index % 2 else ""}
+
+
+def mobile_home_row(head: Head) -> Json:
+    """Return a row of the mobile home search."""
+    vins = [f"CAV{head.index:07d}X", f"CAV{head.index:07d}U"][: 1 + head.index % 2]
+    numbered = {f"Vin{place + 1}": "".join(vins[place : place + 1]) for place in range(4)}
+    return {**_account(head), **numbered}
+
+
+def _account(head: Head) -> Json:
+    return {
+        "AccountNo": f"{head.index:07d}",
+        "Name1": head.owner.name or "",
+        "Name2": "",
+        "SitusAddress": head.situs_address or "",
+        "SitusCity": head.situs_city or "",
+        "SitusZip": head.situs_zip or "",
+    }
+
+
 def everything(parcel: Parcel, *, rental_owner: str, similar: list[Parcel]) -> Json:
     """Return the one-call answer of /parcel/{apn}."""
     return {

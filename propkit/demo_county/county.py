@@ -60,6 +60,9 @@ def start_county(
         stderr=errors,
         text=True,
         env=_environment(),
+        # The stop button of a notebook interrupts the kernel's whole group of processes; the
+        # county goes on, and ends with its input.
+        start_new_session=True,
     )
     line = _first_line(process)
     try:
@@ -98,6 +101,7 @@ class County:
     def settings(self) -> dict[str, dict[str, str]]:
         """Return what each source needs to be pointed here, by the source's name."""
         found = {f"maricopa_{name}": {"base_url": self.base_url(name)} for name in SYSTEMS}
+        found["maricopa_treasurer_details"] = {"base_url": self.base_url("treasurer")}
         token = self.token
         if token is not None:
             found["maricopa_assessor"]["token"] = token
@@ -145,13 +149,25 @@ class County:
         """Forget the requests so far."""
         self._call("DELETE", "ledger", {})
 
-    def truth(self, apns: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-        """Return what propkit should hold of these parcels, by table."""
+    def truth(
+        self, apns: Iterable[str], *, details: bool = False
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return what propkit should hold of these parcels, by table.
+
+        With `details` it is what further pages say, which are not asked for by themselves.
+        """
         tables: dict[str, list[dict[str, Any]]] = {}
         wanted = [str(apn) for apn in apns]
         # Short addresses: a server may refuse one of more than 8 kB.
         for start in range(0, max(len(wanted), 1), 500):
-            part = self._call("GET", "truth", {"apns": ",".join(wanted[start : start + 500])})
+            part = self._call(
+                "GET",
+                "truth",
+                {
+                    "apns": ",".join(wanted[start : start + 500]),
+                    "details": str(details).lower(),
+                },
+            )
             for name, rows in part.items():
                 tables.setdefault(name, []).extend(rows)
         return tables

@@ -1,4 +1,4 @@
-"""The recorder's API: documents by number, search by name, and PDFs of what is not restricted."""
+"""The recorder: its API (documents by number, search by name, PDFs) and its portal's pages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from propkit.demo_county import facts
-from propkit.demo_county.answers import as_json, as_page
+from propkit.demo_county.answers import as_json, as_page, leaking
 from propkit.demo_county.archive import Archive, Hit, by_number
 from propkit.demo_county.parcel import Document
+from propkit.demo_county.portal_pages import portal_page
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
 
@@ -37,10 +38,12 @@ class Recorder:
 
     async def answer(self, request: web.Request, path: str, switches: Switches) -> web.Response:
         """Return a document, a page of hits, a PDF, or an error in the API's one shape."""
-        del switches
         path = unquote(path).rstrip("/")
         if request.method != "GET":
             return _error(405, "Method Not Allowed", path)
+        shell = portal_page(path)
+        if shell is not None:
+            return as_page(leaking(shell, switches.leak_mb))
         if path == "/documents/search":
             return await self._search(request.query, path)
         if path == "/preview/pdf":

@@ -130,7 +130,7 @@ class Controls:
             except ValueError as error:
                 return control_error(error)
             wanted = list(range(skip, min(skip + first, truth.size)))
-        return as_json(truth.tables(wanted))
+        return as_json(truth.tables(wanted, details=query.get("details") == "true"))
 
     async def get_switches(self, request: web.Request) -> web.Response:
         """Return the switches in force."""

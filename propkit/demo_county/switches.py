@@ -19,13 +19,18 @@ _WORDS = {
     "envelope": ("results", "real_property"),
     "layout": ("mixed", "list", "table"),
     "year_table": ("mixed", "divBackTaxes", "gvTaxYears"),
+    "button": ("mixed", "input", "div"),
     "unknown_parcel": ("empty", "500"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """One state of all switches; `latency` multiplies the real systems' latency (0 = none)."""
+    """One state of all switches.
+
+    `latency` multiplies the real systems' latency (0 = none); `leak_mb` is what a page of the
+    treasurer or the recorder's portal takes of a browser's memory and does not let go.
+    """
 
     limits: Mapping[str, Limit] = field(default_factory=lambda: dict(POLITE_LIMITS))
     latency: float = 0.0
@@ -33,7 +38,9 @@ class Switches:
     envelope: str = "results"
     layout: str = "mixed"
     year_table: str = "mixed"
+    button: str = "mixed"
     one_call: bool = True
+    leak_mb: float = 0.0
     unknown_parcel: str = "empty"
     token: str | None = DEFAULT_TOKEN
     robots: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +91,12 @@ def _read_latency(value: Any) -> float:
     return float(value)
 
 
+def _read_leak(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1000:
+        raise ValueError(f"a page leaks leak_mb megabytes, from 0 to 1000, not {value!r}")
+    return float(value)
+
+
 def _read_token(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return value
@@ -107,6 +120,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "latency": _read_latency,
     "token": _read_token,
     "one_call": _read_one_call,
+    "leak_mb": _read_leak,
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 
+from propkit.demo_county.levies import exemption_of, make_installments, make_levies
 from propkit.demo_county.parcel import Parcel
 
 Row = dict[str, object]
@@ -17,14 +18,15 @@ TABLES = (
     "parcels", "residences", "valuations", "tax_bills", "tax_payments", "sales", "documents",
     "leads",
 )  # fmt: skip
+DETAILS = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
 
 
 def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
     """Return all rows of some parcels, leaving out what a system does not know.
 
-    Leads are bought, not collected about parcels: there are none. A document is there only when the assessor knows the parcel too: nothing else names it.
+    Leads are bought and further pages asked for by name: there are none. A document is there only when the assessor knows the parcel too: nothing else names it.
     """
-    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+    tables: dict[str, list[Row]] = {name: [] for name in (*TABLES, *DETAILS)}
     for parcel in parcels:
         if parcel.head.is_in_assessor:
             tables["parcels"].append(parcel_row(parcel))
@@ -35,6 +37,16 @@ def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
         if parcel.head.is_in_treasurer:
             tables["tax_bills"].extend(_tax_bills(parcel))
             tables["tax_payments"].extend(_tax_payments(parcel))
+    return tables
+
+
+def render_details(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
+    """Return the rows of the treasurer's further pages about some parcels."""
+    tables: dict[str, list[Row]] = {name: [] for name in DETAILS}
+    for parcel in parcels:
+        if parcel.head.is_in_treasurer:
+            for name, rows in _tax_details(parcel).items():
+                tables[name].extend(rows)
     return tables
 
 
@@ -117,6 +129,7 @@ def _tax_bills(parcel: Parcel) -> Iterator[Row]:
             "amount_paid": _cents(bill.paid_cents) if age == 0 else None,
             "amount_due": _cents(bill.due_cents),
             "has_tax_lien": bill.has_lien,
+            "tax_lien_note": bill.lien_note or None,
         }
 
 
@@ -130,6 +143,62 @@ def _tax_payments(parcel: Parcel) -> Iterator[Row]:
                 "paid_on": payment.paid_on.isoformat(),
                 "amount": _cents(payment.cents),
             }
+
+
+def _tax_details(parcel: Parcel) -> dict[str, list[Row]]:
+    """Return what the treasurer's further pages say of the newest bill, and all its values."""
+    bill, apn = parcel.tax_bills[0], parcel.head.apn
+    bill_of = {"apn": apn, "tax_year": bill.tax_year}
+    value = parcel.valuations[0]
+    assessed = _dollars(value.assessed_limited_property_value)
+    return {
+        "tax_levies": [
+            {
+                **bill_of,
+                "district": levy.district,
+                "district_name": levy.name,
+                "percent": float(levy.percent),
+                "amount": _cents(levy.cents),
+                "amount_paid": _cents(levy.paid_cents),
+            }
+            for levy in make_levies(parcel.head, bill)
+        ],
+        "tax_installments": [
+            {
+                **bill_of,
+                "number": part.number,
+                "amount": _cents(part.cents),
+                "due_on": part.due_on.isoformat(),
+                "delinquent_after": part.delinquent_after.isoformat(),
+            }
+            for part in make_installments(bill)
+        ],
+        "tax_statements": [
+            {
+                **bill_of,
+                "tax_area_code": parcel.head.block.tax_area_code,
+                "exemption": exemption_of(parcel.head),
+                "assessed_tax": _cents(bill.assessed_cents),
+                "tax_paid": _cents(bill.paid_cents),
+                "interest_paid": _cents(0),
+                "total_paid": _cents(bill.paid_cents),
+                "land_assessed_value": assessed,
+                "exempt_assessed_value": _dollars(0),
+                "total_assessed_value": assessed,
+                "grand_total": _cents(bill.assessed_cents),
+            }
+        ],
+        "tax_valuations": [
+            {
+                "apn": apn,
+                "tax_year": value.tax_year,
+                "full_cash_value": _dollars(value.full_cash_value),
+                "limited_property_value": _dollars(value.limited_property_value),
+                "property_class": value.class_code,
+            }
+            for value in parcel.valuations
+        ],
+    }
 
 
 def _sales(parcel: Parcel) -> Iterator[Row]:

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from aiohttp import web
 
 from propkit.demo_county import treasurer_pages as pages
-from propkit.demo_county.answers import as_page
+from propkit.demo_county.answers import as_page, leaking
+from propkit.demo_county.parcel import Parcel
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
 
@@ -45,6 +46,8 @@ class Treasurer:
             if len(self._sessions) > _MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         response = await self._page(request, path.rstrip("/").lower(), session, switches)
+        if switches.leak_mb and response.status == 200:
+            response.text = leaking(response.text or "", switches.leak_mb)
         if is_new:
             response.set_cookie(COOKIE, session, path="/", httponly=True, samesite="Lax")
         return response
@@ -61,22 +64,21 @@ class Treasurer:
             return as_page(_NO_FILE, status=404)
         chosen = self._sessions[session] if path in _PAGES else ""
         if not chosen:
-            return as_page(pages.search_page(action=SUMMARY))
+            # The start page has a button that a script presses, the others one of the form.
+            drawn = "div" if path not in _PAGES else "input"
+            kind = drawn if switches.button == "mixed" else switches.button
+            return as_page(pages.search_page(action=SUMMARY, button=kind))
         parcel = self._truth.find(chosen)
         if parcel is None or not parcel.head.is_in_treasurer:
             return as_page(pages.not_found_page(chosen, action=SUMMARY))
-        if path == "/parcel/activities.aspx":
-            return as_page(pages.activities_page(parcel, action=SUMMARY))
-        if path == "/parcel/valuations.aspx":
-            return as_page(pages.valuations_page(parcel, action=SUMMARY))
-        if path == "/parcel/detailedtaxstatement.aspx":
-            return as_page(pages.statement_page(parcel, action=SUMMARY))
-        layout = pages.choose_layout(
-            parcel.head, layout=switches.layout, year_table=switches.year_table
-        )
-        all_years = request.query.get("List", "").lower() == "all"
-        page = pages.summary_page(parcel, layout, all_years=all_years, action=SUMMARY)
-        return as_page(page)
+        if path == SUMMARY.removeprefix("/treasurer").lower():
+            layout = pages.choose_layout(
+                parcel.head, layout=switches.layout, year_table=switches.year_table
+            )
+            all_years = request.query.get("List", "").lower() == "all"
+            page = pages.summary_page(parcel, layout, all_years=all_years, action=SUMMARY)
+            return as_page(page)
+        return as_page(_further_page(parcel, path, request.query.get("taxyear")))
 
     def _choose(self, session: str, typed: str) -> web.Response:
         self._sessions[session] = typed.strip() or "?"
@@ -94,7 +96,23 @@ _PAGES = (
     "/parcel/activities.aspx",
     "/parcel/valuations.aspx",
     "/parcel/detailedtaxstatement.aspx",
+    "/parcel/taxdetails.aspx",
 )
+
+
+def _further_page(parcel: Parcel, path: str, year: str | None) -> str:
+    """Return one of the pages behind the summary."""
+    if path == "/parcel/activities.aspx":
+        return pages.activities_page(parcel, action=SUMMARY)
+    if path == "/parcel/valuations.aspx":
+        return pages.valuations_page(parcel, action=SUMMARY)
+    if path == "/parcel/detailedtaxstatement.aspx":
+        return pages.statement_page(parcel, action=SUMMARY)
+    bills = parcel.tax_bills
+    bill = next((b for b in bills if str(b.tax_year) == (year or str(bills[0].tax_year))), None)
+    if bill is None:
+        return pages.not_found_page(f"{parcel.head.apn} in {year}", action=SUMMARY)
+    return pages.details_page(parcel, bill, action=SUMMARY)
 
 
 def _typed_parcel(form: dict[str, object]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from propkit.demo_county.levies import exemption_of, make_installments, make_levies
 from propkit.demo_county.parcel import Head, Owner, Parcel, TaxBill
 from propkit.demo_county.places import dashed_apn
 
@@ -28,8 +29,9 @@ def choose_layout(head: Head, *, layout: str, year_table: str) -> Layout:
     return Layout(block, table)
 
 
-def frame(title: str, content: str, *, action: str) -> str:
+def frame(title: str, content: str, *, action: str, button: str = "input") -> str:
     """Return a whole page: the site's frame, the form state and the content."""
+    boxes = _SEARCH_BOXES.format(button=_BUTTONS[button])
     return f"""<!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head><meta charset="utf-8" />
 <title>{escape(title)} | Maricopa County Treasurer's Office</title></head>
@@ -39,7 +41,7 @@ def frame(title: str, content: str, *, action: str) -> str:
 <input type="hidden" name="__VIEWSTATE" id="__VIEWSTATE" value="/wEPDwUKMTY3NzE5MjIyMA9kFgJmD2QW" />
 <input type="hidden" name="__EVENTVALIDATION" id="__EVENTVALIDATION" value="/wEdAAbn5dAS3pX0h" />
 </div>
-<div id="siteInnerContentContainer"><div class="leftColumn">{_SEARCH_BOXES}</div>
+<div id="siteInnerContentContainer"><div class="leftColumn">{boxes}</div>
 <div class="rightColumn">
 {content}
 </div></div>
@@ -47,10 +49,10 @@ def frame(title: str, content: str, *, action: str) -> str:
 """
 
 
-def search_page(*, action: str) -> str:
+def search_page(*, action: str, button: str) -> str:
     """Return the page without a parcel: only the boxes to type one in."""
     note = '<div class="panel-header"><h3>Parcel Search</h3></div><p>Enter a parcel number.</p>'
-    return frame("Parcel Search", note, action=action)
+    return frame("Parcel Search", note, action=action, button=button)
 
 
 def not_found_page(text: str, *, action: str) -> str:
@@ -125,12 +127,49 @@ def statement_page(parcel: Parcel, *, action: str) -> str:
     return frame("Detailed Tax Statement", content, action=action)
 
 
+def details_page(parcel: Parcel, bill: TaxBill, *, action: str) -> str:
+    """Return the tax details of one year: what is levied, paid and exempt, and the districts."""
+    head = parcel.head
+    half = make_installments(bill)[0].cents
+    spans = {
+        "hlTaxYear": str(bill.tax_year),
+        "lblAreaCode": head.block.tax_area_code,
+        "lblAssessedTax": _money(bill.assessed_cents),
+        "lblExemptionDescription": exemption_of(head) or "None",
+        "lblHalfTax": _money(half),
+        "lblAssessedTaxPaid": _money(bill.paid_cents),
+        "lblInterestPaid": _money(0),
+        "lblTotalPaid": _money(bill.paid_cents),
+    }
+    lines = "\n".join(f'<p><span id="{P}{name}">{text}</span></p>' for name, text in spans.items())
+    rows = "\n".join(
+        f"<tr><td>{levy.district}</td><td>{escape(levy.name)}</td><td>{levy.percent}%</td>"
+        f"<td>{_money(levy.cents)}</td><td>{_money(levy.paid_cents)}</td></tr>"
+        for levy in make_levies(head, bill)
+    )
+    heads = "".join(f"<th>{h}</th>" for h in ("District", "Name", "Percent", "Tax", "Paid"))
+    content = f"""{_header(parcel, "Tax Details")}
+{lines}
+<table id="{P}gvSpecialDistricts" class="gridview"><tbody><tr>{heads}</tr>
+{rows}
+</tbody></table>"""
+    return frame("Tax Details", content, action=action)
+
+
 _SEARCH_BOXES = """<div id="taxPayerParcelInput"><label>Parcel Number</label>
 <input name="txtParcelNumBook" type="text" maxlength="12" id="txtParcelNumBook" />
 <input name="txtParcelNumMap" type="text" maxlength="2" id="txtParcelNumMap" />
 <input name="txtParcelNumItem" type="text" maxlength="3" id="txtParcelNumItem" />
 <input name="txtParcelNumSplit" type="text" maxlength="2" id="txtParcelNumSplit" />
-<input type="submit" name="btnGo" value="Go" id="btnGo" /></div>"""
+{button}</div>"""
+_BUTTONS = {
+    "input": '<input type="submit" name="btnGo" value="Go" id="btnGo" />',
+    "div": """<div id="btnGo" class="button" onclick="__doPostBack('btnGo')">Go</div>
+<script>function __doPostBack(target) {
+  document.getElementById('__EVENTTARGET').value = target
+  document.getElementById('form1').submit()
+}</script>""",
+}
 
 
 def _header(parcel: Parcel, title: str) -> str:

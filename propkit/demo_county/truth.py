@@ -100,10 +100,16 @@ class CountyTruth:
         """Map each section, township and range ("131N4E") to its map pages."""
         return self._blocks_by("section_township_range")
 
-    def tables(self, wanted: Iterable[int | str]) -> dict[str, list[dict[str, object]]]:
-        """Return what propkit should hold of some parcels (by index or APN), as typed rows."""
+    def tables(
+        self, wanted: Iterable[int | str], *, details: bool = False
+    ) -> dict[str, list[dict[str, object]]]:
+        """Return what propkit should hold of some parcels (by index or APN), as typed rows.
+
+        With `details` it is what further pages say, which are not asked for by themselves.
+        """
         found = (self.index_of(key) if isinstance(key, str) else key for key in wanted)
-        return tables.render(self.parcel(i) for i in found if i is not None and 0 <= i < self.size)
+        render = tables.render_details if details else tables.render
+        return render(self.parcel(i) for i in found if i is not None and 0 <= i < self.size)
 
     def _blocks_by(self, attribute: str) -> dict[str, list[int]]:
         found: dict[str, list[int]] = defaultdict(list)

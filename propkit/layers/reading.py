@@ -12,7 +12,8 @@ from propkit.layers.facts import Answer
 from propkit.layers.fields import COLUMNS, read_column
 from propkit.layers.geometry import Centre
 from propkit.layers.layer import Layer
-from propkit.records import Parcel, ParcelShape, RecordBlock
+from propkit.record_block import RecordBlock
+from propkit.records import Parcel, ParcelShape
 
 ReadShape = Callable[[object], tuple[bytes | None, Centre | None]]
 ReadKey = Callable[[str], str | None]

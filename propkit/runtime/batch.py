@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,6 +42,10 @@ class Workplace(Protocol):
 
     def is_running(self, batch_id: str) -> bool:
         """Whether a batch runs there."""
+        ...
+
+    def will_run(self, batch_id: str) -> bool:
+        """Whether a batch runs there, or waits there for its turn."""
         ...
 
     def progress(self, batch_id: str) -> Progress | None:
@@ -97,6 +102,9 @@ class Batch:
         far = f", {progress.ended} of {progress.total} items" if progress else ""
         return f"<Batch {self.id}: {self.state}{far}>"
 
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(repr(self))}</pre>"
+
     @property
     def head(self) -> BatchHead:
         """The batch's row: kind, criteria, times."""
@@ -104,7 +112,7 @@ class Batch:
 
     @property
     def state(self) -> str:
-        """``running``, ``completed``, ``cancelled``, ``paused``, ``interrupted`` or ``failed``."""
+        """How it is, in one word; see :class:`propkit.store.batches.BatchHead`."""
         return self.head.state
 
     @property
@@ -199,6 +207,8 @@ class Batch:
 
         Raises
         ------
+        RequestError
+            It waits for its turn, and nobody is there to give it one.
         StoreError
             The store could not be written.
         TimeoutError
@@ -218,12 +228,12 @@ class Batch:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> BatchReport:
-        display = self._make_display() if self.is_running else None
-        # Interrupt is only noticed when the kernel's loop wakes: look up now and then.
-        while self.is_running:
-            await asyncio.sleep(POLL_SECONDS)
+        display = self._make_display() if self._place.will_run(self.id) else None
+        # In a thread, which knows of the end at once; but Interrupt is only noticed when the
+        # kernel's loop wakes: look up now and then.
+        while not await asyncio.to_thread(self._place.wait, self.id, POLL_SECONDS):
             if display and (progress := self.progress):
                 display.show(progress)
         if display:
             display.end(self.progress)
-        return self.wait()
+        return self.report

@@ -146,7 +146,7 @@ class BatchReport:
         """Return one row a failed item, with Arrow dtypes.
 
         Columns: source, key, apn, failure_class, error, attempts, ended_at, and the answer that
-        is kept as evidence: evidence_url, evidence_status, evidence_sha256.
+        is kept as evidence: evidence_url, evidence_status, evidence_sha256, has_screenshot.
         """
         import pandas as pd
 
@@ -169,9 +169,12 @@ class BatchReport:
             lines.append(f"! {self.error}")
         lines += [
             f"  failed: {one.source} {one.key}: {one.failure_class}: {one.error}"
+            + (" [screenshot]" if one.has_screenshot else "")
             for one in self.failures[:5]
         ]
         lines += _more(len(self.failures), "failed", "report.failures_frame()")
+        if any(one.evidence_url for one in self.failures):
+            lines.append(f"  what was to be seen: kit.evidence({self.batch_id!r})")
         for kind, items in (("partial", self.partial), ("stale", self.stale)):
             for item in items[:5]:
                 what = f"{', '.join(item.missing)} missing: " if item.missing else ""

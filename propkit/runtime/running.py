@@ -173,9 +173,9 @@ def _stale(
         keys.setdefault(item.source, []).append(item.key)
     apns = list(dict.fromkeys(item.apn for item in waiting if item.apn))
     for name in sources:
-        column = collector.configs[name].source.needs
-        if column is not None:
-            known = store.parcel_column(column, apns).values()
+        source = collector.configs[name].source
+        if source.needs is not None:
+            known = store.parcel_column(source.needs, apns, source.county).values()
             keys[name] = list(dict.fromkeys([*keys.get(name, ()), *known]))
     found = store.freshness(keys)
     return {

@@ -7,6 +7,7 @@ share one thread, and with it the paces of hosts and what is in work.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -37,7 +38,7 @@ class CollectorThread:
         self.works: dict[str, BatchWork] = {}
         self._store = store
         self._uses = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="propkit-collector", daemon=True
         )
@@ -94,6 +95,13 @@ class CollectorThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        # Jupyter sets a kind of loop there that cannot start a browser.
+        return asyncio.ProactorEventLoop()
+    return asyncio.new_event_loop()
 
 
 def kept_rates(store: Store, sources: Mapping[str, SourceConfig]) -> dict[str, float]:

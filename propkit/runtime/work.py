@@ -144,12 +144,19 @@ class BatchWork:
     def abandon(self, seconds: float) -> bool:
         """Ask it to stop, and wait for at most so long; return whether it has ended.
 
-        What hangs does not end, and is looked after no more.
+        What hangs does not end.
         """
         if self.is_running and self._run is not None:
             self._run.is_left = True
             self._thread.call(self._run.cancelled.set)
         return self.wait(seconds)
+
+    def forget(self) -> None:
+        """Look after what hangs no more: when it ends after all, the batch is another run's."""
+        if self._run is not None:
+            self._run.is_forgotten = True
+            self._thread.call(lambda: self._thread.traffic.forget(self.id))
+        self._thread.works.pop(self.id, None)
 
     def retry(self, only: str | None = None) -> None:
         """Collect the failed items again; ``only`` keeps to one failure class.
@@ -254,7 +261,7 @@ class BatchWork:
         self._store.writer.on_slow = lambda event, seconds: run.note(
             "slow", f"the store: {event}", seconds=seconds
         )
-        heart = asyncio.create_task(self._beat())
+        heart = asyncio.create_task(self._beat(run))
         try:
             # Looked up here, not where it is started: who starts a batch does not wait for it.
             guards = await asyncio.to_thread(make_guards, self.collector, run)
@@ -263,10 +270,14 @@ class BatchWork:
         except StoreError:
             raise  # nothing can be written
         except Exception as error:
-            set_state(self._store, self.id, "failed", error=repr(error))
+            set_state(
+                self._store, self.id, "failed", error=repr(error), unless=lambda: run.is_forgotten
+            )
             raise
         finally:
             heart.cancel()
+        if run.is_forgotten:
+            return
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)
@@ -280,10 +291,11 @@ class BatchWork:
                 run.note("slow", url, source=source, seconds=seconds)
         write_log(self._store, self.id, run.log)
         notes = [*run.stopped.values(), *run.warnings]
-        set_state(self._store, self.id, state, error="; ".join(notes) or None)
+        said = "; ".join(notes) or None
+        set_state(self._store, self.id, state, error=said, unless=lambda: run.is_forgotten)
 
-    async def _beat(self) -> None:
-        while True:
+    async def _beat(self, run: Run) -> None:
+        while not run.is_forgotten:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
             beat(self._store, self.id)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from propkit import __version__
 from propkit.errors import RequestError
 from propkit.kinds import KINDS
+from propkit.lookups import check_lookup
 from propkit.sharing.discovery import PROTOCOL, check_versions
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
@@ -73,6 +74,10 @@ def _rates(place: HerePlace, _: Body) -> dict[str, float]:
 
 def _is_running(place: HerePlace, body: Body) -> bool:
     return place.is_running(read_id(body.get("batch_id")))
+
+
+def _will_run(place: HerePlace, body: Body) -> bool:
+    return place.will_run(read_id(body.get("batch_id")))
 
 
 def _progress(place: HerePlace, body: Body) -> Any:
@@ -139,6 +144,21 @@ def _prune(place: HerePlace, body: Body) -> Any:
     return as_json(place.prune(timedelta(seconds=seconds), apply=body.get("apply") is True))
 
 
+def _look_up(place: HerePlace, body: Body) -> Any:
+    given, limit = body.get("given"), int(read_number(body.get("limit")))
+    if not isinstance(given, dict):
+        raise RequestError("the request does not say what to look up")
+    texts = {str(name)[:40]: str(text)[:400] for name, text in given.items()}
+    return as_json(place.look_up(check_lookup(str(body.get("among"))[:40]), texts, limit))
+
+
+def _reparse(place: HerePlace, body: Body) -> int:
+    config = place.sources.get(str(body.get("source"))[:80])
+    if config is None:
+        raise RequestError(f"the owner knows no source {str(body.get('source'))[:80]!r}")
+    return len(place.reparse(config.source, apply=True))
+
+
 def _snapshot(place: HerePlace, _: Body) -> str:
     # Only the name: the guest takes it from beside the store, wherever it wants it.
     return place.draft_snapshot().name
@@ -149,6 +169,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "flush": _flush,
     "rates": _rates,
     "is_running": _is_running,
+    "will_run": _will_run,
     "progress": _progress,
     "events": _events,
     "wait": _wait,
@@ -162,5 +183,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "delete": _delete,
     "figures": _figures,
     "prune": _prune,
+    "reparse": _reparse,
+    "look_up": _look_up,
     "snapshot": _snapshot,
 }

@@ -18,10 +18,12 @@ from propkit import __version__
 from propkit.errors import StoreError
 from propkit.frames import hits_frame
 from propkit.progress import Listener, Progress
+from propkit.reparsing import reparse_answers
 from propkit.sharing.calls import MAX_WAIT_SECONDS
 from propkit.sharing.discovery import PROTOCOL, Discovery
 from propkit.sharing.place import Order
 from propkit.sharing.wire import dump_order, dump_params, load_error, read_as
+from propkit.sources import SearchHits, Source
 from propkit.store import Reading
 from propkit.store.reading import Params, to_frame
 from propkit.store.retention import Pruning
@@ -156,6 +158,10 @@ class GuestPlace:
         """Whether a batch runs at the owner's."""
         return bool(self._link.call("is_running", batch_id=batch_id))
 
+    def will_run(self, batch_id: str) -> bool:
+        """Whether a batch runs at the owner's, or waits there for its turn."""
+        return bool(self._link.call("will_run", batch_id=batch_id))
+
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run at this owner's."""
         said = self._link.call("progress", batch_id=batch_id)
@@ -211,6 +217,14 @@ class GuestPlace:
         frame.attrs.update(json.loads((found.schema.metadata or {})[b"attrs"]))
         return frame
 
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Have something looked up at an office, now."""
+        said = self._link.call(
+            "look_up", among=what, given=dict(given), limit=limit, limit_seconds=_LONG_SECONDS
+        )
+        hits: SearchHits = read_as(SearchHits, said)
+        return hits
+
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started; ``listeners`` are nobody's here (:mod:`shared`)."""
         if any(True for _ in listeners):
@@ -240,6 +254,14 @@ class GuestPlace:
         said = self._link.call("prune", seconds=seconds, apply=apply, limit_seconds=_LONG_SECONDS)
         pruning: Pruning = read_as(Pruning, said)
         return pruning
+
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again, here; ``apply`` has the owner store what differs."""
+        frame = reparse_answers(self.store, source)
+        if apply:
+            self._link.call("reparse", source=source.name, limit_seconds=_LONG_SECONDS)
+            frame.attrs["is_applied"] = True
+        return frame
 
     def draft_snapshot(self) -> Path:
         """Have a copy written beside the store and return its path."""

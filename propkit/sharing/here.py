@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from propkit.areas.operations import do_areas
+from propkit.browsing import BrowserPool
 from propkit.collector import Collector
 from propkit.errors import RequestError
 from propkit.excel import write_workbook
@@ -22,13 +23,14 @@ from propkit.frames import choose_frames
 from propkit.leads.operations import do_leads
 from propkit.plan import Plan
 from propkit.progress import Listener, Progress
+from propkit.reparsing import reparse_and_store, reparse_answers
 from propkit.runtime.options import run_criteria
 from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
-from propkit.sections import CollectSettings
+from propkit.settings import Settings
 from propkit.sharing.place import Order, make_order
-from propkit.sources import Sources
+from propkit.sources import SearchHits, Source, Sources
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
 from propkit.store.retention import Pruning, measure_pruning, prune
@@ -46,7 +48,7 @@ _FREE_SECONDS = 5.0
 class HerePlace:
     """The store, the collector once it is needed, and the batches that were started here."""
 
-    def __init__(self, store: Store, sources: Sources, settings: CollectSettings) -> None:
+    def __init__(self, store: Store, sources: Sources, settings: Settings) -> None:
         self.store = store
         self.sources = sources
         self.settings = settings
@@ -63,6 +65,11 @@ class HerePlace:
         self.asked_at = time.monotonic()
         """When a guest asked last."""
 
+    @property
+    def has_queue(self) -> bool:
+        """Whether batches wait here for their turn, and get it; that is what a worker does."""
+        return self.most_running is not None
+
     def collector(self) -> tuple[Collector, CollectorThread]:
         """Return the collector and the thread it lives in, made when first asked for."""
         self.check()
@@ -70,7 +77,13 @@ class HerePlace:
             if self._thread is None or self._collector is None:
                 thread = self._thread = CollectorThread.share(self.store)
                 self._collector = thread.make(
-                    lambda: Collector(self.store, thread.traffic, self.sources, self.settings)
+                    lambda: Collector(
+                        self.store,
+                        thread.traffic,
+                        self.sources,
+                        self.settings.collect,
+                        BrowserPool(self.settings.browsing, self.settings.browser),
+                    )
                 )
             return self._collector, self._thread
 
@@ -83,6 +96,12 @@ class HerePlace:
         """Whether a batch runs in this process."""
         work = self._find(batch_id)
         return work is not None and work.is_running
+
+    def will_run(self, batch_id: str) -> bool:
+        """Whether a batch runs in this process, or waits in its queue."""
+        if self.is_running(batch_id):
+            return True
+        return self.has_queue and read_head(self.store, batch_id).state == "pending"
 
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run in this process."""
@@ -101,12 +120,23 @@ class HerePlace:
         return [work.id for work in works if work.is_running]
 
     def wait(self, batch_id: str, seconds: float) -> bool:
-        """Wait for a batch's end, at most so long; return whether it has ended."""
+        """Wait for a batch's end, at most so long; return whether it has ended.
+
+        Raises
+        ------
+        RequestError
+            It waits for its turn, and this process has no queue.
+        """
         work = self._find(batch_id)
         if work is not None:
             return work.wait(seconds)
         if read_head(self.store, batch_id).state != "pending":
             return True
+        if not self.has_queue:
+            raise RequestError(
+                f"batch {batch_id} waits for its turn, and the worker that would run it is gone:"
+                " batch.resume() runs it now"
+            )
         time.sleep(min(seconds, _TURN_SECONDS))
         return False
 
@@ -137,12 +167,18 @@ class HerePlace:
         if read_head(self.store, batch_id).state != "running":
             raise RequestError(f"batch {batch_id} does not run; there is nothing to free")
         work = self._find(batch_id)
-        if work is not None and work.abandon(_FREE_SECONDS):
-            return
-        thread = CollectorThread.find(self.store)
-        if thread is not None:
-            thread.works.pop(batch_id, None)
-        set_state(self.store, batch_id, "interrupted", log="batch freed: it gave no sign of life")
+        if work is not None:
+            if work.abandon(_FREE_SECONDS):
+                return
+            work.forget()
+            self._started = [one for one in self._started if one is not work]
+        set_state(
+            self.store,
+            batch_id,
+            "interrupted",
+            before="running",
+            log="batch freed: it gave no sign of life",
+        )
 
     def delete(self, batch_id: str) -> None:
         """Forget a batch; what it collected stays."""
@@ -162,6 +198,11 @@ class HerePlace:
         """Search the assessor's roll, now."""
         return search_now(self.collector, self.sources, query, by, limit)
 
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        collector, thread = self.collector()
+        return thread.submit(collector.look_up(what, given, limit)).result()
+
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Store a batch with all that a later process needs to go on, and start it.
 
@@ -171,7 +212,7 @@ class HerePlace:
             An option has no such value, or there is a batch of this id: nothing was started.
         """
         names = {*self.sources, *(config.host for config in self.sources.values())}
-        options = run_criteria(self.settings, names, **order.options)
+        options = run_criteria(self.settings.collect, names, **order.options)
         self.check()
         has_to_wait = self._has_to_wait(order)
         create_batch(
@@ -218,6 +259,12 @@ class HerePlace:
         """Say what is old, or free it."""
         pruning = measure_pruning(self.store, older_than, datetime.now(UTC))
         return prune(self.store, pruning) if apply else pruning
+
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again; ``apply`` stores what differs."""
+        self.check()
+        read = reparse_and_store if apply else reparse_answers
+        return read(self.store, source)
 
     def draft_snapshot(self) -> Path:
         """Write a copy beside the store and return its path."""

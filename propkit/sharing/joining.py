@@ -68,7 +68,7 @@ def own_place(path: Path, settings: Settings, sources: Sources) -> HerePlace:
     StoreError
         The file is no store.
     """
-    place = HerePlace(Store.open(path), sources, settings.collect)
+    place = HerePlace(Store.open(path), sources, settings)
     try:
         place.store.limit_files(settings.store.files_in_sql)
         if settings.store.serve:

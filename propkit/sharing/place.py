@@ -13,6 +13,7 @@ from propkit.plan import Plan
 from propkit.planning import HasTerms
 from propkit.progress import Listener
 from propkit.runtime.batch import Workplace
+from propkit.sources import SearchHits, Source
 from propkit.store.batches import new_batch_id
 from propkit.store.retention import Pruning
 from propkit.store.statistics import StoreStatistics
@@ -92,6 +93,10 @@ class Place(Workplace, Protocol):
         """Search the assessor's roll, now."""
         ...
 
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        ...
+
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Store a batch with all that a later process needs to go on, and start it."""
         ...
@@ -110,6 +115,10 @@ class Place(Workplace, Protocol):
 
     def prune(self, older_than: timedelta, *, apply: bool) -> Pruning:
         """Say what is old, or free it."""
+        ...
+
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again; ``apply`` stores what differs."""
         ...
 
     def draft_snapshot(self) -> Path:

@@ -18,6 +18,7 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
+from propkit.sources import SearchHits, Source
 from propkit.store import Reading
 from propkit.store.batches import read_head
 from propkit.store.reading import Params
@@ -99,6 +100,10 @@ class SharedPlace:
         """Whether a batch runs there."""
         return self.ask(lambda place: place.is_running(batch_id))
 
+    def will_run(self, batch_id: str) -> bool:
+        """Whether a batch runs there, or waits there for its turn."""
+        return self.ask(lambda place: place.will_run(batch_id))
+
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run there."""
         return self.ask(lambda place: place.progress(batch_id))
@@ -154,6 +159,10 @@ class SharedPlace:
         """Search the assessor's roll, now."""
         return self.ask(lambda place: place.search(query, by, limit))
 
+    def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
+        """Look something up at an office, now."""
+        return self.ask(lambda place: place.look_up(what, given, limit))
+
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started, once, and follow it for the listeners."""
         self.check()
@@ -163,7 +172,7 @@ class SharedPlace:
         except OwnerLostError:
             self._move_from(place)
             if self._is_stored(order.batch_id):
-                self._resume_interrupted(self._place, order.batch_id)
+                self._resume_left(self._place, order.batch_id)
             else:
                 self._place.start(order, ())
         self._follow_for(order.batch_id, listeners)
@@ -190,6 +199,10 @@ class SharedPlace:
         """Say what is old, or free it."""
         return self.ask(lambda place: place.prune(older_than, apply=apply))
 
+    def reparse(self, source: Source, *, apply: bool) -> pd.DataFrame:
+        """Read a source's kept answers again; ``apply`` stores what differs."""
+        return self.ask(lambda place: place.reparse(source, apply=apply))
+
     def draft_snapshot(self) -> Path:
         """Have a copy written beside the store and return its path."""
         return self.ask(lambda place: place.draft_snapshot())
@@ -210,16 +223,21 @@ class SharedPlace:
         with self._moving:
             if self._place is not lost:
                 return  # another thread has been quicker
-            self._place = place = self._rejoin()
-            lost.close()
+            place = self._rejoin()
             log.warning("the owner of %s was lost; %s now", self.store.path, place.owner)
-            for batch_id in sorted(self._wanted):
-                self._resume_interrupted(place, batch_id)
+            try:
+                for batch_id in sorted(self._wanted):
+                    self._resume_left(place, batch_id)
+            finally:  # not before: who waits would find a batch that nobody is going to run
+                self._place = place
+                lost.close()
 
-    def _resume_interrupted(self, place: AnyPlace, batch_id: str) -> None:
+    def _resume_left(self, place: AnyPlace, batch_id: str) -> None:
+        """Go on with what the lost owner left, unless the new one has it in its queue."""
         # Another guest that waits for it too may be quicker.
         with suppress(RequestError):
-            if read_head(place.store, batch_id).state == "interrupted":
+            is_left = read_head(place.store, batch_id).state in ("interrupted", "pending")
+            if is_left and not place.will_run(batch_id):
                 place.resume(batch_id)
 
     def _go_on(self, batch_id: str, do: Callable[[AnyPlace], None]) -> None:

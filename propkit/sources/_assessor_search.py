@@ -15,7 +15,7 @@ from propkit.sources._readers import fold_keys, is_empty, pick, read_apn
 FIRST_PAGE: Final = "search"
 """The name of a search's first page; the others' names start with it."""
 
-_PAGE_SIZE: Final = 25
+PAGE_SIZE: Final = 25
 _MOST_NEAR_MATCHES: Final = 1000
 
 Hit = dict[str, str | None]
@@ -128,7 +128,7 @@ def read_found(page: Page) -> Found:
         raise LayoutChangedError("search: neither Results nor RealProperty.results", url=page.url)
     if total and not rows and page.name == FIRST_PAGE:
         raise InvalidAnswerError(f"search: {total} results, but no rows", url=page.url)
-    hits = tuple(hit for row in rows if (hit := _read_hit(row)) is not None)
+    hits = tuple(hit for row in rows if (hit := read_hit(row)) is not None)
     return Found(hits, len(rows), total)
 
 
@@ -183,10 +183,10 @@ async def _ask_pages(words: str, ask: Ask) -> AsyncGenerator[Found, None]:
 
 
 def _is_last(found: Found, seen: int, total: int | None) -> bool:
-    return not found.size or (seen >= total if total is not None else found.size < _PAGE_SIZE)
+    return not found.size or (seen >= total if total is not None else found.size < PAGE_SIZE)
 
 
-def _read_hit(row: object) -> Hit | None:
+def read_hit(row: object) -> Hit | None:
     """Read a row; None for one of another kind (an account, a subdivision)."""
     fields = fold_keys(row, "search row")
     fields |= fold_keys(fields.get("parcel"), "search row Parcel")

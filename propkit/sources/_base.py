@@ -9,6 +9,8 @@ What a source need not have, and the isinstance check does not ask for:
 
 ``credits_per_item: float``
     What one item costs at a paid source, in its credits; without it 0.0.
+``way_of: str``
+    The source to whose system this one is a second way in; what is set for that holds here too.
 ``async search(query, by, ask, limit=None) -> SearchHits``
     Search the office's roll by one of its fields.
 ``optional_token_header: str``
@@ -20,6 +22,11 @@ What a source need not have, and the isinstance check does not ask for:
     Does the office know this key? At the cost of the cheapest call that says so for certain: one
     request where the key is known. ``parse_validation`` is pure as ``parse`` is, False means that
     the office says it has no such key, and what does not settle it is an error.
+``lookups: tuple[str, ...]`` and ``async look_up(what, given, ask, limit) -> SearchHits``
+    What a person may look up there at once (:mod:`propkit.lookups`), days as ISO text.
+``assemble(key, apn, pages) -> Payload``
+    Put the kept pages of one item together as ``fetch`` did, for a later parser: pure. Without
+    it every page that did not fail belongs to the payload.
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Expect, Page
@@ -95,7 +102,7 @@ class SearchHits:
     ``total`` counts what the office matched, which may be more than the rows that fit the query.
     """
 
-    rows: tuple[Mapping[str, str | None], ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = ()
     total: int | None = None
     is_complete: bool = True
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from importlib.metadata import entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 
 from yarl import URL
 
@@ -18,6 +19,7 @@ from propkit.layers.ready import READY
 from propkit.sections import SourceSettings
 from propkit.settings import Settings
 from propkit.sources._base import Source
+from propkit.sources._declared import read_source_file
 from propkit.sources.arcgis_parcels import ArcgisParcels
 from propkit.sources.socrata_parcels import SocrataParcels
 from propkit.terms import Terms
@@ -66,8 +68,8 @@ class SourceConfig:
             seconds_per_item=self.seconds_per_item,
             can_search=hasattr(source, "search"),
             can_validate=hasattr(source, "validate"),
-            credits_per_item=getattr(source, "credits_per_item", 0.0),
             county=source.county,
+            credits_per_item=getattr(source, "credits_per_item", 0.0),
             keys_per_item=getattr(source, "keys_per_item", None),
         )
 
@@ -86,13 +88,14 @@ class SourceConfig:
         )
 
 
-def find_sources() -> dict[str, Source]:
-    """Return every source by name: the modules of this package, then entry points; no layers.
+def find_sources(files: Iterable[Path] = ()) -> dict[str, Source]:
+    """Return every source by name: this package's, entry points', described ones; no layers.
 
     Raises
     ------
     SettingsError
-        Two sources have one name, or an entry point is no source.
+        Two sources have one name, an entry point cannot be loaded or is no source, or a file
+        describes none.
     """
     package = importlib.import_module("propkit.sources")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
@@ -108,7 +111,8 @@ def find_sources() -> dict[str, Source]:
                 and hasattr(kind, "parser_version")
                 and not hasattr(kind, "keys_per_item")  # a map layer, which is asked by its name
             ]
-    kinds += [entry.load() for entry in entry_points(group=ENTRY_POINT)]
+    kinds += [_load(entry) for entry in entry_points(group=ENTRY_POINT)]
+    kinds += [read_source_file(path) for path in files]
     found: dict[str, Source] = {}
     for kind in kinds:
         source = kind() if callable(kind) else kind
@@ -118,6 +122,17 @@ def find_sources() -> dict[str, Source]:
             raise SettingsError(f"two sources are named {source.name!r}")
         found[source.name] = source
     return found
+
+
+def _load(entry: EntryPoint) -> object:
+    """Return what another package brings; whatever it raises is told with its name."""
+    try:
+        found = entry.load()
+        return found() if isinstance(found, type) else found
+    except Exception as error:
+        raise SettingsError(
+            f"the source {entry.name!r} ({entry.value}) cannot be loaded: {error!r}"
+        ) from error
 
 
 class Sources(dict[str, SourceConfig]):
@@ -163,7 +178,7 @@ def configure_sources(settings: Settings) -> Sources:
     SettingsError
         The settings name a source that does not exist, or describe a layer that is none.
     """
-    found = find_sources()
+    found = find_sources(settings.source_files)
     catalogue = Catalogue.at(settings.counties)
 
     def find_layer(name: str) -> Layer | None:
@@ -181,7 +196,7 @@ def configure_sources(settings: Settings) -> Sources:
 
     sources = Sources({}, find_layer, configure)
     for name, source in found.items():
-        given = settings.sources.get(name, SourceSettings())
+        given = _settings_of(source, settings)
         if given.kind is not None:
             raise SettingsError(f"{name} is a source of its own and no layer; leave kind out")
         sources[name] = _configure(source, given, settings)
@@ -207,6 +222,20 @@ def _read_layer(name: str, given: SourceSettings) -> Layer:
         where=given.where,
         licence=given.licence,
     )
+
+
+def _settings_of(source: Source, settings: Settings) -> SourceSettings:
+    """Return what is set for a source; a second way in has what is set for the first, too.
+
+    Else a system that was moved elsewhere would still be asked at its old place.
+    """
+    own = settings.sources.get(source.name, SourceSettings())
+    first = settings.sources.get(getattr(source, "way_of", None) or "")
+    if first is None:
+        return own
+    values = {name: getattr(first, name) for name in first.model_fields_set}
+    values |= {name: getattr(own, name) for name in own.model_fields_set}
+    return SourceSettings.model_construct(set(values), **values)
 
 
 def _configure(source: Source, given: SourceSettings, settings: Settings) -> SourceConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,8 +18,10 @@ from propkit.errors import (
     SourceRejectedError,
 )
 from propkit.pages import Page
+from propkit.record_block import RecordBlock
 from propkit.records import Lead
 from propkit.sources._base import (
+    Parsed,
     read_bool,
     read_date,
     read_decimal,
@@ -38,6 +41,8 @@ _REFUSALS: Final[Mapping[int, type[SourceError]]] = {
 }
 
 _Reader = Callable[[Any], object]
+_NUMBERS: Final = {int, float, bool}
+_PLAIN: Final = {str, type(None), *_NUMBERS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,26 +112,52 @@ def _read_rows(results: Any, page: Page) -> tuple[Mapping[str, Any], ...]:
 
 def read_leads(
     rows: Iterable[Mapping[str, Any]], criteria_id: str, where: str
-) -> tuple[tuple[Lead, ...], tuple[str, ...]]:
-    """Return each lead once, by RadarID, and notes on what could not be read.
+) -> tuple[RecordBlock, tuple[str, ...]]:
+    """Return each lead once, as it comes last, and notes on what could not be read.
 
     Rows are paid for: one odd value makes that value absent, never the row.
     """
-    leads: dict[str, Lead] = {}
+    rows = list(rows)
+    ids = [_read_clean(row.get("RadarID")) for row in rows]
+    if None in ids:
+        raise LayoutChangedError(f"{where}: a row without RadarID")
+    newest = dict(zip(ids, rows, strict=True))
     notes: list[str] = []
-    for row in rows:
-        radar_id = _read_clean(row.get("RadarID"))
-        if radar_id is None:
-            raise LayoutChangedError(f"{where}: a row without RadarID")
-        values: dict[str, Any] = {}
-        for column, (name, read) in _COLUMNS.items():
-            try:
-                values[column] = read(row.get(name))
-            except LayoutChangedError:
-                values[column] = None
-                notes.append(f"{radar_id}: {name} {row.get(name)!r:.40} cannot be read")
-        leads[radar_id] = Lead(radar_id=radar_id, criteria_id=criteria_id, **values)
-    return tuple(leads.values()), tuple(notes)
+    columns: dict[str, Sequence[Any]] = {
+        "radar_id": list(newest),
+        "criteria_id": [criteria_id] * len(newest),
+    }
+    for column, (name, read) in _COLUMNS.items():
+        values = [row.get(name) for row in newest.values()]
+        try:
+            columns[column] = _read_column(values, read)
+        except LayoutChangedError:
+            columns[column] = some = []
+            for radar_id, value in zip(newest, values, strict=True):
+                try:
+                    some.append(read(value))
+                except LayoutChangedError:
+                    some.append(None)
+                    notes.append(f"{radar_id}: {name} {value!r:.40} cannot be read")
+    return RecordBlock({Lead: columns}), tuple(notes)
+
+
+def read_ids(parsed: Parsed) -> list[str]:
+    """Return the RadarIDs of the leads that were read from a page."""
+    records = parsed.records
+    if not isinstance(records, RecordBlock) or not records:
+        return []
+    return list(records.columns[Lead]["radar_id"])
+
+
+def _read_column(values: Sequence[Any], read: _Reader) -> list[object]:
+    """Read the values of a field, each different one once."""
+    types = set(map(type, values))
+    # 1, 1.0 and True are the same key, but not the same to read; a list is no key at all.
+    if not types <= _PLAIN or len(types & _NUMBERS) > 1:
+        return list(map(read, values))
+    known = {value: read(value) for value in set(values)}
+    return list(map(known.__getitem__, values))
 
 
 def read_contacts(rows: Iterable[Mapping[str, Any]], at: datetime) -> list[dict[str, Any]]:
@@ -166,14 +197,17 @@ def _read_links(value: Any) -> list[str]:
 
 def unsaid_columns(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return the columns of which not every row has the field."""
-    named = [frozenset(row) for row in rows]
-    return frozenset(c for c, (name, _) in _COLUMNS.items() if any(name not in n for n in named))
+    rows = list(rows)
+    named = set(FIELDS).intersection(*rows)
+    return frozenset(c for c, (name, _) in _COLUMNS.items() if name not in named)
 
 
 def _read_clean(value: Any) -> str | None:
     """Read text; half a surrogate pair, which no column holds, becomes a question mark."""
     text = read_text(value)
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _read_lead_apn(value: Any) -> str | None:
@@ -188,7 +222,10 @@ def _read_whole(name: str, value: Any) -> int | None:
 
 
 def _read_money(name: str, value: Any) -> Decimal | None:
-    amount = read_decimal(value, name)
+    # The most of them are plain numbers, also as text; all others are read with care.
+    text = repr(value) if type(value) in (int, float) else value if type(value) is str else ""
+    is_plain = text.isascii() and text.replace(".", "", 1).isdecimal()
+    amount = Decimal(text) if is_plain else read_decimal(value, name)
     if amount is not None and abs(amount) >= _MOST_MONEY:
         raise LayoutChangedError(f"{name}: {value!r} is beyond measure")
     return None if amount is None else amount.quantize(_CENT)
@@ -203,6 +240,9 @@ def _read_number(name: str, value: Any) -> float | None:
 
 
 def _read_day(name: str, value: Any) -> date | None:
+    if type(value) is str and len(value) == 10 and value[4] == value[7] == "-":
+        with suppress(ValueError):
+            return date.fromisoformat(value)
     return read_date(value, name)
 
 

@@ -21,29 +21,17 @@ from propkit.pages import Page
 from propkit.records import TaxBill, TaxPayment
 from propkit.sources._base import read_date, read_decimal, read_text
 from propkit.sources._readers import node_text, table_rows
-from propkit.sources._treasurer_columns import (
-    ASSESSED_WORDS,
-    DUE_WORDS,
-    MONEY,
-    PAID_WORDS,
-    PART_WORDS,
-    PAYMENTS,
-    YEAR,
-    YEARS,
+from propkit.sources._treasurer_columns import MONEY, PAYMENTS, YEAR, YEARS
+from propkit.sources._treasurer_due import (
+    DUE_COLUMNS,
+    PREFIX,
+    find_due_cells,
+    read_due_block,
 )
 
-PREFIX: Final = "cphMainContent_cphRightColumn_"
-"""What every id of the site starts with."""
-
-_DUE_BLOCKS: Final = (
-    (f"#{PREFIX}taxDue2", "li"),
-    (f"#{PREFIX}taxDue1", "td, th"),
-    (".block-grid", "li"),
-)
 _YEAR_TABLES: Final = (f"#{PREFIX}divBackTaxes", f"#{PREFIX}gvTaxYears")
 PAYMENTS_TABLE: Final = f"#{PREFIX}Activities1_gvActs"
-_DUE_COLUMNS: Final = ("assessed_tax", "amount_paid", "amount_due")
-_ROW_COLUMNS: Final = frozenset({*_DUE_COLUMNS, "status", "has_tax_lien"})
+_ROW_COLUMNS: Final = frozenset({*DUE_COLUMNS, "status", "has_tax_lien", "tax_lien_note"})
 
 NO_RECORDS: Final = re.compile(r"\bno records? (?:were |was )?found", re.IGNORECASE)
 NO_BILLS: Final = re.compile(
@@ -82,7 +70,7 @@ def read_bills(apn: str, summary: Page, years: Page | None) -> Bills:
         if _shows_amount(summary) or not _says_no_bills(apn, years or summary):
             raise LayoutChangedError("summary: no tax-due block", url=summary.url)
         return _as_bills([])
-    current, labelled_year = _read_due_block(cells, summary.url)
+    current, labelled_year = read_due_block(cells, summary.url)
     rows = _read_years(apn, years or summary)
     if years is None:
         # Without the list of all years only the current bill is known, if its year is.
@@ -135,76 +123,6 @@ def _merge(row: _Row | None, apn: str, year: int, current: Mapping[str, Decimal 
         amount_due=current["amount_due"] if bill.amount_due is None else bill.amount_due,
     )
     return _Row(merged, (row.unsaid if row else _ROW_COLUMNS) - current.keys())
-
-
-def find_due_cells(html: LexborHTMLParser) -> list[str] | None:
-    """Return the texts of the tax-due block's cells, in one of its layouts."""
-    for block, cell in _DUE_BLOCKS:
-        for node in html.css(block):
-            texts = [node_text(one) for one in node.css(cell)]
-            if any(MONEY.search(text) for text in texts):
-                return texts
-    return None
-
-
-def _read_due_block(cells: list[str], url: str) -> tuple[dict[str, Decimal | None], int | None]:
-    """Read assessed tax, paid and due of the current year, and the year if a label tells it."""
-    amounts: list[tuple[str, Decimal | None]] = []
-    label = ""
-    for text in cells:
-        match = MONEY.search(text)
-        if match is None:
-            label = f"{label} {text}".strip()
-            continue
-        label = f"{label} {text[: match.start()]}".strip() or text[match.end() :].strip()
-        amounts.append((label, read_decimal(match[0].replace(" ", ""), "tax-due block")))
-        label = ""
-    texts = [*(text for text, _ in amounts), label]
-    years = {int(year) for text in texts for year in YEAR.findall(text)}
-    whole = [(text, amount) for text, amount in amounts if not _is_part(text)]
-    columns = _due_columns([text for text, _ in whole])
-    if columns is None:
-        raise LayoutChangedError(f"summary: unknown tax-due block {cells!r}", url=url)
-    found = {
-        column: amount
-        for column, (_, amount) in zip(columns, whole, strict=True)
-        if column is not None
-    }
-    return found, years.pop() if len(years) == 1 else None
-
-
-def _due_columns(labels: list[str]) -> list[str | None] | None:
-    """Name the amounts by their labels; those that have no clear one, by their places."""
-    named = [_due_column(label) for label in labels]
-    known = [column for column in named if column is not None]
-    if len(set(known)) < len(known):
-        return None
-    if len(known) == len(_DUE_COLUMNS):
-        return named
-    if len(labels) != len(_DUE_COLUMNS):
-        return None
-    left = [column for column in _DUE_COLUMNS if column not in known]
-    if len(left) > 1 and any(
-        column not in {None, place} for column, place in zip(named, _DUE_COLUMNS, strict=True)
-    ):
-        return None
-    return [column or left.pop(0) for column in named]
-
-
-def _is_part(label: str) -> bool:
-    is_whole = re.search(r"\b(?:total|balance|incl)", label, re.IGNORECASE)
-    return PART_WORDS.search(label) is not None and is_whole is None
-
-
-def _due_column(label: str) -> str | None:
-    for words, column in (
-        (PAID_WORDS, "amount_paid"),
-        (ASSESSED_WORDS, "assessed_tax"),
-        (DUE_WORDS, "amount_due"),
-    ):
-        if words.search(label):
-            return column
-    return None
 
 
 def _find_table(html: LexborHTMLParser, selector: str) -> LexborNode | None:
@@ -276,6 +194,7 @@ def _read_year(apn: str, cells: list[str], headed: Mapping[str, int] | None) -> 
         assessed_tax=_read_amount(_cell(cells, places.get("assessed")), f"years {year}"),
         amount_due=_read_amount(_cell(cells, places.get("due")), f"years {year}"),
         has_tax_lien=any(_LIEN.search(cell) for cell in cells),
+        tax_lien_note=next((cell for cell in cells if _LIEN.search(cell)), None),
     )
     return _Row(
         bill,
@@ -300,7 +219,7 @@ def _read_note(row: LexborNode, text: str, bills: dict[int, _Row], above: int | 
         year = int(named[1]) if named and int(named[1]) in bills else above
         if year is not None:
             bill, unsaid = bills[year]
-            bills[year] = _Row(replace(bill, has_tax_lien=True), unsaid)
+            bills[year] = _Row(replace(bill, has_tax_lien=True, tax_lien_note=text), unsaid)
             return
     elif _is_idle(row, text):
         return

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
+from propkit.sources._assessor_lookups import ASSESSOR_LOOKUPS, look_up_assessor
 from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, read_assessor
 from propkit.sources._assessor_search import (
     FIRST_PAGE,
@@ -60,6 +61,7 @@ class MaricopaAssessor:
     headers: Mapping[str, str] = {"user-agent": "null"}
     is_session_bound: bool = False
     parser_version: int = 1
+    lookups: tuple[str, ...] = ASSESSOR_LOOKUPS
 
     def __init__(self) -> None:
         # What the one call has answered in place of known parcels, and how often in a row.
@@ -91,6 +93,11 @@ class MaricopaAssessor:
             self._refusals = (kind, times + 1 if kind == before else 1)
         return self._payload(key, apn, pages, missing)
 
+    def assemble(self, key: str, apn: str | None, pages: Iterable[Page]) -> Payload:
+        """Put kept pages together as ``fetch`` did: what was no data is left out, or missing."""
+        kept, missing = _sort_kept({page.name: page for page in pages})
+        return self._payload(key, apn, kept, missing)
+
     def _payload(
         self, key: str, apn: str | None, pages: list[Page], missing: Mapping[str, str]
     ) -> Payload:
@@ -99,6 +106,12 @@ class MaricopaAssessor:
     async def search(self, query: str, by: str, ask: Ask, limit: int | None = None) -> SearchHits:
         """Search the roll; ``by`` is "apn", "owner", "address" or "subdivision"."""
         return await search_roll(query, by, ask, limit)
+
+    async def look_up(
+        self, what: str, given: Mapping[str, str], ask: Ask, limit: int
+    ) -> SearchHits:
+        """Look up accounts, rentals, subdivisions, listings, maps and further sections."""
+        return await look_up_assessor(what, given, ask, limit)
 
     async def validate(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask whether there is such a parcel: by the search, as nothing else says that it is not.
@@ -246,6 +259,28 @@ async def _ask_all_sections(
     if not keys & ADDRESS_KEYS:
         await _ask_sections(apn, ["address"], ask, pages, missing)
     return True
+
+
+def _sort_kept(pages: Mapping[str, Page]) -> tuple[list[Page], dict[str, str]]:
+    """Return the kept pages that hold data, searches included, and the sections without one."""
+    whole = pages.get("parcel")
+    is_whole = whole is not None and _kind_of(whole) == "data"
+    kept = [
+        page
+        for name, page in pages.items()
+        if name.startswith(FIRST_PAGE)
+        or (name == "parcel" and is_whole)
+        or (name in _TABLES_OF and _why_no_data(page) is None)
+    ]
+    if whole is not None and is_whole:
+        asked = _left_out(whole)
+    elif not any(_has_data(page) for page in kept):
+        _keep_search_only(kept)
+        return kept, {}
+    else:
+        asked = (*_SECTIONS, *(name for name in ("address",) if name in pages))
+    names = {page.name for page in kept}
+    return kept, {name: "not among the kept pages" for name in asked if name not in names}
 
 
 def _has_data(page: Page) -> bool:

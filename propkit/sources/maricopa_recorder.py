@@ -5,6 +5,7 @@ The index has no search by APN: its keys are the deed numbers that the assessor'
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
@@ -18,14 +19,17 @@ from propkit.sources._base import (
     Ask,
     Parsed,
     Payload,
+    SearchHits,
     read_bool,
     read_date,
     read_int,
     read_text,
 )
 from propkit.sources._readers import Fields, fold_keys, pick
+from propkit.sources._recorder_search import search_documents
 
 _PAGE: Final = "document"
+_WITH_SUFFIX: Final = re.compile(r"(\d+)-?([A-Za-z])")
 _KEYS_OF: Final[Mapping[str, frozenset[str]]] = {
     "suffix": frozenset({"recordingsuffix"}),
     "apn": frozenset(),
@@ -64,13 +68,25 @@ class MaricopaRecorder:
     }
     is_session_bound: bool = False
     parser_version: int = 1
+    lookups: tuple[str, ...] = ("documents",)
 
     async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask for the document of one recording number."""
+        number, suffix = _split_suffix(key)
         page = await ask.get(
-            f"/documents/{quote(key, safe='')}", name=_PAGE, accept=_says_something
+            f"/documents/{quote(number, safe='')}",
+            name=_PAGE,
+            params={"suffix": suffix} if suffix else None,
+            accept=_says_something,
         )
         return Payload(source=self.name, key=key, apn=apn, pages=(page,))
+
+    async def look_up(
+        self, what: str, given: Mapping[str, str], ask: Ask, limit: int
+    ) -> SearchHits:
+        """Search documents by a party's name."""
+        del what
+        return await search_documents(given, ask, limit)
 
     def parse(self, payload: Payload) -> Parsed:
         """Read the document; a page "Information Blocked" is a document that is restricted."""
@@ -78,7 +94,10 @@ class MaricopaRecorder:
         if page is None:
             raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no document")
         if _is_information_blocked(page):
-            document = Document(recording_number=payload.key, apn=payload.apn, is_restricted=True)
+            key, suffix = _split_suffix(payload.key)
+            document = Document(
+                recording_number=key, suffix=suffix, apn=payload.apn, is_restricted=True
+            )
             return Parsed(records=(document,), unsaid=_find_unsaid((_BLOCKED,)))
         answer = page.json()
         if page.status == 404:
@@ -91,6 +110,12 @@ class MaricopaRecorder:
             records=tuple(_read_document(fields, payload, page) for fields in rows),
             unsaid=_find_unsaid(tuple(tuple(fields) for fields in rows)),
         )
+
+
+def _split_suffix(key: str) -> tuple[str, str | None]:
+    """Split the suffix off a key: ``"20150453721A"`` is the document of suffix A."""
+    match = _WITH_SUFFIX.fullmatch(key.strip())
+    return (match[1], match[2].upper()) if match else (key.strip(), None)
 
 
 def _says_something(page: Page) -> bool:
@@ -126,11 +151,12 @@ def _read_document(fields: Fields, payload: Payload, page: Page) -> Document:
     if number is None or not ({"names", "documentcodes", "documentcode"} & fields.keys()):
         raise LayoutChangedError(f"{where}: no recording number, names or codes", url=page.url)
     # A number in the JSON loses its leading zeros.
-    if number.lstrip("0") != payload.key.strip().lstrip("0"):
+    key, suffix = _split_suffix(payload.key)
+    if number.lstrip("0") != key.lstrip("0"):
         raise InvalidAnswerError(f"{where}: the answer is about {number!r}", url=page.url)
     return Document(
-        recording_number=payload.key,
-        suffix=read_text(fields.get("recordingsuffix")),
+        recording_number=key,
+        suffix=read_text(fields.get("recordingsuffix")) or suffix,
         apn=payload.apn,
         recorded_on=read_date(fields.get("recordingdate"), f"{where} recordingDate"),
         document_codes=_read_codes(pick(fields, "documentCodes", "documentCode"), where),

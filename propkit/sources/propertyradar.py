@@ -20,6 +20,7 @@ from propkit.sources._propertyradar_rows import (
     Envelope,
     read_contacts,
     read_envelope,
+    read_ids,
     read_leads,
     unsaid_columns,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "page_key",
     "read_contacts",
     "read_envelope",
+    "read_ids",
     "read_page_key",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -134,21 +134,35 @@ def read_head(store: Reading, batch: str | int) -> BatchHead:
 
 
 def set_state(
-    store: Store, batch_id: str, state: str, *, error: str | None = None, log: str | None = None
+    store: Store,
+    batch_id: str,
+    state: str,
+    *,
+    error: str | None = None,
+    log: str | None = None,
+    before: str | None = None,
+    unless: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Write a batch's state and, when it ended, the time; ``log`` goes to its log."""
+    """Write a batch's state and, when it ended, the time; ``log`` goes to its log.
+
+    Nothing is written where the state was not ``before``, or ``unless`` holds: both are looked at
+    when it is this change's turn.
+    """
     now = datetime.now(UTC)
     ended = None if state in ("pending", "running") else now
     entry = _log_row(batch_id, now, state, log or f"batch {state}")
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(
+        if unless():
+            return
+        changed = connection.execute(
             "UPDATE batch_heads SET state = ?, error = ?, completed_at = ?, updated_at = ?,"
             " started_at = CASE WHEN ? = 'running' THEN coalesce(started_at, ?) ELSE started_at END"
-            " WHERE batch_id = ?",
-            [state, error, ended, now, state, now, batch_id],
-        )
-        append_rows(connection, "batch_logs", [entry])
+            " WHERE batch_id = ? AND coalesce(state = ?, true) RETURNING batch_id",
+            [state, error, ended, now, state, now, batch_id, before],
+        ).fetchall()
+        if changed:
+            append_rows(connection, "batch_logs", [entry])
 
     store.writer.submit(work).result()
 
@@ -168,7 +182,7 @@ def delete_batch(store: Store, batch_id: str) -> None:
     """Delete a batch with its items, log and figures; what it collected stays."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        for table in ("items", "batch_logs", "runs", "batch_heads"):
+        for table in ("items", "batch_logs", "runs", "evidence", "batch_heads"):
             connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch_id])
 
     store.writer.submit(work).result()

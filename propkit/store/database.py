@@ -21,6 +21,10 @@ from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
 
 BATCH_MEMORY = "256MB"
+ROW_GROUP = 20_480
+"""Rows of a row group: a checkpoint writes the last one of each table anew, some kB a row."""
+_NAME = "propkit"
+"""What the file is called in SQL."""
 _STILL_SET = ["memory_limit", "python_enable_replacements"]
 """What propkit itself changes while the file is open."""
 _open_stores: dict[Path, Store] = {}
@@ -50,7 +54,7 @@ class Store(Reading):
         except BaseException:
             self._connection.close()
             raise
-        self.writer = Writer(self._connection.cursor)
+        self.writer = Writer(self._cursor)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -106,9 +110,15 @@ class Store(Reading):
                 if not self._running:
                     self._limit_memory(None)
 
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of its own to the same file."""
+        cursor = self._connection.cursor()
+        cursor.execute(f"USE {_NAME}")
+        return cursor
+
     def _limit_memory(self, limit: str | None) -> None:
         change = "RESET memory_limit" if limit is None else f"SET memory_limit = '{limit}'"
-        with self._connection.cursor() as cursor, suppress(duckdb.Error):
+        with self._cursor() as cursor, suppress(duckdb.Error):
             # Refused where a query of the person's own holds more just now.
             cursor.execute(change)
 
@@ -131,7 +141,7 @@ class Store(Reading):
         """
         if self._uses == 0:
             raise StoreError(f"the store {self.path} is closed")
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         try:
             # A table that is not there must not be found among propkit's own variables.
             cursor.execute("SET SESSION python_enable_replacements = false")
@@ -180,7 +190,7 @@ class Store(Reading):
         self._guests_read_files = readers == "everyone"
         if readers == "nobody" and not self._is_locked:
             self._is_locked = True
-            with self._connection.cursor() as cursor:
+            with self._cursor() as cursor:
                 cursor.execute("SET enable_external_access = false")
                 cursor.execute(f"SET allowed_configs = {_STILL_SET}")
                 cursor.execute("SET lock_configuration = true")
@@ -189,14 +199,14 @@ class Store(Reading):
     def checkpointed(self) -> Iterator[None]:
         """Write the log into the file, and let nobody else do so meanwhile."""
         with self._checkpoint_lock:
-            with self._connection.cursor() as cursor, suppress(duckdb.Error):
+            with self._cursor() as cursor, suppress(duckdb.Error):
                 # Somebody who reads or writes just now puts it off; DuckDB does it by itself later.
                 cursor.execute("CHECKPOINT")
             yield
 
     def duplicates(self) -> dict[str, int]:
         """Count identities that stand more than once, by table; always empty, as a proof."""
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             return find_duplicates(cursor)
 
 
@@ -209,9 +219,15 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     }
     if not os.path.isdir(path.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise StoreError(f"{path.parent} is no folder: the store {path.name} cannot be made there")
+    connection = duckdb.connect(":memory:", config=config)
     try:
-        return duckdb.connect(path, config=config)
+        # Attached, for only so the size of row groups can be told.
+        quoted = str(path).replace("'", "''")
+        connection.execute(f"ATTACH '{quoted}' AS {_NAME} (ROW_GROUP_SIZE {ROW_GROUP})")
+        connection.execute(f"USE {_NAME}")
     except duckdb.Error as error:
+        connection.close()
         failure = explain_failure(path, str(error))
         # DuckDB's own words about a lock are of no use to an analyst, also not in a traceback.
         raise failure from None if isinstance(failure, StoreInUseError) else error
+    return connection

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from propkit.errors import StoreError
+from propkit.store.feeding import Feeds
 from propkit.store.scopes import Hashes, HashSet
 
 BLOCK_BYTES = 2**20
@@ -36,6 +37,7 @@ BODIES = (
 )
 """What gives the bodies of a list of digests, to be unpacked."""
 
+_NEXT_BLOCK = "SELECT coalesce(max(block) + 1, 0) FROM payload_blocks"
 _MIGRATED_AT_ONCE = 2_000
 _CODEC = pa.Codec("zstd", 3)
 
@@ -51,14 +53,15 @@ class StoredPayloads:
     def __init__(self) -> None:
         self._heads: HashSet | None = None
 
-    def pack(
-        self, connection: duckdb.DuckDBPyConnection, bodies: Mapping[str, bytes]
-    ) -> dict[str, pa.Table]:
+    def pack(self, new: Feeds, bodies: Mapping[str, bytes]) -> dict[str, pa.Table]:
         """Return the rows to be added for those of the bodies (by digest) that are not stored."""
-        doubtful = self._remember(connection, list(bodies))
-        stored = _find_stored(connection, doubtful) if doubtful else set()
-        new = [(digest, body) for digest, body in bodies.items() if digest not in stored]
-        return _pack(connection, new)
+        doubtful = self._remember(new.connection, list(bodies))
+        stored = _find_stored(new.connection, doubtful) if doubtful else set()
+        unknown = [(digest, body) for digest, body in bodies.items() if digest not in stored]
+        if not unknown:
+            return {}
+        ((next_block,),) = new.execute(_NEXT_BLOCK).fetchall()
+        return _pack(next_block, unknown)
 
     def _remember(self, connection: duckdb.DuckDBPyConnection, digests: list[str]) -> list[str]:
         """Return those of the digests (hex) that may be stored, and remember all."""
@@ -89,7 +92,7 @@ def pack_old_payloads(connection: duckdb.DuckDBPyConnection) -> None:
             " WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
             [first, first + _MIGRATED_AT_ONCE],
         ).fetchall()
-        _insert(connection, _pack(connection, bodies))
+        _insert(connection, _pack(_next_block(connection), bodies))
     connection.execute("DROP TABLE old_payloads")
 
 
@@ -110,7 +113,7 @@ def repack_blocks(connection: duckdb.DuckDBPyConnection) -> None:
             found = connection.sql(BODIES, params=[digests]).to_arrow_table()
             yield from unpack_bodies(found).items()
 
-    packed = _pack(connection, bodies())
+    packed = _pack(_next_block(connection), bodies())
     blocks = [block for block, *_ in rows]
     for table in packed:
         connection.execute(f"DELETE FROM {table} WHERE block IN (SELECT unnest(?))", [blocks])
@@ -134,13 +137,13 @@ def unpack_bodies(rows: pa.Table) -> dict[str, bytes]:
     return found
 
 
-def _pack(
-    connection: duckdb.DuckDBPyConnection, bodies: Iterable[tuple[str, bytes]]
-) -> dict[str, pa.Table]:
+def _next_block(connection: duckdb.DuckDBPyConnection) -> int:
+    ((next_block,),) = connection.execute(_NEXT_BLOCK).fetchall()
+    return int(next_block)
+
+
+def _pack(next_block: int, bodies: Iterable[tuple[str, bytes]]) -> dict[str, pa.Table]:
     """Return the rows of ``payloads`` and ``payload_blocks`` for bodies (by digest), if any."""
-    ((next_block,),) = connection.execute(
-        "SELECT coalesce(max(block) + 1, 0) FROM payload_blocks"
-    ).fetchall()
     places: list[tuple[str, int, int, int]] = []
     blocks: list[tuple[int, int, bytes]] = []
     for number, some in enumerate(_divide(bodies), start=next_block):

@@ -63,9 +63,27 @@ class Spent:
 
 
 def write_intent(store: Store, purchase: Purchase) -> Future[Any]:
-    """Write down what is about to be paid for; the future is done when that is durable."""
+    """Write down what is about to be paid for; the future is done when that is durable.
+
+    What came of the purchase before, where that waits for the writer, is committed with it. Its
+    result is the purchase at that source, if any, whose outcome is still not known: then nothing
+    was written.
+    """
     rows = [asdict(purchase)]
-    return store.writer.submit(lambda connection: append_rows(connection, "purchases", rows))
+
+    def work(connection: duckdb.DuckDBPyConnection) -> str | None:
+        asked = connection.execute(
+            "SELECT purchase_id FROM purchases WHERE source = ? AND state = 'asked'",
+            [purchase.source],
+        ).fetchall()
+        for (purchase_id,) in asked:
+            if purchase_id != purchase.purchase_id:
+                return str(purchase_id)
+        if not asked:
+            append_rows(connection, "purchases", rows)
+        return None
+
+    return store.writer.submit(work, is_joined=True)
 
 
 def write_settlement(store: Store, settlement: Settlement) -> Future[Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from propkit.errors import RequestError, StoreError
+from propkit.kinds import HOME_COUNTY
 from propkit.store.payloads import BODIES, unpack_bodies
 from propkit.terms import Freshness
 
@@ -114,7 +115,7 @@ class Reading(ABC):
         return dict(zip(identities, found["batch_id"].to_pylist(), strict=True))
 
     def parcel_column(
-        self, column: str, apns: Sequence[str], county: str = "maricopa"
+        self, column: str, apns: Sequence[str], county: str = HOME_COUNTY
     ) -> dict[str, str]:
         """Return a text column of a county's ``parcels`` by APN, for those that have a value."""
         found = self._join(

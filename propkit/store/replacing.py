@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Self
@@ -13,18 +12,17 @@ import duckdb
 import pyarrow as pa
 
 from propkit.records import STORED_TYPES, Record
+from propkit.store.feeding import Feeds
 from propkit.store.schema import record_schema
 from propkit.store.scopes import StoredScopes
 
-Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | None]
-"""An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSAID = "unsaid_columns"
-_NOTHING: frozenset[str] = frozenset()
+"""The column of marks: which row leaves which columns unsaid."""
+MARKS = pa.field(UNSAID, pa.int32())
 
 
-class _Kind:
+class Kind:
     """What is asked of a record table again and again."""
 
     def __init__(self, kind: type[Record]) -> None:
@@ -41,10 +39,10 @@ class _Kind:
 
         self.table = kind.table
         self.identity = kind.identity
+        self.columns = tuple(columns)
         self.is_one_row = kind.scope == kind.identity
         self.open_columns = frozenset(columns).difference(kind.identity)
         self.schema = record_schema(kind)
-        self.get_columns = [attrgetter(column) for column in columns]
         self.get_scope = attrgetter(*kind.scope)
         self.get_identity = attrgetter(*kind.identity)
         self.same_scope = same(kind.table, kind.scope)
@@ -52,78 +50,10 @@ class _Kind:
         self.scope = kind.scope
 
 
-KINDS = {kind: _Kind(kind) for kind in STORED_TYPES.values()}
+KINDS = {kind: Kind(kind) for kind in STORED_TYPES.values()}
 
-
-class _Rows:
-    """The rows that a group's answers leave in one table; answers go by their number."""
-
-    def __init__(self, kind: _Kind, answers: Sequence[Answer]) -> None:
-        self.kind = kind
-        self.says = [unsaid.get(kind.table, _NOTHING) for _, unsaid, _, _ in answers]
-        self.records: dict[Any, Record] = {}  # by identity
-        self.unsaid: dict[Any, frozenset[str]] = {}  # by identity, where it is not as says has it
-        self._owners: dict[Any, int] = {}  # the last answer, by scope
-        self._members: dict[Any, list[Any]] = defaultdict(list)  # identities by scope
-        # What the answer before left, by scope: record and unsaid columns by identity.
-        self._earlier: dict[Any, dict[Any, tuple[Record, frozenset[str]]]] = {}
-
-    @property
-    def numbers(self) -> list[int]:
-        """The answer of each record."""
-        return [self._owners[self.kind.get_scope(record)] for record in self.records.values()]
-
-    def add(self, record: Record, number: int) -> None:
-        """Take a record of an answer, which thereby takes the record's whole scope."""
-        scope = self.kind.get_scope(record)
-        identity = self.kind.get_identity(record)
-        before = self._owners.setdefault(scope, number)
-        if before != number:
-            self._owners[scope] = number
-            taken = [scope] if self.kind.is_one_row else self._members.pop(scope)
-            self._earlier[scope] = {
-                key: (self.records.pop(key), self.unsaid.pop(key, self.says[before]))
-                for key in taken
-            }
-        is_new = identity not in self.records
-        if not is_new or scope in self._earlier:
-            record = self._follow(record, scope, identity, self.says[number])
-        if is_new and not self.kind.is_one_row:
-            self._members[scope].append(identity)
-        self.records[identity] = record
-
-    def _follow(self, record: Record, scope: Any, identity: Any, unsaid: frozenset[str]) -> Record:
-        """Return a record that has others of its scope before it, with what it leaves unsaid."""
-        if identity in self.records:
-            before = self.records[identity]
-            open_before = self.unsaid.get(identity, unsaid)
-        elif identity in self._earlier[scope]:
-            before, open_before = self._earlier[scope][identity]
-        else:  # the answer before took the row away
-            before, open_before = record, _NOTHING
-        absent = [
-            column for column in unsaid & self.kind.open_columns if getattr(record, column) is None
-        ]
-        kept: dict[str, Any] = {column: getattr(before, column) for column in absent}
-        self.unsaid[identity] = frozenset(
-            column for column in absent if kept[column] is None and column in open_before
-        )
-        return replace(record, **kept)
-
-
-def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
-    """Return what the answers leave in each table, ready to be registered and written.
-
-    Each answer takes the whole of its records' scopes, of two answers the later.
-    """
-    tables: dict[type[Record], _Rows] = {}
-    for number, (records, _, _, _) in enumerate(answers):
-        for record in records:
-            rows = tables.get(type(record))
-            if rows is None:
-                rows = tables[type(record)] = _Rows(KINDS[type(record)], answers)
-            rows.add(record, number)
-    return [Replacement(rows.kind, *_make_data(rows, answers)) for rows in tables.values()]
+RECORD_FEEDS = {kind.table: kind.schema.append(MARKS) for kind in KINDS.values()}
+"""The columns of a replacement's data, by table."""
 
 
 class Replacement:
@@ -133,104 +63,61 @@ class Replacement:
     of the data.
     """
 
-    def __init__(self, kind: _Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, kind: Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
         self.table = kind.table
         self.scope = kind.scope
         self.data = data
-        self._kind = kind
-        self._unsaid = unsaid
+        self.kind = kind
+        self.unsaid = unsaid
 
-    def remove(self, connection: duckdb.DuckDBPyConnection, new: Registered) -> pa.Table | None:
+    def remove(self, new: Feeds) -> pa.Table | None:
         """Delete the rows in whose place the new ones come; return what may have to be kept."""
-        kind, unsaid = self._kind, self._unsaid
+        kind, unsaid = self.kind, self.unsaid
         scopes = new[self.table]
         if not kind.is_one_row:
             scopes = f"(SELECT DISTINCT {', '.join(kind.scope)} FROM {scopes})"
         delete = f"DELETE FROM {kind.table} USING {scopes} AS new WHERE {kind.same_scope}"
         if not unsaid:
-            connection.execute(delete)
+            new.execute(delete)
             return None
         returned = ", ".join(f"{kind.table}.{column}" for column in (*kind.identity, *unsaid))
-        old = connection.sql(f"{delete} RETURNING {returned}").to_arrow_table()
+        old = new.connection.sql(f"{delete} RETURNING {returned}").to_arrow_table()
         return old if old.num_rows else None
 
-    def insert(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        new: Registered,
-        old: Registered | None,
-    ) -> None:
+    def insert(self, new: Feeds, old: Registered | None) -> None:
         """Insert the new rows; what they leave unsaid is taken from the old ones, if any."""
+        if old is None:
+            new.execute(
+                f"INSERT INTO {self.table} BY NAME FROM {new[self.table]} SELECT * EXCLUDE {UNSAID}"
+            )
+            return
         kept = ", ".join(
             f"CASE WHEN new.{column} IS NULL AND {UNSAID} IN ({', '.join(marks)})"
             f" THEN old.{column} ELSE new.{column} END AS {column}"
-            for column, marks in self._unsaid.items()
+            for column, marks in self.unsaid.items()
         )
-        without = f"EXCLUDE {UNSAID}" if self._unsaid else ""
-        rows = f"SELECT new.* {without} FROM {new[self.table]} AS new"
-        if old is not None:
-            rows = (
-                f"SELECT new.* {without} REPLACE ({kept}) FROM {new[self.table]} AS new"
-                f" LEFT JOIN {old[self.table]} AS old ON {self._kind.same_identity}"
-            )
-        connection.execute(f"INSERT INTO {self.table} BY NAME {rows}")
+        new.connection.execute(
+            f"INSERT INTO {self.table} BY NAME"
+            f" SELECT new.* EXCLUDE {UNSAID} REPLACE ({kept}) FROM {new[self.table]} AS new"
+            f" LEFT JOIN {old[self.table]} AS old ON {self.kind.same_identity}"
+        )
 
 
-def replace_records(
-    connection: duckdb.DuckDBPyConnection,
-    replacements: Sequence[Replacement],
-    new: Registered,
-    stored: StoredScopes,
-) -> None:
-    """Write what was gathered, inside the caller's transaction, from where it is registered.
+def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: StoredScopes) -> None:
+    """Write what was gathered, inside the caller's transaction, from where it stands.
 
     Where a record leaves a column unsaid and has no value, the value of the row in its place
     stays.
     """
-    if not replacements:
-        return
-    scopes = {each.table: each.scope for each in replacements}
-    rows = {each.table: each.data.num_rows for each in replacements}
-    found = stored.find(connection, scopes, rows, new.name)
+    found = stored.find(new, {each.table: each.scope for each in replacements})
     old = {}
     for each in replacements:
-        kept = each.remove(connection, new) if each.table in found else None
+        kept = each.remove(new) if each.table in found else None
         if kept is not None:
             old[each.table] = kept
-    with Registered(connection, old, "propkit_old_rows") as registered:
+    with Registered(new.connection, old, "propkit_old_rows") as registered:
         for each in replacements:
-            each.insert(connection, new, registered if each.table in old else None)
-
-
-def _make_data(rows: _Rows, answers: Sequence[Answer]) -> tuple[pa.Table, dict[str, list[str]]]:
-    """Return the rows as an Arrow table, and the columns in which one has no value, unsaid.
-
-    Those columns come with the marks of the rows concerned, which stand in a column of their own.
-    """
-    kind, schema = rows.kind, rows.kind.schema
-    numbers = rows.numbers
-    places = pa.array(numbers, pa.int32())
-    sources = make_array([source for _, _, source, _ in answers], schema.types[-2])
-    times = make_array([at for _, _, _, at in answers], schema.types[-1])
-    records = list(rows.records.values())
-    columns = [
-        make_array(list(map(get, records)), of)
-        for get, of in zip(kind.get_columns, schema.types, strict=False)
-    ]
-    data = pa.Table.from_arrays([*columns, sources.take(places), times.take(places)], schema=schema)
-    said = [
-        rows.unsaid.get(identity, rows.says[number])
-        for identity, number in zip(rows.records, numbers, strict=True)
-    ]
-    marks = {unsaid: mark for mark, unsaid in enumerate(set(said))}
-    unsaid: dict[str, list[str]] = defaultdict(list)
-    for some, mark in marks.items():
-        for column in some & kind.open_columns:
-            if data[column].null_count:
-                unsaid[column].append(str(mark))
-    if unsaid:
-        data = data.append_column(UNSAID, pa.array([marks[some] for some in said], pa.int32()))
-    return data, unsaid
+            each.insert(new, registered if each.table in old else None)
 
 
 def make_table(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.Table:

@@ -17,12 +17,20 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from propkit.evidence import Sight
 from propkit.items import Item, State
 from propkit.pages import Page
-from propkit.records import Record, RecordBlock
-from propkit.store.blocks import write_blocks
+from propkit.record_block import RecordBlock
+from propkit.records import Parcel, ParcelShape, Record
+from propkit.store.feeding import Feeds
+from propkit.store.gathering import gather_records
 from propkit.store.payloads import StoredPayloads
-from propkit.store.replacing import Registered, gather_records, make_table, replace_records
+from propkit.store.replacing import (
+    RECORD_FEEDS,
+    Registered,
+    make_table,
+    replace_records,
+)
 from propkit.store.schema import LEDGER_SCHEMAS
 from propkit.store.scopes import StoredScopes
 
@@ -32,6 +40,14 @@ _ENDING = ("state", "attempts", "failure_class", "error", "started_at", "ended_a
 _ENDED_SCHEMA = pa.schema(
     [LEDGER_SCHEMAS["items"].field(column) for column in (*_ITEM_IDENTITY, *_ENDING)]
 )
+_SEARCHES_SCHEMA = pa.schema([("by", pa.string()), ("query", pa.string())])
+_APPENDED = ("fetches", "freshness", "items", "hits", "payloads", "payload_blocks", "evidence")
+_FEEDS = {
+    **RECORD_FEEDS,
+    **{table: LEDGER_SCHEMAS[table] for table in _APPENDED},
+    "ended": _ENDED_SCHEMA,
+    "searches": _SEARCHES_SCHEMA,
+}
 _HIT_COLUMNS = LEDGER_SCHEMAS["hits"].names[3:-2]
 _get_item = attrgetter(*_ITEM_COLUMNS)
 _get_ending = attrgetter(*_ENDING)
@@ -71,6 +87,7 @@ class Result:
     ``settlement`` says what came of the purchase that brought the records. Where one answer is
     about many keys, ``answered`` says which were found, and they become fresh in the item's
     place. ``made_at`` is when the batch was made: older shapes of its parcels are taken away.
+    ``sight`` is what was to be seen where the item failed.
     """
 
     batch_id: str
@@ -86,6 +103,7 @@ class Result:
     settlement: Settlement | None = None
     answered: Mapping[str, bool] = field(default_factory=dict)
     made_at: datetime | None = None
+    sight: Sight | None = None
 
     @property
     def weight(self) -> int:
@@ -100,25 +118,28 @@ class Stored:
     def __init__(self) -> None:
         self.payloads = StoredPayloads()
         self.scopes = StoredScopes()
+        self._feeds: Feeds | None = None
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> Feeds:
+        """Make what new rows go through, once for each connection; outside a transaction."""
+        if self._feeds is None or self._feeds.connection is not connection:
+            self._feeds = Feeds(connection, _FEEDS)
+        return self._feeds
 
 
 def write_results(
     connection: duckdb.DuckDBPyConnection,
     results: Iterable[Result],
-    stored: Stored | None = None,
+    stored: Stored,
 ) -> None:
     """Write results inside the caller's transaction; of two answers to one key the later wins.
 
-    ``stored`` is what is known of what is stored; who writes often keeps it.
+    ``stored`` is what is known of what is stored; it was prepared for this connection.
     """
     group = list(results)
-    stored = stored or Stored()
+    new = stored.prepare(connection)
     replacements = gather_records(
-        [
-            (r.records, r.unsaid, r.item.source, r.checked_at)
-            for r in group
-            if r.records and not isinstance(r.records, RecordBlock)
-        ]
+        [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
     )
     tables = {each.table: each.data for each in replacements}
     pages = [
@@ -131,36 +152,31 @@ def write_results(
         "freshness": _make_freshness(group),
         "items": [(r.batch_id, *_get_item(item)) for r in group for item in r.follow_ups],
         "hits": _make_hits(group),
+        "evidence": _make_evidence(group),
     }
     tables |= {
         table: make_table(LEDGER_SCHEMAS[table], some) for table, some in rows.items() if some
     }
     tables |= (
-        stored.payloads.pack(connection, {d: page.body for _, page, d in pages})
+        stored.payloads.pack(new, {d: page.body for _, page, d in pages})
         | _make_ended(group)
         | _make_searches(group)
     )
-    with Registered(connection, tables) as new:
-        replace_records(connection, replacements, new, stored.scopes)
+    with new.filled(tables):
+        _remove_old_shapes(new, group)
+        replace_records(replacements, new, stored.scopes)
         if "searches" in new:
-            connection.execute(
+            new.execute(
                 f"DELETE FROM hits USING {new['searches']} AS new"
                 ' WHERE hits."by" = new."by" AND hits.query = new.query'
             )
-        appended = [*(table for table, some in rows.items() if some), "payloads", "payload_blocks"]
-        for table in appended:
+        if "evidence" in new:
+            same = " AND ".join(f"evidence.{name} = new.{name}" for name in _ITEM_IDENTITY)
+            new.execute(f"DELETE FROM evidence USING {new['evidence']} AS new WHERE {same}")
+        for table in _APPENDED:
             if table in new:
-                connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
-        _end_items(connection, new, group)  # at last: new ones may have ended already
-    write_blocks(
-        connection,
-        [
-            (r.records, r.unsaid, r.item.source, r.checked_at, r.made_at)
-            for r in group
-            if isinstance(r.records, RecordBlock)
-        ],
-        stored.scopes,
-    )
+                new.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
+        _end_items(new, group)  # at last: new ones may have ended already
     for result in group:
         if result.settlement is not None:
             settle_purchase(connection, result.settlement)
@@ -218,6 +234,27 @@ def make_items(batch_id: str, items: Sequence[Item]) -> list[pa.Table]:
     ]
 
 
+def _remove_old_shapes(new: Feeds, group: Sequence[Result]) -> None:
+    """Delete shapes from before the batch, of the parcels that a layer's answers bring.
+
+    A new edition of the layer may number them otherwise: nothing would come in their place.
+    """
+    made_at: dict[str, datetime] = {}
+    for result in group:
+        records, at = result.records, result.made_at
+        if at is not None and isinstance(records, RecordBlock) and Parcel in records.columns:
+            made_at[result.item.source] = min(made_at.get(result.item.source, at), at)
+    tables = [table for table in (Parcel.table, ParcelShape.table) if table in new]
+    parcels = " UNION ".join(f"SELECT county, apn, source FROM {new[table]}" for table in tables)
+    for source, at in made_at.items():
+        new.connection.execute(
+            f"DELETE FROM parcel_shapes USING ({parcels}) AS new WHERE new.source = ?"
+            " AND parcel_shapes.county = new.county AND parcel_shapes.apn = new.apn"
+            " AND parcel_shapes.collected_at < ?",
+            [source, at],
+        )
+
+
 def _make_freshness(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     return [
         (r.item.source, key, r.checked_at, is_found, r.item.missing)
@@ -250,8 +287,7 @@ def _newest_searches(group: Sequence[Result]) -> dict[tuple[str, str], Result]:
 
 def _make_searches(group: Sequence[Result]) -> dict[str, pa.Table]:
     searches = list(_newest_searches(group))
-    schema = pa.schema([("by", pa.string()), ("query", pa.string())])
-    return {"searches": make_table(schema, searches)} if searches else {}
+    return {"searches": make_table(_SEARCHES_SCHEMA, searches)} if searches else {}
 
 
 def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
@@ -262,6 +298,22 @@ def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     ]
 
 
+def _make_evidence(group: Sequence[Result]) -> list[tuple[Any, ...]]:
+    newest = {(r.batch_id, *r.item.identity): r.sight for r in group if r.sight is not None}
+    return [
+        (
+            *identity,
+            sight.url,
+            sight.status,
+            sight.seen_at,
+            None if sight.page is None else hashlib.sha256(sight.page.body).hexdigest(),
+            sight.screenshot,
+            sight.console,
+        )
+        for identity, sight in newest.items()
+    ]
+
+
 def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
     """Return the new state of stored items, of two results of one item the later."""
     newest = {(result.batch_id, *result.item.identity): result for result in group}
@@ -269,19 +321,17 @@ def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
     return {"ended": make_table(_ENDED_SCHEMA, rows)} if rows else {}
 
 
-def _end_items(
-    connection: duckdb.DuckDBPyConnection, new: Registered, group: Sequence[Result]
-) -> None:
+def _end_items(new: Feeds, group: Sequence[Result]) -> None:
     """Bring stored items to the state of the group's."""
     same = " AND ".join(f"items.{column} = new.{column}" for column in _ITEM_IDENTITY)
     sets = ", ".join(f"{column} = new.{column}" for column in _ENDING[:-1])
     # An update of a list deletes and appends the whole row, so only where it says something.
-    updated = connection.execute(
+    updated = new.execute(
         f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}"
         " RETURNING len(items.missing)"
     ).fetchall()
     if any(result.item.missing for result in group) or any(count for (count,) in updated):
-        connection.execute(
+        new.execute(
             f"UPDATE items SET missing = new.missing FROM {new['ended']} AS new WHERE {same}"
             " AND items.missing IS DISTINCT FROM new.missing"
         )

@@ -1,4 +1,4 @@
-"""Letting go of what is old: bodies that explain no value any more, old ledger rows, old logs."""
+"""Letting go of what is old: bodies that explain no value any more, old ledger rows, old logs and evidence."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _OLD = {  # in the order of deletion: what becomes of a payload depends on the f
             AND rank() OVER (PARTITION BY source, key ORDER BY checked_at DESC) > 1)""",
     "batch_logs": f"""logged_at < $older_than AND batch_id NOT IN (
         SELECT batch_id FROM batch_heads WHERE state IN {UNFINISHED})""",
+    "evidence": f"""seen_at < $older_than AND batch_id NOT IN (
+        SELECT batch_id FROM batch_heads WHERE state IN {UNFINISHED})""",
 }
 
 
@@ -48,6 +50,7 @@ class Pruning:
     fetches: int
     freshness: int
     log_rows: int
+    evidence: int
     kept: dict[str, int]
     is_done: bool = False
 
@@ -59,6 +62,7 @@ class Pruning:
             "fetches": self.fetches,
             "freshness": self.freshness,
             "batch_logs": self.log_rows,
+            "evidence": self.evidence,
         }
 
     def frame(self) -> pd.DataFrame:
@@ -151,5 +155,6 @@ def _measure(
         fetches=freed["fetches"],
         freshness=freed["freshness"],
         log_rows=freed["batch_logs"],
+        evidence=freed["evidence"],
         kept=kept,
     )

@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from propkit.errors import StoreError
 from propkit.records import STORED_TYPES, Record
+from propkit.store.county_tables import COUNTY_SCHEMAS, COUNTY_TABLES
+from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
@@ -165,6 +167,8 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
             GROUP BY ALL;
         """,
     ),
+    ("0006_county_systems", COUNTY_TABLES),
+    ("0007_evidence", EVIDENCE_TABLE),
     ("0008_layers", LAYER_TABLES),
 ]
 
@@ -201,18 +205,19 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
             f"the store was written by a newer propkit (it knows {', '.join(unknown)}): "
             "update propkit to open it"
         )
-    for name, step in MIGRATIONS:
-        if name in applied:
-            continue
+    pending = [(name, step) for name, step in MIGRATIONS if name not in applied]
+    # A new file gets all of them at once: each commit waits for the disk.
+    for steps in [pending] if not tables else [[one] for one in pending]:
         connection.execute("BEGIN")
         try:
-            if isinstance(step, str):
-                connection.execute(step)
-            else:
-                step(connection)
-            connection.execute(
-                "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
-            )
+            for name, step in steps:
+                if isinstance(step, str):
+                    connection.execute(step)
+                else:
+                    step(connection)
+                connection.execute(
+                    "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
+                )
         except duckdb.Error as error:
             connection.execute("ROLLBACK")
             raise StoreError(f"the store's tables cannot be made: {error}") from error
@@ -359,7 +364,9 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("collected_at", _TIME),
         ]
     ),
+    "evidence": EVIDENCE,
     **LEAD_SCHEMAS,
+    **COUNTY_SCHEMAS,
     **LAYER_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""

@@ -8,6 +8,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from propkit.store.feeding import Feeds
+
 Hashes = npt.NDArray[np.uint64]
 _MERGED_EVERY = 20_000
 
@@ -40,29 +42,18 @@ class StoredScopes:
     def __init__(self) -> None:
         self._tables: dict[str, HashSet] = {}
 
-    def find(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        scopes: Mapping[str, Sequence[str]],
-        rows: Mapping[str, int],
-        registered: str,
-    ) -> set[str]:
+    def find(self, new: Feeds, scopes: Mapping[str, Sequence[str]]) -> set[str]:
         """Return the tables where a scope of the new rows may have rows, and remember all.
 
-        ``scopes`` has the scope's columns by table, ``rows`` how many new rows there are; they
-        stand in the registered table, as structs in a column of the table's name.
+        ``scopes`` has the scope's columns by table.
         """
-        hashes = ", ".join(
-            f"hash({', '.join(f'{table}.{column}' for column in columns)}) AS {table}"
-            for table, columns in scopes.items()
-        )
-        new = connection.execute(f"SELECT {hashes} FROM {registered}").fetchnumpy()
         found = set()
         for table, columns in scopes.items():
+            rows = new.execute(f"SELECT hash({', '.join(columns)}) AS scope FROM {new[table]}")
+            hashes = np.asarray(rows.fetchnumpy()["scope"], np.uint64)
             if table not in self._tables:
-                self._tables[table] = _read_table(connection, table, columns)
-            # In SQL a struct that is NULL has a hash too: those rows belong to other tables.
-            if self._tables[table].add(np.asarray(new[table][: rows[table]])).any():
+                self._tables[table] = _read_table(new.connection, table, columns)
+            if self._tables[table].add(hashes).any():
                 found.add(table)
         return found
 

@@ -202,7 +202,10 @@ def slow_operations(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A failed item, with the last answer that it got, if any, as evidence."""
+    """A failed item, with the last answer that it got, if any, as evidence.
+
+    ``has_screenshot``: `kit.evidence` has a picture of it.
+    """
 
     source: str
     key: str
@@ -214,14 +217,17 @@ class Failure:
     evidence_url: str | None
     evidence_sha256: str | None
     evidence_status: int | None
+    has_screenshot: bool = False
 
 
 def failures(store: Reading, batch_id: str) -> list[Failure]:
     """Return a batch's failed items in the batch's order; ``evidence_sha256`` is the payload's."""
     rows: list[dict[str, Any]] = store.rows(
         "SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"
-        " f.url AS evidence_url, f.sha256 AS evidence_sha256, f.status AS evidence_status"
-        " FROM items i LEFT JOIN ("
+        " coalesce(e.url, f.url) AS evidence_url, coalesce(e.sha256, f.sha256) AS evidence_sha256,"
+        " coalesce(e.status, f.status) AS evidence_status,"
+        " e.screenshot IS NOT NULL AS has_screenshot"
+        " FROM items i LEFT JOIN evidence e USING (batch_id, source, key) LEFT JOIN ("
         "   SELECT source, key, arg_max(url, (fetched_at, rowid)) AS url,"
         "   arg_max(sha256, (fetched_at, rowid)) AS sha256,"
         "   arg_max(status, (fetched_at, rowid)) AS status"

@@ -37,6 +37,8 @@ _BAD_VALUES = (
 """What a value that no column can hold raises; anything else is the store's own trouble."""
 
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
+_Asked = tuple[Work, Future[Any], bool]
+"""A work, its answer, and whether it joins the last results."""
 
 
 class Writer:
@@ -51,6 +53,8 @@ class Writer:
     ----------
     commits, items
         How many transactions were committed, and how many results in them.
+    stored
+        What is known of what is stored already; for work that writes records, on this thread only.
     timings
         How long the last commits took, work and all, in seconds.
     on_slow
@@ -62,14 +66,14 @@ class Writer:
         self._connect = connect
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
-        self._inbox: deque[Result | tuple[Work, Future[Any]] | None] = deque()
+        self._inbox: deque[Result | _Asked | None] = deque()
         self._wake = threading.Event()
         self._put_weight = self._taken_weight = 0
         self._is_idle = True
         self._asking = threading.Lock()
         self._asked = self._answered = 0
         self._failure: StoreError | None = None
-        self._stored = Stored()
+        self.stored = Stored()
         self.commits = 0
         self.items = 0
         self.timings: deque[float] = deque(maxlen=TIMINGS)
@@ -100,11 +104,15 @@ class Writer:
         """Return a future that is done when everything put so far is committed."""
         return self.submit(lambda _: None)
 
-    def submit(self, work: Work) -> Future[Any]:
-        """Run ``work`` in a transaction of its own, after everything put so far."""
+    def submit(self, work: Work, *, is_joined: bool = False) -> Future[Any]:
+        """Run ``work`` after everything put so far, in a transaction of its own.
+
+        With ``is_joined`` in that of the last results: one commit does for both. Where it fails,
+        the results are committed first, and then ``work`` is run once more, alone.
+        """
         self._check()
         future: Future[Any] = Future()
-        self._ask((work, future))
+        self._ask((work, future, is_joined))
         return future
 
     def close(self) -> None:
@@ -122,7 +130,7 @@ class Writer:
         if self._failure is not None:
             raise self._failure
 
-    def _ask(self, message: tuple[Work, Future[Any]] | None) -> None:
+    def _ask(self, message: _Asked | None) -> None:
         with self._asking:
             self._asked += 1
         self._inbox.append(message)
@@ -134,24 +142,41 @@ class Writer:
             group: list[Result] = []
             weight = 0
             while self._inbox:
-                message = self._inbox.popleft()
+                message = self._inbox[0]
                 if isinstance(message, Result):
                     group.append(message)
                     weight += message.weight
                     self._taken_weight += message.weight
+                    self._inbox.popleft()
                     if weight >= GROUP_ITEMS:
                         self._commit_group(group)
                         group, weight = [], 0
                         if self.pending < GROUP_ITEMS and not self._is_urgent:
                             break  # the rest waits for more, as long as it may
                     continue
-                self._commit_group(group)
-                group, weight = [], 0
                 self._answered += 1
-                if message is None:
+                if not self._answer(self._inbox.popleft(), group):
                     return
-                self._do(*message)
+                group = []
             self._commit_group(group)
+
+    def _answer(self, message: Any, group: list[Result]) -> bool:
+        """Commit a group, and do what was asked for after it; return whether to go on.
+
+        Apart, so that nothing keeps what a work holds, perhaps all items of a batch, once it is done.
+        """
+        if message is None:
+            self._commit_group(group)
+            return False
+        work, future, is_joined = message
+        if not future.set_running_or_notify_cancel():
+            self._commit_group(group)
+        elif is_joined and group:
+            self._commit_joined(group, work, future)
+        else:
+            self._commit_group(group)
+            self._do(work, future)
+        return True
 
     def _wait(self) -> None:
         """Wait until a group is full or old enough, or somebody waits for the writer."""
@@ -175,8 +200,6 @@ class Writer:
         return self._asked != self._answered
 
     def _do(self, work: Work, future: Future[Any]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
         if self._failure is not None:
             future.set_exception(self._failure)
             return
@@ -193,10 +216,32 @@ class Writer:
         if not group or self._failure is not None:
             return
         try:
-            self._transact(lambda connection: write_results(connection, group, self._stored))
+            self._write(group)
             self.items += len(group)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
+
+    def _commit_joined(self, group: list[Result], work: Work, future: Future[Any]) -> None:
+        """Commit a group and a work in one transaction; if that fails, one after the other."""
+
+        def both(connection: duckdb.DuckDBPyConnection) -> Any:
+            write_results(connection, group, self.stored)
+            return work(connection)
+
+        if self._failure is not None:
+            future.set_exception(self._failure)
+            return
+        try:
+            value = self._transact(both)
+        except PropkitError:  # the work's own: certainly nothing was committed
+            self._commit_group(group)
+            self._do(work, future)
+        except Exception as error:  # noqa: BLE001 -- as for a group
+            self._repeat_missing(group, error)
+            self._do(work, future)
+        else:
+            self.items += len(group)
+            future.set_result(value)
 
     def _repeat_missing(self, group: list[Result], error: Exception) -> None:
         """After a failed commit: its outcome is unknown, so look, and repeat what is missing."""
@@ -216,7 +261,7 @@ class Writer:
     def _store_one(self, result: Result) -> None:
         """Store one result; records that no table can hold are the item's failure, no more."""
         try:
-            self._transact(lambda connection: write_results(connection, [result], self._stored))
+            self._write([result])
         except _BAD_VALUES as error:
             failed = replace(
                 result.item,
@@ -226,11 +271,15 @@ class Writer:
                 missing=(),
             )
             bare = replace(result, item=failed, records=(), hits=(), hits_of=None, checked_at=None)
-            self._transact(lambda connection: write_results(connection, [bare], self._stored))
+            self._write([bare])
         self.items += 1
+
+    def _write(self, results: Sequence[Result]) -> None:
+        self._transact(lambda connection: write_results(connection, results, self.stored))
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection
+        self.stored.prepare(connection)  # not in the transaction: a rollback would undo it
         began = time.perf_counter()
         connection.execute("BEGIN")
         try:

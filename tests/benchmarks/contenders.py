@@ -33,13 +33,26 @@ CONTENDERS = {
     "propkit_area": "propkit_client:propkit_area",
     "aiohttp_layer": "layer_by_hand:aiohttp_layer",
     "guests": "guests:guests_at_once",
+    "plans": "planning:plans",
+    "listings": "listing:listings",
+    "reparse": "reparsing:reparse_kept",
+    "browser_pages": "browsers:browser_pages",
+    "browser_leak": "browsers:browser_leak",
 }
 """Each contender's module and function."""
 
 FETCH_ONLY = ("aiohttp_fetch_only", "server_alone")
 """They store nothing."""
 
-NOT_COMPARED = (*FETCH_ONLY, "guests")
+NOT_COMPARED = (
+    *FETCH_ONLY,
+    "guests",
+    "plans",
+    "listings",
+    "reparse",
+    "browser_pages",
+    "browser_leak",
+)
 """Their rows are not compared: they store none, or check them by themselves."""
 
 _LOADED_BEFORE = ("pandas", "pyarrow.compute", "pyarrow.pandas_compat", "pyarrow.parquet")

@@ -1,5 +1,7 @@
 """Guests of one store: what they write and read through its owner, each a process of its own.
 
+The owner collects, and a guest looks how soon it sees that.
+
 A write is a batch of 400 items: ``kit.start(plan)`` returns once the owner has committed them. It
 is the least that a guest can have written, for a guest has its owner collect and nothing else. The
 owner asks its source at a county's pace, so that writes and hardly any collecting are timed. At the
@@ -12,6 +14,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ _WRITES_OF_EACH = 5
 _FRAMES = 5
 _PACE = 5.0
 _HEAD_START_SECONDS = 0.5
+_COLLECTED = 20
+"""Parcels that the owner collects while a guest looks for them, at five a second."""
 
 _PLAN = """
 plan = kit.plan({apns!r}, datasets=["parcels"], max_age=0)
@@ -54,6 +59,19 @@ began = time.perf_counter()
 frame = kit.frame("parcels")
 [time.perf_counter() - began, *frame.shape]
 """
+_COLLECT = """
+batch = kit.start({apns!r}, datasets=["parcels"], max_age=0)
+batch.id
+"""
+_DELAYS = """
+delays, give_up_at = {{}}, time.time() + 60
+while len(delays) < {count} and time.time() < give_up_at:
+    new = kit.sql("SELECT apn, epoch(collected_at) AS at FROM parcels WHERE collected_at > $1", [{since!r}])
+    for apn, at in new.itertuples(index=False):
+        delays.setdefault(apn, time.time() - at)
+    time.sleep(0.02)
+sorted(delays.values())
+"""
 
 
 def guests_at_once(job: Job, folder: Path) -> Callable[[], dict[str, Any]]:
@@ -69,7 +87,9 @@ def guests_at_once(job: Job, folder: Path) -> Callable[[], dict[str, Any]]:
     def measure() -> dict[str, Any]:
         with notebook(path, settings) as owner:
             with notebook(path, settings) as first:
-                figures, written = _measure_frames(owner, first), _plan([first], shares[:1])
+                figures = _measure_frames(owner, first)
+                figures |= _measure_delays(owner, first, host.keys[:_COLLECTED])
+                written = _plan([first], shares[:1])
                 alone, made = _write([first], _WRITES, "batch.cancel()")
                 written += made
                 with started(path, settings, GUESTS - 1) as others:
@@ -160,6 +180,20 @@ def _measure_frames(owner: Notebook, guest: Notebook) -> dict[str, Any]:
         "owner_frame_ms": 1000 * medians["owner"],
         "guest_frame_ms": 1000 * medians["guest"],
         "frame_ratio": medians["guest"] / medians["owner"],
+    }
+
+
+def _measure_delays(owner: Notebook, guest: Notebook, apns: Sequence[str]) -> dict[str, Any]:
+    since = datetime.now(UTC).isoformat()
+    owner.run(_COLLECT.format(apns=list(apns)))
+    delays = guest.run(_DELAYS.format(count=len(apns), since=since))
+    assert len(delays) == len(apns), f"{len(delays)} of {len(apns)} parcels came"
+    assert owner.run("batch.wait().state") == "completed"
+    return {
+        "delays": len(delays),
+        "delay_ms": 1000 * statistics.median(delays),
+        "delay_p95_ms": 1000 * p95(delays),
+        "delay_most_ms": 1000 * max(delays),
     }
 
 

@@ -1,62 +1,66 @@
-"""Measure how fast jobs are listed over HTTP while others ask too.
+"""Jobs listed over HTTP while others ask too.
 
-``python -m tests.benchmarks.listing``: a real Jupyter server over a store of 10,000 jobs is asked
-for all its pages of 50 in turn, at 100 requests a second, each at its moment whether or not earlier
-ones have been answered. Every page has been asked for once before. Once the server owns the store, once it is the guest of another process that does.
+A real Jupyter server over a store of 10,000 jobs is asked for all its pages of 50 in turn, at 100
+requests a second, each at its moment whether or not earlier ones have been answered. Every page has
+been asked for once before. Once the server owns the store, once it is the guest of another process
+that does.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import aiohttp
 
 from propkit.demo_county import start_county
 from propkit.store import Store
+from tests.benchmarks.guests import p95
+from tests.benchmarks.jobs import Job
 from tests.guests.notebooks import notebook, settings_of
 from tests.server.serving import JOBS, Jupyter, jupyter
 
-JOBS_STORED, ITEMS_EACH = 10_000, 20
-PER_SECOND, SECONDS = 100, 20
-TARGET_MS = 100.0
-_PAGES = JOBS_STORED // 50
+JOBS_FOR_EACH, ITEMS_EACH = 10, 20
+"""Jobs in the store for each key of the job that is measured, and items of each."""
+PER_SECOND, SECONDS = 100, 10
+_PER_PAGE = 50
 
 
-def main() -> None:
-    """Measure both ways and print them."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.listing", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=SECONDS)
-    seconds = parser.parse_args().seconds
-    county = start_county(parcels=10)
-    try:
-        print("| the server is | requests | p50 ms | p95 ms | most ms | not 200 | target |")
-        print("|---|---|---|---|---|---|---|")
-        for is_guest in (False, True):
-            with TemporaryDirectory() as folder, ExitStack() as ends:
-                root = Path(folder) / "notebooks"
-                root.mkdir()
-                fill_store(root / "propkit.duckdb", JOBS_STORED)
-                if is_guest:
-                    owner = notebook(root / "propkit.duckdb", settings_of(county))
-                    ends.enter_context(owner)
-                server = ends.enter_context(jupyter(root, county, requests_per_second=1000))
-                times, failures = asyncio.run(ask_at_pace(server, seconds))
-            p95 = statistics.quantiles(times, n=20)[-1]
-            verdict = "met" if p95 <= TARGET_MS and not failures else "MISSED"
-            print(
-                f"| {'a guest' if is_guest else 'the owner'} | {len(times)} |"
-                f" {statistics.median(times):.1f} | {p95:.1f} | {max(times):.1f} | {failures} |"
-                f" p95 <= {TARGET_MS:g} ms: {verdict} |",
-                flush=True,
-            )
-    finally:
-        county.stop()
+def listings(job: Job, folder: Path) -> Callable[[], dict[str, Any]]:
+    """Ask a server that owns the store, then one that is a guest."""
+    jobs = JOBS_FOR_EACH * len(job.hosts[0].keys)
+    roots = {way: folder / way for way in ("owner", "guest")}
+    for root in roots.values():
+        root.mkdir()
+        fill_store(root / "propkit.duckdb", jobs)
+
+    def measure() -> dict[str, Any]:
+        figures: dict[str, Any] = {"jobs": jobs, "asked": PER_SECOND * SECONDS}
+        county = start_county(parcels=10)
+        try:
+            for way, root in roots.items():
+                with ExitStack() as ends:
+                    if way == "guest":
+                        owner = notebook(root / "propkit.duckdb", settings_of(county))
+                        ends.enter_context(owner)
+                    server = ends.enter_context(jupyter(root, county, requests_per_second=1000))
+                    times, failures = asyncio.run(ask_at_pace(server, jobs // _PER_PAGE))
+                assert not failures, f"{failures} requests were not answered"
+                figures |= {
+                    f"{way}_ms": statistics.median(times),
+                    f"{way}_p95_ms": p95(times),
+                    f"{way}_most_ms": max(times),
+                }
+        finally:
+            county.stop()
+        return figures
+
+    return measure
 
 
 def fill_store(path: Path, jobs: int) -> None:
@@ -85,7 +89,7 @@ def fill_store(path: Path, jobs: int) -> None:
     store.close()
 
 
-async def ask_at_pace(server: Jupyter, seconds: int) -> tuple[list[float], int]:
+async def ask_at_pace(server: Jupyter, pages: int) -> tuple[list[float], int]:
     """Ask for pages at a fixed pace; return milliseconds each, and how many were not answered."""
     times: list[float] = []
     failures = 0
@@ -99,20 +103,16 @@ async def ask_at_pace(server: Jupyter, seconds: int) -> tuple[list[float], int]:
         async def ask(number: int, due_at: float) -> None:
             nonlocal failures
             await asyncio.sleep(due_at - time.monotonic())
-            async with session.get(url, params={"page": str(number % _PAGES + 1)}) as answer:
+            async with session.get(url, params={"page": str(number % pages + 1)}) as answer:
                 await answer.read()
                 failures += answer.status != 200
             # From the moment it was due, so that a server that stalls is not let off.
             times.append(1000 * (time.monotonic() - due_at))
 
-        for number in range(_PAGES):  # the store is opened, and each page has been asked for once
+        for number in range(pages):  # the store is opened, and each page has been asked for once
             await ask(number, time.monotonic())
         times.clear()
         begin = time.monotonic() + 0.1
-        count = PER_SECOND * seconds
+        count = PER_SECOND * SECONDS
         await asyncio.gather(*(ask(n, begin + n / PER_SECOND) for n in range(count)))
     return times, failures
-
-
-if __name__ == "__main__":
-    main()

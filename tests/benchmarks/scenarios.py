@@ -101,6 +101,36 @@ _GUESTS_WRITE = (
     " batch then, and begins to collect at 5 requests/s. One guest cancels each batch before the"
     " next; those of six guests run on together."
 )
+_GUESTS_READ = (
+    "A parcel's delay is the time from its answer in the owner to the guest's first query, of one"
+    " every 20 ms, that finds it."
+)
+
+_PLAN_RULES = (
+    "The store holds each parcel's record, its answers of all three systems, half of them older"
+    " than a day, and its items of a batch that has ended. A plan reads the identifiers, looks up"
+    " what is fresh, where the deeds are and what other batches have in work, and says what is due."
+)
+_LISTING_RULES = (
+    "Each request is sent at its moment, whether or not earlier ones have been answered, and timed"
+    " from that moment. Every page has been asked for once before."
+)
+
+_REPARSE_RULES = (
+    "The assessor's answer is one JSON object, the treasurer's three pages. One column of every"
+    " parcel is read differently than it was stored: told only, and then stored with its history."
+    " At the end nothing differs any more: checked."
+)
+
+_BROWSER_RULES = (
+    "Four pages at once in one browser; images, fonts and media are not loaded. propkit collects"
+    " whole parcels (isolated sessions, pace, checks, records in DuckDB), Playwright by hand only"
+    " reads the pages. A new browser for each page opens the first page again and again."
+)
+_LEAK_NOTE = (
+    "The memory is the proportional set size of every process of the browsers (what they share"
+    " counts once), measured five times a second beside propkit."
+)
 
 _AREA_RULES = (
     "Four pages in flight. Every contender stored the same parcels and the same outlines. propkit"
@@ -250,6 +280,54 @@ SCENARIOS: dict[str, Scenario] = {
         minutes=1,
         table=tables.guests_table,
         checks=targets.check_guests,
-        notes=(_GUESTS_WRITE,),
+        notes=(_GUESTS_WRITE, _GUESTS_READ),
+    ),
+    "plan": Scenario(
+        says="50,000 identifiers are planned against a store of 1.7 million parcels.",
+        # Each stands for 1,700 parcels in the store and 50 identifiers; nothing is asked for.
+        entries=(Entry("plans", (1000,)),),
+        rounds=1,
+        rules=_PLAN_RULES,
+        minutes=0.4,
+        table=tables.plan_table,
+        checks=targets.check_plan,
+    ),
+    "listing": Scenario(
+        says="A Jupyter server over 10,000 jobs is asked for all pages of them, at 100 requests/s.",
+        # Each stands for 10 jobs in the store.
+        entries=(Entry("listings", (1000,)),),
+        rounds=1,
+        rules=_LISTING_RULES,
+        minutes=0.5,
+        table=tables.listing_table,
+        checks=targets.check_listing,
+    ),
+    "reparse": Scenario(
+        says="10,000 kept answers of each of two sources, read again without any request.",
+        entries=(Entry("reparse", (10_000,)),),
+        rounds=1,
+        rules=_REPARSE_RULES,
+        minutes=2,
+        table=tables.reparse_table,
+        checks=targets.check_reparse,
+    ),
+    "browser": Scenario(
+        says="The treasurer's form and pages in a browser, from a demo county that answers at once.",
+        entries=(Entry("browser_pages", (240,)),),
+        rounds=1,
+        rules=_BROWSER_RULES,
+        minutes=3,
+        table=tables.browser_table,
+        checks=targets.check_browser,
+    ),
+    "browser_leak": Scenario(
+        says="2,000 of these pages, each of which takes 25 MB and lets nothing go.",
+        entries=(Entry("browser_leak", (2000,)),),
+        rounds=1,
+        rules=_BROWSER_RULES,
+        minutes=6,
+        table=tables.leak_table,
+        checks=targets.check_leak,
+        notes=(_LEAK_NOTE,),
     ),
 }

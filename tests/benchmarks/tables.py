@@ -89,8 +89,95 @@ def guests_table(found: Found) -> list[str]:
             [f"{written}, six at once", *_times(median, "six_writes", "six_ms", "six_p95_ms")],
             [f"{frame}, in the owner", *_times(median, "frames", "owner_frame_ms")],
             [f"{frame}, in a guest", *_times(median, "frames", "guest_frame_ms")],
+            [
+                "parcel collected by the owner, seen by a guest",
+                *_times(median, "delays", "delay_ms", "delay_p95_ms"),
+            ],
         ]
     return _table(["what", ":times a round", ":median ms", ":p95 ms"], lines)
+
+
+def plan_table(found: Found) -> list[str]:
+    """Return a line for each thing that planning takes."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        what = f"{median['identifiers']:,.0f} identifiers, {median['stored']:,.0f} parcels"
+        lines += [
+            ["opening the store", f"{median['open_ms']:.0f}", "", ""],
+            [f"first plan: {what}", f"{median['first_ms']:.0f}", "", ""],
+            [
+                f"all plans: {what}",
+                *(f"{median[name]:.0f}" for name in ("plan_ms", "most_ms", "plan_cpu_ms")),
+            ],
+        ]
+    return _table(["what", ":median ms", ":most ms", ":CPU ms each"], lines)
+
+
+def listing_table(found: Found) -> list[str]:
+    """Return a line for each place of the store: how long a page of jobs took."""
+    return _table(
+        ["the server is", ":jobs", ":requests", ":median ms", ":p95 ms", ":most ms"],
+        [
+            [
+                f"the {way}" if way == "owner" else f"a {way}",
+                f"{entry['median']['jobs']:,.0f}",
+                f"{entry['median']['asked']:,.0f}",
+                *(f"{entry['median'][f'{way}_{of}ms']:.1f}" for of in ("", "p95_", "most_")),
+            ]
+            for entry in found["entries"]
+            for way in ("owner", "guest")
+        ],
+    )
+
+
+def reparse_table(found: Found) -> list[str]:
+    """Return a line for each source: the seconds to tell its differences, and to store them."""
+    lines = []
+    for entry in found["entries"]:
+        for name in ("maricopa_assessor", "maricopa_treasurer"):
+            told, stored = (entry["median"][f"{name}_{what}"] for what in ("told", "stored"))
+            lines.append([name, f"{entry['parcels']:,}", f"{told:.1f}", f"{stored:.1f}"])
+    return _table(["source", ":answers", ":told s", ":stored s"], lines)
+
+
+def browser_table(found: Found) -> list[str]:
+    """Return a line for each way of opening pages."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        lines += [
+            ["propkit", f"{median['own_per_second']:.1f}", ""],
+            [
+                "Playwright, reused pages",
+                f"{median['reused_per_second']:.1f}",
+                f"{median['to_reused']:.2f} ×",
+            ],
+            [
+                "Playwright, a new browser each",
+                f"{median['new_per_second']:.1f}",
+                f"{median['to_new']:.1f} ×",
+            ],
+        ]
+    return _table(["way", ":pages/s", ":propkit to it"], lines)
+
+
+def leak_table(found: Found) -> list[str]:
+    """Return a line about pages that leak."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        lines.append(
+            [
+                f"{median['pages']:,.0f}",
+                f"{median['lost_parcels']:.0f}",
+                f"{median['own_per_second']:.1f}",
+                f"{median['most_mb']:.0f}",
+                f"{median['ceiling_mb']:.0f}",
+            ]
+        )
+    heads = [":pages", ":lost parcels", ":pages/s", ":most memory, MiB", ":ceiling, MiB"]
+    return _table(heads, lines)
 
 
 def limits_table(found: Found) -> list[str]:

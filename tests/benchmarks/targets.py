@@ -139,6 +139,59 @@ def check_guests(found: Found) -> list[Check]:
         ),
         Check("frame, guest to owner", median["frame_ratio"], 2),
         Check("six guests' writes at once, p95 ms", median["six_p95_ms"], 250),
+        Check("reader behind the writer, most s", median["delay_most_ms"] / 1000, 2),
+    ]
+
+
+def check_plan(found: Found) -> list[Check]:
+    """Judge every plan, the first one too."""
+    own = _find(found, "plans")
+    return [Check("slowest plan, s", own["median"]["most_ms"] / 1000, 1)] if own else []
+
+
+def check_listing(found: Found) -> list[Check]:
+    """Judge a page of jobs, wherever the store is."""
+    own = _find(found, "listings")
+    ways = {"owner": "the owner", "guest": "a guest"} if own else {}
+    return [
+        Check(f"page of jobs from {name}, p95 ms", own["median"][f"{way}_p95_ms"], 100)
+        for way, name in ways.items()
+    ]
+
+
+def check_reparse(found: Found) -> list[Check]:
+    """Judge the seconds for all kept answers of a source, told and stored."""
+    own = _find(found, "reparse")
+    if not own:
+        return []
+    return [
+        Check(f"{name.replace('_', ' ')}, seconds", value, 60)
+        for name, value in own["median"].items()
+        if name.endswith(("_told", "_stored"))
+    ]
+
+
+def check_browser(found: Found) -> list[Check]:
+    """Compare pages per second with Playwright by hand; that nothing is lost is checked there."""
+    own = _find(found, "browser_pages")
+    if not own:
+        return []
+    median = own["median"]
+    return [
+        Check("pages/s, propkit to reused pages", median["to_reused"], 0.85, at_least=True),
+        Check("pages/s, propkit to a new browser each", median["to_new"], 5, at_least=True),
+    ]
+
+
+def check_leak(found: Found) -> list[Check]:
+    """Judge the browsers' memory, and that no page is lost."""
+    own = _find(found, "browser_leak")
+    if not own:
+        return []
+    median = own["median"]
+    return [
+        Check("memory of the browsers, MiB", median["most_mb"], median["ceiling_mb"]),
+        Check("lost parcels", median["lost_parcels"], 0),
     ]
 
 

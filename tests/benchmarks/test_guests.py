@@ -42,6 +42,10 @@ def test_parcels_fill_every_column(tmp_path: Path) -> None:
 
 def test_guests_are_judged_by_what_they_wait_for() -> None:
     median: dict[str, Any] = {"writes": 20, "six_writes": 30, "frames": 5, "columns": 32} | {
+        "delays": 20,
+        "delay_ms": 800.0,
+        "delay_p95_ms": 1010.0,
+        "delay_most_ms": 1020.0,
         "write_rows": 400,
         "write_ms": 25.0,
         "write_p95_ms": 30.0,
@@ -59,6 +63,7 @@ def test_guests_are_judged_by_what_they_wait_for() -> None:
         (25.0, True),
         (1.975, True),
         (250.1, False),
+        (1.02, True),
     ]
     assert tables.guests_table(found)[2] == "| write of 400 rows, one guest | 20 | 25.0 | 30.0 |"
     assert targets.check_guests({"entries": []}) == []

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -21,9 +22,10 @@ from playwright.sync_api import sync_playwright
 from propkit.browser import find_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import ConsoleMessage, Page
 
-READY_SECONDS = 30.0
+ROOT = Path(__file__).parent.parent.parent
+READY_SECONDS = 60.0
 # Asked from the first moment on, when there is no application yet.
 _NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
 
@@ -34,6 +36,10 @@ _KERNEL_IS_IDLE = f"{_NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'id
 _LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Light"},
+    # Cells out of sight are drawn as well.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    # What an installed propkit sets for everybody.
+    **json.loads((ROOT / "propkit/widgets/lab_defaults.json").read_text("utf-8")),
 }
 
 
@@ -43,8 +49,26 @@ def open_lab(
 ) -> Iterator[LabPage]:
     """Start JupyterLab in ``folder`` and a browser; end both with the block.
 
-    Everything that Jupyter writes goes below ``folder``. ``scale`` is the screen's pixels for
-    each pixel of the page.
+    ``scale`` is the screen's pixels for each pixel of the page.
+    """
+    with start_lab(folder) as server, open_page(server, width, height, scale) as lab:
+        yield lab
+
+
+@dataclass(frozen=True, slots=True)
+class LabServer:
+    """A JupyterLab that listens, and the folder it shows."""
+
+    folder: Path
+    url: str
+    token: str
+
+
+@contextmanager
+def start_lab(folder: Path) -> Iterator[LabServer]:
+    """Start JupyterLab in ``folder``; end it with the block.
+
+    Everything that Jupyter writes goes below ``folder``.
     """
     home = folder / ".home"
     home.mkdir(parents=True)
@@ -59,6 +83,7 @@ def open_lab(
                 "--ServerApp.port=0", f"--IdentityProvider.token={token}", "--allow-root",
                 f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
                 f"--LabApp.app_settings_dir={settings}", "--LabApp.news_url=None",
+                "--ServerApp.jpserver_extensions={'propkit.server': True}",
             ],
             env=_environment(home),
             cwd=folder,
@@ -67,15 +92,7 @@ def open_lab(
             stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            url = _wait_for_server(server, home)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(**find_browser().launch_options())
-                page = browser.new_page(
-                    viewport={"width": width, "height": height}, device_scale_factor=scale
-                )
-                yield LabPage(folder, url, token, page)
-                _end_kernels(page, url, token)
-                browser.close()
+            yield LabServer(folder, _wait_for_server(server, home), token)
         finally:
             server.terminate()
             try:
@@ -85,14 +102,38 @@ def open_lab(
                 server.wait()
 
 
-class LabPage:
-    """One notebook in a tab of its own."""
+@contextmanager
+def open_page(
+    server: LabServer, width: int = 1100, height: int = 900, scale: float = 1.0
+) -> Iterator[LabPage]:
+    """Open a browser on a running JupyterLab; with the block end it and every kernel.
 
-    def __init__(self, folder: Path, url: str, token: str, page: Page) -> None:
+    Not for a whole session of tests: while the browser is open, its thread can run no other
+    event loop.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**find_browser().launch_options())
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, device_scale_factor=scale
+        )
+        page.set_default_timeout(READY_SECONDS * 1000)
+        lab = LabPage(server, page)
+        try:
+            yield lab
+        finally:
+            lab.end_kernels()
+            browser.close()
+
+
+class LabPage:
+    """One notebook in a tab of its own; ``errors`` is what the page's scripts complained of."""
+
+    def __init__(self, server: LabServer, page: Page) -> None:
         self.page = page
-        self._folder = folder
-        self._url = url
-        self._token = token
+        self.errors: list[str] = []
+        self._server = server
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._hear)
 
     def open_notebook(self, name: str, cells: Sequence[str]) -> None:
         """Write a notebook of code cells, open it and wait for its kernel."""
@@ -100,9 +141,27 @@ class LabPage:
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
         )
-        nbformat.write(notebook, self._folder / name)
-        self.page.goto(f"{self._url}doc/tree/{name}?token={self._token}")
-        self.page.wait_for_function(_KERNEL_IS_IDLE, timeout=READY_SECONDS * 1000)
+        nbformat.write(notebook, self._server.folder / name)
+        self.show_notebook(name)
+
+    def show_notebook(self, name: str) -> None:
+        """Open a notebook that is there and wait for its kernel."""
+        self.page.goto(f"{self._server.url}doc/tree/{name}?token={self._server.token}")
+        self.page.wait_for_function(_KERNEL_IS_IDLE)
+
+    def execute(self, command: str) -> None:
+        """Execute a command of JupyterLab; returns when it is done."""
+        self.page.evaluate(
+            "name => window.jupyterapp.commands.execute(name).then(() => null)", command
+        )
+
+    def run_cell(self, number: int) -> None:
+        """Run one cell, counted from 0; returns at once."""
+        self.page.evaluate(
+            "number => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = number;"
+            " void window.jupyterapp.commands.execute('notebook:run-cell'); }",
+            number,
+        )
 
     def run_all(self) -> None:
         """Run all cells; returns at once, while they run."""
@@ -112,9 +171,42 @@ class LabPage:
         """Wait until every code cell has been run."""
         self.page.wait_for_function(
             f"{_NOTEBOOK}?.content?.widgets?.every(cell => cell.model.executionState === 'idle'"
-            " && cell.model.executionCount > 0)",
-            timeout=READY_SECONDS * 1000,
+            " && cell.model.executionCount > 0)"
         )
+
+    def run_to_end(self, number: int) -> None:
+        """Run one cell, counted from 0, and wait until it has been run."""
+        self.page.evaluate(
+            "number => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = number;"
+            " return window.jupyterapp.commands.execute('notebook:run-cell').then(() => null); }",
+            number,
+        )
+
+    def output(self, number: int) -> str:
+        """Return the text that a cell, counted from 0, has put out."""
+        return (
+            self.page.locator(".jp-Notebook .jp-Cell")
+            .nth(number)
+            .locator(".jp-OutputArea")
+            .inner_text()
+        )
+
+    def end_kernels(self) -> None:
+        """End every kernel: a kernel outlives a killed server."""
+        headers = {"Authorization": f"token {self._server.token}"}
+        sessions = f"{self._server.url}api/sessions"
+        for session in self.page.request.get(sessions, headers=headers).json():
+            self.page.request.delete(f"{sessions}/{session['id']}", headers=headers)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that JupyterLab shows."""
+        return self._server.folder
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # What cannot be loaded is JupyterLab's own: this server has no user's settings.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.errors.append(message.text)
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -153,10 +245,3 @@ def _wait_for_server(server: subprocess.Popen[bytes], home: Path) -> str:
         time.sleep(0.1)
     said = (home / "lab.log").read_text("utf-8")[-2000:]
     raise RuntimeError(f"JupyterLab did not start: {said}")
-
-
-def _end_kernels(page: Page, url: str, token: str) -> None:
-    """End every kernel: a kernel outlives a killed server."""
-    headers = {"Authorization": f"token {token}"}
-    for session in page.request.get(f"{url}api/sessions", headers=headers).json():
-        page.request.delete(f"{url}api/sessions/{session['id']}", headers=headers)

@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
 from tests.browser.lab import open_lab
 
-PLAN = """\
+# The county takes a while, so that the picture is of a batch in the middle.
+CELL = """\
 import propkit as pk
 
 kit = pk.demo()  # a county on this machine; pk.open() is the real one
-messy = ["251-10-485", "30666220.0", "21908569'", "251-10-485", "2123565O"]
-plan = kit.plan(messy + kit.county.apns(40))
-plan"""
-LOOK = """\
-columns = ["apn", "owner_name", "situs_address", "situs_city", "deed_date"]
-kit.frame("parcels")[columns].head(4)"""
-CELLS = [PLAN, "report = kit.collect(plan)\nreport", LOOK]
+kit.panel(kit.search("JUNIPER", by="owner"))"""
+SLOW = 'slow = kit.county.switch(faults=[{"kind": "slow", "seconds": 0.3, "system": "treasurer"}])'
 
 # Only the cells: no toolbar, no line below the last cell, no cursor.
 _STYLE = """
@@ -31,24 +28,26 @@ _STYLE = """
 
 
 def take_screenshot(path: Path) -> None:
-    """Run the notebook and save a picture of its cells."""
+    """Run the notebook and save a picture of its panel, in the middle of a batch."""
+    os.environ["PROPKIT_COLLECT__ENHANCE"] = "false"  # all rows begin alike
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_lab(Path(folder), width=1220, height=1500, scale=1.5) as lab,
+        open_lab(Path(folder), width=1220, height=1300, scale=1.5) as lab,
     ):
-        lab.open_notebook("collect.ipynb", CELLS)
-        lab.run_all()
-        lab.wait_until_run()
-        lab.page.add_style_tag(content=_STYLE)
-        lab.page.evaluate("document.activeElement.blur()")
-        lab.page.wait_for_timeout(500)  # fonts and bars settle
-        cells = lab.page.locator(".jp-Notebook .jp-CodeCell")
-        boxes = [box for cell in cells.all() if (box := cell.bounding_box())]
-        top, bottom = boxes[0]["y"], boxes[-1]["y"] + boxes[-1]["height"]
-        lab.page.screenshot(
-            path=path,
-            clip={"x": boxes[0]["x"], "y": top, "width": boxes[0]["width"], "height": bottom - top},
+        page = lab.page
+        lab.open_notebook("collect.ipynb", [CELL, SLOW])
+        lab.run_to_end(0)
+        lab.run_to_end(1)
+        page.click(".propkit-do-collect")
+        page.click(".propkit-do-confirm")
+        page.wait_for_function(
+            "document.querySelectorAll('.propkit-pill.propkit-tone-green').length >= 6"
         )
+        page.add_style_tag(content=_STYLE)
+        page.evaluate("document.activeElement.blur()")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(300)  # fonts and bars settle
+        page.locator(".jp-Notebook .jp-CodeCell").first.screenshot(path=path)
 
 
 if __name__ == "__main__":

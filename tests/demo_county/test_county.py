@@ -149,6 +149,7 @@ def test_the_county_hands_out_its_apns_truth_and_settings(county: County, truth:
     assert county.settings() == {
         "maricopa_assessor": {"base_url": f"{county.url}/assessor", "token": "demo-token"},
         "maricopa_treasurer": {"base_url": f"{county.url}/treasurer"},
+        "maricopa_treasurer_details": {"base_url": f"{county.url}/treasurer"},
         "maricopa_recorder": {"base_url": f"{county.url}/recorder"},
     }
 

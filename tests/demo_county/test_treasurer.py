@@ -30,6 +30,7 @@ def read_bills(apn: str, page: str) -> list[dict]:
             "amount_paid": money(block[3].text()) if place == 0 else None,
             "amount_due": money(cells[3]),
             "has_tax_lien": "Tax Lien" in cells[4],
+            "tax_lien_note": cells[4].replace("\xa0", "") or None,
         }
         for place, cells in enumerate(rows)
     ]

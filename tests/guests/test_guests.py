@@ -341,3 +341,33 @@ def test_where_nobody_may_listen_the_store_is_opened_all_the_same(
     with pk.open(path, settings=pk.Settings.load(**settings_of(county))) as kit:
         assert repr(kit).endswith("; owner: this process>")
         assert [one.name for one in path.parent.iterdir() if one.suffix == ".json"] == []
+
+
+def test_a_guest_reads_kept_answers_again(kit: pk.Kit, owner: Notebook, known: list[str]):
+    """It reads them itself; what differs is stored by the owner."""
+    owner.run(f"kit.start({known[:3]!r}).wait()")
+    owner.run(
+        "kit.store.writer.submit(lambda c: c.execute(\"UPDATE parcels SET jurisdiction = 'OLD'\"))"
+        ".result() and None"
+    )
+
+    told = kit.reparse("maricopa_assessor")
+    stored = kit.reparse("maricopa_assessor", apply=True)
+
+    assert told["column"].tolist() == ["jurisdiction"] * 3
+    assert_frame_equal(told, stored)
+    assert len(kit.reparse("maricopa_assessor")) == 0
+    assert kit.store.rows("SELECT count(*) n FROM reparse_changes") == [{"n": 3}]
+
+
+def test_a_guest_looks_things_up_at_the_owners_pace(kit: pk.Kit, owner: Notebook):
+    """The owner asks; the guest has the same rows, and the same refusals."""
+    folder = kit.store.path.parent
+    owner.run(f"kit.documents('AGAVE LEE').to_pickle({str(folder / 'a.pickle')!r})")
+
+    found = kit.documents("AGAVE LEE")
+
+    assert_frame_equal(found, pd.read_pickle(folder / "a.pickle"))  # noqa: S301
+    assert found.attrs == {"total": len(found), "is_complete": True}
+    with pytest.raises(RequestError, match="the name is empty"):
+        kit.documents(" ")

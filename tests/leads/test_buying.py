@@ -399,3 +399,18 @@ def test_what_a_sum_buys_never_costs_more(count: int, free: int, price: int, lef
     if priced:
         assert max(0, bought - free) * price <= left
         assert (bought + 1 - min(free, count)) * price > left
+
+
+def test_bought_pages_are_read_again_without_paying(county: County, path: Path):
+    """Kept pages say what is stored, and to read them costs no request."""
+    with leads_kit(county, path) as kit:
+        preview = kit.leads(CRITERIA, page_size=PAGE)
+        preview.buy(**CAPS).wait(WAIT)
+        before = len(county.ledger("propertyradar"))
+
+        frame = kit.reparse("propertyradar")
+
+        assert frame.empty
+        assert frame.attrs["answers"] == -(-preview.records // PAGE)
+        assert frame.attrs["unreadable"] == {}
+        assert len(county.ledger("propertyradar")) == before

@@ -98,7 +98,7 @@ def test_leads_are_paid_for_once_whatever_happens(
     path = tmp_path / "a.duckdb"
     order = json.dumps(
         {
-            "settings": leads_settings(county, request_timeout=1),
+            "settings": leads_settings(county, request_timeout=1 + LEADS / 1000),
             "criteria": CRITERIA,
             "page_size": PAGE,
             "caps": {"max_records": LEADS, "max_cost": 0},

@@ -106,3 +106,14 @@ def test_a_number_without_its_leading_zero_is_the_same(recorder: Make) -> None:
     parsed = recorder({"/documents/090123456": answer}).collect("090123456")
 
     assert [one.recording_number for one in parsed.records] == ["090123456"]
+
+
+def test_a_key_may_have_a_suffix(recorder: Make) -> None:
+    """A second document of one number is asked for by its suffix, and has it."""
+    suffixed = f"{PATH}?suffix=A"
+
+    run = recorder({suffixed: DEED, PATH: DEED})
+    parsed = run.collect(f"{KEY}a", apn="30477566")
+
+    assert run.asked == [suffixed]
+    assert [(one.recording_number, one.suffix) for one in parsed.records] == [(KEY, "A")]

@@ -228,7 +228,7 @@ def _unknown_layouts(payload: Payload) -> list[bytes]:
     if not payload.pages[0].content_type.startswith("text/html"):
         return [b'[["strange"]]', b'["strange"]', b'{"surprise": 1}', b"7"]
     number = f"{payload.key[:3]}-{payload.key[3:5]}-{payload.key[5:]}"
-    header = f'<h3 class="parcel-num">{number}</h3>'
+    header = f'<h3 class="parcel-num">{number}</h3><p>{payload.key}</p>'
     return [
         f"<html><body>{header}<p>All new.</p></body></html>".encode(),
         f"<html><body>{header}<table><tr><td>2025</td></tr></table></body></html>".encode(),

@@ -125,7 +125,22 @@ UNSAID: dict[str, dict[str, set[str]]] = {
         "tax_bills": {"amount_due", "amount_paid", "assessed_tax"}
     },
     "maricopa_treasurer/unknown_parcel": {},
-    "maricopa_treasurer/years_not_to_be_had": {"tax_bills": {"has_tax_lien", "status"}},
+    "maricopa_treasurer/years_not_to_be_had": {
+        "tax_bills": {"has_tax_lien", "status", "tax_lien_note"}
+    },
+    "maricopa_treasurer_details/details_not_to_be_had": {
+        "tax_statements": {
+            "assessed_tax",
+            "exemption",
+            "interest_paid",
+            "tax_area_code",
+            "tax_paid",
+            "total_paid",
+        }
+    },
+    "maricopa_treasurer_details/exempt_with_split_letter": {},
+    "maricopa_treasurer_details/small_bill": {},
+    "maricopa_treasurer_details/unknown_parcel": {},
     "propertyradar/a_page": {},
     "propertyradar/columns_of_five_fields": {
         "leads": {field.name for field in dataclasses.fields(RECORD_TYPES["leads"])}.difference(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
+from propkit.kinds import EXTRA_DATASETS
 from propkit.records import RECORD_TYPES
 from propkit.store import Store, schema
 from propkit.store.schema import MIGRATIONS, migrate
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 # The tables of 0001 that may hold rows before 0002, and are still what they were.
 OLD_TABLES = [
-    *[table for table in RECORD_TYPES if table != "leads"],
+    *[table for table in RECORD_TYPES if table not in ("leads", *EXTRA_DATASETS)],
     *["fetches", "freshness", "items", "batch_heads", "batch_logs"],
 ]
 NEW_TABLES = [
     *["paces", "breakers", "runs", "coverage", "hits"],
     *["leads", "lead_criteria", "lead_persons", "purchases"],
-    *["parcel_shapes", "layers"],
+    *[*EXTRA_DATASETS, "tax_liens", "reparse_changes", "parcel_shapes", "layers"],
 ]
 
 
@@ -39,6 +40,8 @@ def fill_old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
             INSERT INTO parcels BY NAME
                 SELECT '1' AS apn, 'maricopa' AS county, 'SMITH' AS owner_name, 's' AS source,
                     TIMESTAMPTZ '2026-11-22 12:00:00+00' AS collected_at;
+            INSERT INTO tax_bills SELECT '1', 2025, 'Paid', 10, 10, 0, false, 's',
+                TIMESTAMPTZ '2026-11-22 12:00:00+00';
             INSERT INTO payloads VALUES ('ab', '{}', NULL), ('cd', NULL, '\\xFF'::BLOB);
             INSERT INTO payloads SELECT 'n' || i, 'body ' || i, NULL FROM range(2500) t(i);
             DELETE FROM payloads WHERE sha256 = 'n7';
@@ -78,8 +81,9 @@ def test_a_store_of_the_first_schema_opens_with_its_data(
 
     before["batch_heads"] = [(*row, row[7], None) for row in before["batch_heads"]]
     before["batch_logs"] = [(*row, None, None, None, None) for row in before["batch_logs"]]
+    before["tax_bills"] = [(*row[:7], None, *row[7:]) for row in before["tax_bills"]]
     assert after == before
-    assert sum(map(len, after.values())) == 6
+    assert sum(map(len, after.values())) == 7
     assert payloads == {
         "ab": b"{}",
         "cd": b"\xff",

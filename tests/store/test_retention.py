@@ -139,7 +139,9 @@ def test_an_empty_store_is_pruned_to_an_empty_store(store: Store):
     """Nothing is measured and nothing is wrong."""
     done = prune(store, measure_pruning(store, timedelta(days=1), NOON))
 
-    assert done.rows == {"payloads": 0, "fetches": 0, "freshness": 0, "batch_logs": 0}
+    assert done.rows == dict.fromkeys(
+        ["payloads", "fetches", "freshness", "batch_logs", "evidence"], 0
+    )
     assert done.payload_bytes == 0
 
 
@@ -173,7 +175,8 @@ def test_a_pruning_says_what_goes_and_what_stays():
         fetches=1300,
         freshness=7,
         log_rows=0,
-        kept={"payloads": 1, "fetches": 2, "freshness": 3, "batch_logs": 4},
+        evidence=2,
+        kept={"payloads": 1, "fetches": 2, "freshness": 3, "batch_logs": 4, "evidence": 5},
     )
 
     assert str(pruning) == repr(pruning)
@@ -183,6 +186,7 @@ def test_a_pruning_says_what_goes_and_what_stays():
         "  fetches: 1,300 rows; 2 stay",
         "  freshness: 7 rows; 3 stay",
         "  batch_logs: 0 rows; 4 stay",
+        "  evidence: 2 rows; 5 stay",
         "  records, batches, items and the newest answer of each key stay",
     ]
     assert pruning.frame().to_dict("records") == [
@@ -190,4 +194,5 @@ def test_a_pruning_says_what_goes_and_what_stays():
         {"table": "fetches", "freed": 1300, "kept": 2, "freed_bytes": 0},
         {"table": "freshness", "freed": 7, "kept": 3, "freed_bytes": 0},
         {"table": "batch_logs", "freed": 0, "kept": 4, "freed_bytes": 0},
+        {"table": "evidence", "freed": 2, "kept": 5, "freed_bytes": 0},
     ]

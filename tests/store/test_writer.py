@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from propkit.errors import StoreError
+from propkit.errors import RequestError, StoreError
 from propkit.items import Item, State
 from propkit.records import Document, Parcel, Sale, TaxPayment
 from propkit.store import Store, writer
@@ -440,7 +440,7 @@ class Flaky:
 def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, is_durable: bool):
     """DuckDB may report a commit as failed that is on the disk: only what is missing is repeated."""
     batch = batch_of(store, "1")
-    cursor = store._connection.cursor
+    cursor = store._cursor
     connections = [Flaky(cursor(), is_durable=is_durable)]
     writer = Writer(lambda: connections.pop() if connections else cursor())  # type: ignore[arg-type,return-value]
 
@@ -452,6 +452,55 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, 
     assert rows(store, "SELECT key FROM fetches") == [("1",)]
     assert rows(store, "SELECT key FROM freshness") == [("1",)]
     assert [item.state for item in read_items(store, batch)] == [State.DONE]
+
+
+@no_clock
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_a_joined_commit_of_unknown_outcome_doubles_nothing(store: Store, is_durable: bool):
+    """Neither the results nor the work that was to be committed with them stand twice."""
+    batch = batch_of(store, "1")
+    connections = [Flaky(store._cursor(), is_durable=is_durable)]
+    writer = Writer(lambda: connections.pop() if connections else store._cursor())  # type: ignore[arg-type,return-value]
+
+    def work(connection: duckdb.DuckDBPyConnection) -> str:
+        if not connection.execute("SELECT source FROM breakers").fetchall():
+            connection.execute("INSERT INTO breakers VALUES ('once', 1, NULL, now())")
+        return "done"
+
+    writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch, pages=[page(b"1")]))
+    said = writer.submit(work, is_joined=True).result(timeout=30)
+    writer.close()
+
+    assert said == "done"
+    assert rows(store, "SELECT apn, owner_name FROM parcels") == [("1", "SMITH")]
+    assert rows(store, "SELECT key FROM fetches") == [("1",)]
+    assert rows(store, "SELECT source FROM breakers") == [("once",)]
+    assert [item.state for item in read_items(store, batch)] == [State.DONE]
+
+
+@no_clock
+def test_joined_work_is_one_commit_with_the_results_before_it(store: Store):
+    """Alone it has one of its own; where it refuses, the results are committed without it."""
+    batch = batch_of(store, "1", "2")
+    writer, before = store.writer, store.writer.commits
+
+    def refuse(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("INSERT INTO breakers VALUES ('half', 1, NULL, now())")
+        raise RequestError("not so")
+
+    writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch))
+    writer.submit(
+        lambda connection: connection.execute("SELECT apn FROM parcels").fetchall(), is_joined=True
+    )
+    writer.submit(lambda _: None, is_joined=True).result(timeout=30)
+    assert writer.commits == before + 2
+    writer.put(result("2", [parcel("2", "JONES")], batch_id=batch))
+    with pytest.raises(RequestError, match="not so"):
+        writer.submit(refuse, is_joined=True).result(timeout=30)
+
+    assert rows(store, "SELECT apn FROM parcels ORDER BY apn") == [("1",), ("2",)]
+    assert rows(store, "SELECT source FROM breakers") == []
+    assert writer.items == 2
 
 
 def test_work_that_fails_is_rolled_back_and_told(store: Store):

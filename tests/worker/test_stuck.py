@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import pytest
 
 import propkit as pk
 from propkit.cli import main
-from propkit.errors import RequestError
+from propkit.errors import RequestError, SourceUnavailableError
 from propkit.runtime import work
 from propkit.sharing import here
 from propkit.sources.maricopa_assessor import MaricopaAssessor
@@ -106,3 +108,43 @@ def test_a_batch_that_lives_is_left_like_any_other(county: County, path: Path, a
         assert batch.state == "interrupted"
         assert batch.resume().wait(timeout=60).state == "completed"
         assert counts(kit) == {"done": 40}
+
+
+def test_what_hung_changes_nothing_when_it_ends_at_last(
+    settings: pk.Settings, path: Path, apns: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The batch is freed, gone on with and completed; then the first run comes to its end."""
+    gate = threading.Event()
+    hanging: set[str] = set()
+    fetch = MaricopaAssessor.fetch
+
+    async def hang_once(self: MaricopaAssessor, key: str, apn: str | None, ask: Any) -> Any:
+        if key not in hanging:
+            hanging.add(key)
+            while not gate.is_set():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.01)
+            raise SourceUnavailableError("it was asked much too late")
+        return await fetch(self, key, apn, ask)
+
+    monkeypatch.setattr(MaricopaAssessor, "fetch", hang_once)
+    monkeypatch.setattr(here, "_FREE_SECONDS", 0.1)
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns[:2], datasets=["parcels"])
+        wait_until(lambda: len(hanging) == 2)
+        assert isinstance(kit._place, here.HerePlace)
+        first = kit._place._find(batch.id)
+        assert first is not None
+
+        batch.free()
+        assert batch.state == "interrupted"
+        assert batch.resume().wait(timeout=60).totals == {"done": 2}
+        log = batch.log()["message"].tolist()
+        assert first.is_running
+        gate.set()
+        wait_until(lambda: first.wait(0.1))
+
+        assert batch.state == "completed"
+        assert counts(kit) == {"done": 2}
+        assert batch.log()["message"].tolist() == log
+        assert batch.report.totals == {"done": 2}

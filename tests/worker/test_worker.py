@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     StartWorker = Callable[..., subprocess.Popen[bytes]]
 
 DONE = {"done": 40}
+HANG = {"kind": "hang", "system": "assessor"}
 
 
 def slow(county: County, per_second: float = 20, **others: Any) -> pk.Settings:
@@ -194,7 +195,8 @@ def test_more_batches_than_may_run_wait_for_their_turn(
     county: County, path: Path, apns: list[str], start_worker: StartWorker
 ):
     """The third is pending while two run; a critical one does not wait; all end."""
-    settings = slow(county, 6, worker={"batches": 2})
+    settings = slow(county, 500, worker={"batches": 2})
+    county.switch(faults=[HANG])  # none may end before all have begun, however slow this is
     worker = start_worker(settings)
     wait_for_owner(path, worker.pid)
     with pk.open(path, settings=settings) as kit:
@@ -206,6 +208,7 @@ def test_more_batches_than_may_run_wait_for_their_turn(
         states = [batch.state for batch in (*batches, urgent)]
         assert states == ["running", "running", "pending", "pending", "running"]
         assert read_job(kit.store, batches[2].id).state == "PENDING"
+        county.switch(faults=[])
         batches[3].cancel()
 
         for batch in batches[:3]:

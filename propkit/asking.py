@@ -1,0 +1,171 @@
+"""What every way of asking shares: the host's pace and robots, the item's time, trying again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from yarl import URL
+
+from propkit import answers
+from propkit.errors import SourceError
+from propkit.evidence import Sight
+from propkit.items import RetryPolicy
+from propkit.pace import Pace, Place
+from propkit.pages import Page
+from propkit.time_limits import TimeLimit
+from propkit.usage import Usage
+
+log = logging.getLogger(__name__)
+
+REFUSALS = frozenset({429, 503})
+_REFUSALS_PER_ATTEMPT = 2
+_SLOW_SECONDS, _MOST_SLOW = 5.0, 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Host:
+    """How one source's host is asked: the address, the pace and what every request carries."""
+
+    base_url: str
+    pace: Pace
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_session_bound: bool = False
+    obey_robots: bool = True
+    item_pace: Pace | None = None
+    """The pace at which items start; None: only requests are spaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A try that failed: why, on which page, and the seconds that the host asks to wait."""
+
+    error: SourceError
+    page: Page | None = None
+    retry_after: float | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The answer's status, where there was one."""
+        return None if self.page is None else self.page.status
+
+
+Once = Callable[[float, bool], Awaitable[Page | Failure]]
+"""One try: given the pause for a host that refuses without one, and whether it is the last."""
+
+
+class Asking(ABC):
+    """What one item asks with, whatever the way.
+
+    ``pages`` holds every page that was kept, those that failed the item included, as evidence;
+    ``attempts`` is the number of the last attempt that a request of the item needed. ``time_limit``,
+    when given, stands still while a place is waited for. ``had_no_effect``: the last request was
+    never sent, or certainly refused.
+    """
+
+    def __init__(self, host: Host, usage: Usage, rank: int, retry: RetryPolicy) -> None:
+        self.pages: list[Page] = []
+        self.attempts = 1
+        self.had_no_effect = True
+        self.time_limit: TimeLimit | None = None
+        self.host = host
+        self.usage = usage
+        self.rank = rank
+        self.retry = retry
+        self._is_started = host.item_pace is None
+
+    @abstractmethod
+    async def check_robots(self, url: URL) -> None:
+        """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
+
+    @abstractmethod
+    def address(self, path: str, params: Mapping[str, str] | None) -> URL:
+        """Return the address of a path at the host."""
+
+    async def allowed(self, path: str, params: Mapping[str, str] | None) -> URL:
+        """Return the address, unless robots.txt forbids it."""
+        url = self.address(path, params)
+        if self.host.obey_robots:
+            await self.check_robots(url)
+        return url
+
+    async def until_good(
+        self, url: URL, name: str, ask_once: Once, *, is_sent_once: bool = False
+    ) -> Page:
+        """Ask until an answer is good, or cannot heal; a failed one is kept as evidence."""
+        attempt, refusals = 0, 0
+        while True:
+            attempt += 1
+            self.attempts = max(self.attempts, attempt)
+            is_last = is_sent_once or attempt == self.retry.attempts
+            pause = self.retry.pause_seconds(attempt, random.random())
+            tried = await ask_once(pause, is_last)
+            if isinstance(tried, Page):
+                return tried
+            error = tried.error
+            if tried.status in REFUSALS:
+                pause = 0.0  # the pace's own pause
+                is_asked = tried.retry_after is not None
+                is_waiting = refusals < _REFUSALS_PER_ATTEMPT * self.retry.attempts
+                if is_asked and is_waiting and not is_sent_once:
+                    # Waiting as long as the host asks is no failed attempt.
+                    refusals, attempt = refusals + 1, attempt - 1
+                    continue
+            if is_last or not answers.can_heal(error, tried.status):
+                if tried.page is not None:
+                    self.pages.append(replace(tried.page, name=f"{name} (failed)"))
+                raise error
+            log.info("attempt %d of %s failed (%s); again in %.1f s", attempt, url, error, pause)
+            await asyncio.sleep(pause)
+
+    async def look(self, failure: SourceError) -> Sight:
+        """Return what is to be seen of a failed item: the answer it failed on, where one is kept."""
+        pages = [page for page in self.pages if failure.url in {None, page.url}]
+        page = pages[-1] if pages else None
+        return Sight(
+            url=failure.url or (page.url if page else self.host.base_url),
+            seen_at=datetime.now(UTC),
+            status=page.status if page else None,
+            page=page,
+        )
+
+    @asynccontextmanager
+    async def place(self, url: URL) -> AsyncIterator[Place]:
+        """Wait for a place of the host's pace, hold it, and count one request."""
+        self.usage.check()
+        pace, longest = self.host.pace, self.retry.retry_after_max
+        # To wait for a place, or as a host asks, is no delay of the item's own.
+        left = None if self._is_started and pace.is_free() else self.stop_time()
+        is_first, self._is_started = not self._is_started, True
+        if is_first and self.host.item_pace is not None:
+            async with self.host.item_pace.place(longest, url=url, rank=self.rank):
+                pass
+        async with pace.place(longest, url=url, rank=self.rank) as place:
+            if left is not None:
+                self.go_on(left)
+            if is_first and self.host.item_pace is not None:
+                self.host.item_pace.restart()
+            self.usage.spend()  # the wait may have been long
+            self.had_no_effect = False
+            yield place
+
+    def note_received(self, url: URL, size: int, seconds: float) -> None:
+        """Count an answer's bytes, and remember it where it took long."""
+        self.usage.received_bytes += size
+        if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:
+            self.usage.slow.append((str(url), seconds))
+
+    def stop_time(self) -> float | None:
+        """Let the item's time stand still; return the seconds that are left of it."""
+        return None if self.time_limit is None else self.time_limit.stop()
+
+    def go_on(self, left: float) -> None:
+        """Let the item's time run on."""
+        if self.time_limit is not None:
+            self.time_limit.go_on(left)

@@ -1,0 +1,368 @@
+"""Pictures of what is collected: charts and maps that JupyterLab draws without a network.
+
+Each is a Vega-Lite specification with its data inside, so that a saved notebook keeps it. The data
+are counted by the store first: a chart of 100,000 parcels is as small as one of 100.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from propkit.errors import RequestError
+from propkit.store import Reading
+from propkit.store.batches import read_head
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+# JupyterLab draws version 5 by itself; altair writes 6, which has the same words for all of this.
+MIME: Final = "application/vnd.vegalite.v5+json"
+_SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
+_BLUE: Final = "#1769d1"
+_WIDTH: Final = 640
+_MOST_COLOURS: Final = 12
+_BINS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A chart or a map; ``spec`` is its Vega-Lite specification, with the data."""
+
+    title: str
+    spec: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        """Return what is drawn."""
+        return f"<Picture: {self.title}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {MIME: self.spec, "text/plain": repr(self)}
+
+
+def draw_chart(store: Reading, kind: str, batch: str | int | None = None) -> Picture:
+    """Draw a chart of one of :data:`CHARTS`; ``batch`` is for the pace only.
+
+    Raises
+    ------
+    RequestError
+        There is no such chart or batch, or nothing to draw is collected.
+    """
+    if kind not in CHARTS:
+        raise RequestError(f"no chart {kind!r}; expected one of {', '.join(CHARTS)}")
+    if batch is not None and kind != "pace":
+        raise RequestError(f"the chart {kind!r} is of the whole store; leave batch out")
+    title, sql, draw = CHARTS[kind]
+    params = []
+    if kind == "pace":
+        head = read_head(store, "last" if batch is None else batch)
+        params, title = [head.batch_id], f"{title}, batch {head.number}"
+    rows = _plain(store.rows(sql, params))
+    if not rows:
+        raise RequestError(f"nothing to draw: no {title.lower()} is collected yet")
+    return _finish(draw(rows), title)
+
+
+def draw_map(frame: pd.DataFrame, color: str | None = None) -> Picture:
+    """Draw parcels where they lie, coloured by a column.
+
+    Parameters
+    ----------
+    frame
+        Points by ``latitude`` and ``longitude`` (degrees), or shapes by ``geometry``: GeoJSON, as
+        dict or text. Rows without a place are left out, and counted in the title.
+    color
+        A column; numbers are shades, everything else has a colour each, the rarer ones together.
+
+    Raises
+    ------
+    RequestError
+        There is no such column, or no row has a place.
+    """
+    if color is not None and color not in frame.columns:
+        raise RequestError(f"no column {color!r} to colour by; expected one of {[*frame.columns]}")
+    named = ["apn", "owner_name", "situs_address", "situs_city", *([color] if color else [])]
+    shown = [name for name in dict.fromkeys(named) if name in frame.columns]
+    has_shapes = "geometry" in frame.columns
+    places = ["geometry"] if has_shapes else ["latitude", "longitude"]
+    if missing := [name for name in places if name not in frame.columns]:
+        raise RequestError(f"the frame has no {', '.join(missing)}: nothing says where it lies")
+    rows = _plain(frame[[*dict.fromkeys([*shown, *places])]].to_dict("records"))
+    placed = [row for row in rows if all(row[name] is not None for name in places)]
+    if not placed:
+        raise RequestError(f"none of {len(rows)} rows has {' and '.join(places)}")
+    if color is not None:
+        _fold(placed, color)
+    chart = _shapes(placed, shown, color) if has_shapes else _points(placed, shown, color)
+    title = f"{len(placed):,} parcels"
+    if len(placed) < len(rows):
+        title += f", {len(rows) - len(placed):,} more without a place"
+    return _finish(chart, title)
+
+
+def _points(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
+    import altair as alt
+
+    chart = _chart(rows).mark_circle(size=28, opacity=0.8)
+    return chart.encode(
+        longitude="longitude:Q",
+        latitude="latitude:Q",
+        color=_color(rows, color),
+        tooltip=[alt.Tooltip(field=name, type="nominal") for name in shown],
+    ).properties(height=480, projection=alt.Projection(type="mercator"))
+
+
+def _shapes(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
+    import altair as alt
+
+    features = [
+        {
+            "type": "Feature",
+            "geometry": _clockwise(row["geometry"]),
+            "properties": {name: row[name] for name in shown},
+        }
+        for row in rows
+    ]
+    chart = _chart(features).mark_geoshape(stroke="#fff", strokeWidth=0.4)
+    return chart.encode(
+        color=_color(rows, color, "properties."),
+        tooltip=[
+            alt.Tooltip(field=f"properties.{name}", type="nominal", title=name) for name in shown
+        ],
+    ).properties(height=480, projection=alt.Projection(type="mercator"))
+
+
+def _color(rows: Sequence[Mapping[str, Any]], name: str | None, prefix: str = "") -> Any:
+    import altair as alt
+
+    if name is None:
+        return alt.value(_BLUE)
+    field = f"{prefix}{name}"
+    is_number = all(isinstance(row[name], int | float) for row in rows if row[name] is not None)
+    title = name.replace("_", " ")
+    if is_number:
+        scale = alt.Scale(scheme="viridis")
+        return alt.Color(field=field, type="quantitative", title=title, scale=scale)
+    return alt.Color(field=field, type="nominal", title=title, scale=alt.Scale(scheme="tableau20"))
+
+
+def _fold(rows: Sequence[dict[str, Any]], color: str) -> None:
+    """Put the rarer words of a column together."""
+    words = [row[color] for row in rows if isinstance(row[color], str)]
+    ranked = sorted(set(words), key=lambda word: (-words.count(word), word))
+    if len(ranked) > _MOST_COLOURS:
+        kept = {*ranked[: _MOST_COLOURS - 1]}
+        for row in rows:
+            row[color] = row[color] if row[color] in kept else "other"
+
+
+def _clockwise(geometry: Any) -> dict[str, Any]:
+    """Return a polygon with its outer ring clockwise: on a globe the other way is all the rest."""
+    shape: dict[str, Any] = json.loads(geometry) if isinstance(geometry, str) else dict(geometry)
+    parts = shape.get("coordinates")
+    if shape.get("type") == "Polygon":
+        shape["coordinates"] = _turn(parts)
+    elif shape.get("type") == "MultiPolygon" and parts:
+        shape["coordinates"] = [_turn(part) for part in parts]
+    return shape
+
+
+def _turn(rings: Any) -> list[Any]:
+    turned = []
+    for place, ring in enumerate(rings):
+        pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
+        area = sum((b[0] - a[0]) * (b[1] + a[1]) for a, b in pairs)
+        is_clockwise = area > 0
+        turned.append(ring if is_clockwise == (place == 0) else ring[::-1])
+    return turned
+
+
+def _chart(values: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    import altair as alt
+
+    return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
+
+
+def _histogram(rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    return (
+        _chart(rows)
+        .mark_bar(color=_BLUE)
+        .encode(
+            x=alt.X("least:Q", title="US dollars", axis=alt.Axis(format="$,.0f"), bin="binned"),
+            x2="most:Q",
+            y=alt.Y("parcels:Q", title="parcels"),
+            tooltip=[
+                alt.Tooltip("least:Q", title="from", format="$,.0f"),
+                alt.Tooltip("most:Q", title="to", format="$,.0f"),
+                alt.Tooltip("parcels:Q"),
+            ],
+        )
+    )
+
+
+def _by_year(rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    base = _chart(rows).encode(x=alt.X("tax_year:O", title="tax year"))
+    money = alt.Axis(format="$,.0f")
+    band = base.mark_area(opacity=0.25, color=_BLUE).encode(
+        y=alt.Y("low:Q", title="full cash value", axis=money), y2="high:Q"
+    )
+    line = base.mark_line(color=_BLUE, point=True).encode(
+        y="middle:Q",
+        tooltip=[
+            alt.Tooltip("tax_year:O", title="tax year"),
+            alt.Tooltip("middle:Q", title="median", format="$,.0f"),
+            alt.Tooltip("low:Q", title="a quarter below", format="$,.0f"),
+            alt.Tooltip("high:Q", title="a quarter above", format="$,.0f"),
+            alt.Tooltip("parcels:Q"),
+        ],
+    )
+    return band + line
+
+
+def _by_month(rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    return (
+        _chart(rows)
+        .mark_bar(color=_BLUE)
+        .encode(
+            x=alt.X("month:T", title="month of the sale"),
+            y=alt.Y("sales:Q"),
+            tooltip=[
+                alt.Tooltip("month:T", format="%B %Y"),
+                alt.Tooltip("sales:Q"),
+                alt.Tooltip("median_price:Q", title="median price", format="$,.0f"),
+            ],
+        )
+    )
+
+
+def _delinquency(rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    return (
+        _chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X("tax_year:O", title="tax year"),
+            y=alt.Y("amount_due:Q", title="amount due", axis=alt.Axis(format="$,.0f")),
+            color=alt.Color(
+                "lien:N", title="tax lien",
+                scale=alt.Scale(domain=["no", "yes"], range=[_BLUE, "#b42318"]),
+            ),
+            tooltip=["tax_year:O", "lien:N", alt.Tooltip("amount_due:Q", format="$,.2f"),
+                     "parcels:Q"],
+        )
+    )  # fmt: skip
+
+
+def _pace(rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    return (
+        _chart(rows)
+        .mark_line(point=True, interpolate="monotone")
+        .encode(
+            x=alt.X("second:Q", title="seconds since the batch began"),
+            y=alt.Y("per_second:Q", title="items a second"),
+            color=alt.Color("source:N", scale=alt.Scale(scheme="tableau10")),
+            tooltip=["source:N", "second:Q", alt.Tooltip("per_second:Q", format=".1f")],
+        )
+    )
+
+
+def _finish(chart: alt.TopLevelMixin, title: str) -> Picture:
+    given = chart.properties(title=title, width=_WIDTH).to_dict()
+    # On white, so that words are read on dark pages too.
+    spec = {**given, "$schema": _SCHEMA, "background": "#ffffff"}
+    return Picture(title, spec)
+
+
+def _plain(rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    return [{str(name): _value(value) for name, value in row.items()} for row in rows]
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, str | bool | int | dict) or value is None:
+        return value
+    return float(value) if isinstance(value, float) and value == value else None  # noqa: PLR0124
+
+
+def _bins(source: str) -> str:
+    """Return the query of a distribution; the highest hundredth is left to the last bar."""
+    return f"""
+        WITH given AS ({source}),
+        ends AS (
+            SELECT min(value) AS low, quantile_cont(value, 0.99) AS high FROM given),
+        steps AS (SELECT low, greatest((high - low) / {_BINS}, 1) AS step FROM ends)
+        SELECT low + step * bin AS least, low + step * (bin + 1) AS most, count(*) AS parcels
+        FROM (SELECT low, step, least({_BINS} - 1, floor((value - low) / step)) AS bin
+            FROM given, steps)
+        GROUP BY low, step, bin ORDER BY least
+    """  # noqa: S608 -- nothing of it is given by a person
+
+
+_VALUES = """
+    SELECT max_by(full_cash_value, tax_year)::DOUBLE AS value FROM valuations
+    WHERE full_cash_value IS NOT NULL GROUP BY apn"""
+_PRICES = "SELECT sale_price::DOUBLE AS value FROM sales WHERE sale_price > 0"
+
+CHARTS: Final[Mapping[str, tuple[str, str, Callable[[list[dict[str, Any]]], Any]]]] = {
+    "values": ("Full cash values", _bins(_VALUES), _histogram),
+    "sale_prices": ("Sale prices", _bins(_PRICES), _histogram),
+    "values_by_year": (
+        "Full cash values by year",
+        """
+        SELECT tax_year, median(full_cash_value)::DOUBLE AS middle, count(*) AS parcels,
+            quantile_cont(full_cash_value::DOUBLE, 0.25) AS low,
+            quantile_cont(full_cash_value::DOUBLE, 0.75) AS high
+        FROM valuations WHERE full_cash_value IS NOT NULL GROUP BY tax_year ORDER BY tax_year
+        """,
+        _by_year,
+    ),
+    "sales_by_month": (
+        "Sales by month",
+        """
+        SELECT date_trunc('month', sold_on)::DATE AS month, count(*) AS sales,
+            median(sale_price)::DOUBLE AS median_price
+        FROM sales WHERE sold_on IS NOT NULL GROUP BY month ORDER BY month
+        """,
+        _by_month,
+    ),
+    "delinquency": (
+        "Tax that is due",
+        """
+        SELECT tax_year, CASE WHEN has_tax_lien THEN 'yes' ELSE 'no' END AS lien,
+            sum(amount_due)::DOUBLE AS amount_due, count(*) AS parcels
+        FROM tax_bills WHERE amount_due > 0 GROUP BY ALL ORDER BY tax_year, lien
+        """,
+        _delinquency,
+    ),
+    "pace": (
+        "Pace",
+        """
+        WITH ended AS (
+            SELECT source, epoch(ended_at) - min(epoch(started_at)) OVER () AS second
+            FROM items
+            WHERE batch_id = $1 AND started_at IS NOT NULL AND ended_at IS NOT NULL),
+        width AS (SELECT greatest(1.0, ceil(max(second) / 60)) AS size FROM ended)
+        SELECT source, floor(second / size) * size AS second, count(*) / size AS per_second
+        FROM ended, width GROUP BY source, floor(second / size), size ORDER BY source, second
+        """,
+        _pace,
+    ),
+}
+"""By name: what is drawn, the query that counts it, and how it is drawn."""

@@ -1,0 +1,123 @@
+"""Telling a person that a batch has ended: by e-mail, by a webhook, or by a function of hers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import smtplib
+import ssl
+import threading
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from email.message import EmailMessage
+from typing import Final
+
+from propkit.items import State
+from propkit.progress import Progress
+from propkit.sections import NotifySettings
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """The end of a batch. ``ended`` of ``total`` items, ``failed`` of them; ``seconds`` it took."""
+
+    batch_id: str
+    state: str
+    ended: int
+    total: int
+    failed: int
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """What happened, in one line."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"propkit: batch {self.state}, {self.ended} of {self.total} items{failed}"
+
+
+Notify = Callable[[Notice], object]
+"""What is called at the end of a batch, in a thread of its own; what it raises is logged."""
+
+
+class EndListener:
+    """A listener that calls ``hooks`` once, when a batch of ``after_seconds`` or more has ended."""
+
+    def __init__(self, hooks: Sequence[Notify], after_seconds: float) -> None:
+        self._hooks = tuple(hooks)
+        self._after_seconds = after_seconds
+
+    def __call__(self, progress: Progress) -> None:
+        """Take an event."""
+        if progress.state == "running" or progress.elapsed_seconds < self._after_seconds:
+            return
+        notice = Notice(
+            batch_id=progress.batch_id,
+            state=progress.state,
+            ended=progress.ended,
+            total=progress.total,
+            failed=progress.counts.get(State.FAILED, 0),
+            seconds=round(progress.elapsed_seconds, 3),
+        )
+        hooks, self._hooks = self._hooks, ()
+        if hooks:
+            # Not in the collector's thread, which others wait for.
+            threading.Thread(target=_tell, args=(hooks, notice), name="propkit-notices").start()
+
+
+def make_hooks(settings: NotifySettings) -> list[Notify]:
+    """Return the hooks that the settings ask for."""
+    hooks: list[Notify] = []
+    if settings.webhook is not None:
+        hooks.append(lambda notice: post_notice(notice, str(settings.webhook)))
+    if settings.mail_to:
+        hooks.append(lambda notice: mail_notice(notice, settings))
+    return hooks
+
+
+def post_notice(notice: Notice, url: str) -> None:
+    """POST a notice as JSON: ``text`` for people and chats, and the fields of :class:`Notice`."""
+    body = json.dumps({"text": notice.title, **asdict(notice)}).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": "propkit"}
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 -- the settings take http(s) only
+    with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310
+        pass
+
+
+def mail_notice(notice: Notice, settings: NotifySettings) -> None:
+    """Send a notice by e-mail."""
+    message = EmailMessage()
+    message["Subject"] = notice.title
+    message["From"] = settings.mail_from or settings.mail_to[0]
+    message["To"] = ", ".join(settings.mail_to)
+    message.set_content(
+        f"Batch {notice.batch_id} is {notice.state} after {notice.seconds:.0f} s:\n"
+        f"{notice.ended} of {notice.total} items, {notice.failed} failed.\n"
+    )
+    if settings.smtp_security == "tls":
+        connection: smtplib.SMTP = smtplib.SMTP_SSL(
+            settings.smtp_host,
+            settings.smtp_port,
+            timeout=_SECONDS,
+            context=ssl.create_default_context(),
+        )
+    else:
+        connection = smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=_SECONDS)
+    with connection:
+        if settings.smtp_security == "starttls":
+            connection.starttls(context=ssl.create_default_context())
+        if settings.smtp_user and settings.smtp_password is not None:
+            connection.login(settings.smtp_user, settings.smtp_password.get_secret_value())
+        connection.send_message(message)
+
+
+def _tell(hooks: Sequence[Notify], notice: Notice) -> None:
+    for hook in hooks:
+        try:
+            hook(notice)
+        except Exception as error:  # noqa: BLE001 -- a person's own function may raise anything
+            log.warning("telling of the end of batch %s failed: %r", notice.batch_id, error)

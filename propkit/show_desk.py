@@ -1,0 +1,88 @@
+"""What a kit shows in a notebook: a part of :class:`propkit.Kit`, which has its methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from propkit.charts import Picture, draw_chart, draw_map
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from propkit.widgets.collect_panel import CollectPanel
+    from propkit.widgets.jobs_panel import JobsPanel
+    from propkit.widgets.panel_kit import PanelKit
+    from propkit.widgets.statistics_panel import StatisticsPanel
+
+
+class ShowDesk:
+    """The methods of a kit that make panels and pictures; widgets are loaded when first used."""
+
+    def panel(self: PanelKit, hits: object = None) -> CollectPanel:
+        """Return a panel: search, **Collect All Data**, a plan to confirm, bars, a living table.
+
+        Parameters
+        ----------
+        hits
+            Hits of ``kit.search`` or whatever ``kit.plan`` takes. None: the last batch, running
+            or ended, also after a restart of the kernel or from another notebook.
+        """
+        from propkit.widgets.collect_panel import CollectPanel
+
+        return CollectPanel(self, hits)
+
+    def jobs(self: PanelKit) -> JobsPanel:
+        """Return a panel of all batches, also those of workers, other notebooks and REST.
+
+        Each shows its state, its errors and its log, and can be cancelled, resumed, retried or
+        deleted there.
+        """
+        from propkit.widgets.jobs_panel import JobsPanel
+
+        return JobsPanel(self)
+
+    def statistics_panel(self: PanelKit) -> StatisticsPanel:
+        """Return a panel of what :meth:`Kit.statistics` says, looked up again as batches run."""
+        from propkit.widgets.statistics_panel import StatisticsPanel
+
+        return StatisticsPanel(self)
+
+    def chart(self: PanelKit, kind: str, *, batch: str | int | None = None) -> Picture:
+        """Return a chart of what is collected; a saved notebook keeps it.
+
+        Parameters
+        ----------
+        kind
+            ``"values"``, ``"sale_prices"`` (distributions), ``"values_by_year"``,
+            ``"sales_by_month"``, ``"delinquency"`` (tax that is due, by year) or ``"pace"``
+            (items a second by source, while a batch ran).
+        batch
+            The batch of the pace, by id or number; None: the last one.
+
+        Raises
+        ------
+        RequestError
+            There is no such chart or batch, or nothing to draw.
+        """
+        return draw_chart(self.store, kind, batch)
+
+    def map(
+        self: PanelKit, frame: pd.DataFrame | None = None, *, color: str | None = None
+    ) -> Picture:
+        """Return a map of parcels, drawn without a network: no streets, no tiles.
+
+        Parameters
+        ----------
+        frame
+            Rows with ``latitude`` and ``longitude``, or with ``geometry`` (GeoJSON); None: all
+            parcels.
+        color
+            The column that colours them; None: one colour.
+
+        Raises
+        ------
+        RequestError
+            No row has a place, or there is no such column.
+        """
+        parcels = self.store.frame("SELECT * FROM parcels ORDER BY apn") if frame is None else frame
+        return draw_map(parcels, color)

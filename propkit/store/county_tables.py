@@ -1,0 +1,63 @@
+"""The tables that came with all of the county's systems: migration 0006 and its ledger."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+_PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
+
+COUNTY_TABLES: Final = f"""
+    CREATE TABLE noted_tax_bills (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, status VARCHAR,
+        assessed_tax DECIMAL(14, 2), amount_paid DECIMAL(14, 2), amount_due DECIMAL(14, 2),
+        has_tax_lien BOOLEAN, tax_lien_note VARCHAR, {_PROVENANCE});
+    INSERT INTO noted_tax_bills BY NAME FROM tax_bills;
+    DROP TABLE tax_bills;
+    ALTER TABLE noted_tax_bills RENAME TO tax_bills;
+    CREATE VIEW tax_liens AS
+        SELECT apn, tax_year, contains(lower(tax_lien_note), 'available') AS is_available,
+            tax_lien_note AS note, amount_due, source, collected_at
+        FROM tax_bills WHERE has_tax_lien;
+    CREATE TABLE tax_levies (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, district VARCHAR NOT NULL,
+        district_name VARCHAR, percent DOUBLE, amount DECIMAL(14, 2),
+        amount_paid DECIMAL(14, 2), {_PROVENANCE});
+    CREATE TABLE tax_installments (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, number BIGINT NOT NULL,
+        amount DECIMAL(14, 2), due_on DATE, delinquent_after DATE, {_PROVENANCE});
+    CREATE TABLE tax_statements (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, tax_area_code VARCHAR,
+        exemption VARCHAR, assessed_tax DECIMAL(14, 2), tax_paid DECIMAL(14, 2),
+        interest_paid DECIMAL(14, 2), total_paid DECIMAL(14, 2),
+        land_assessed_value DECIMAL(14, 2), exempt_assessed_value DECIMAL(14, 2),
+        total_assessed_value DECIMAL(14, 2), grand_total DECIMAL(14, 2), {_PROVENANCE});
+    CREATE TABLE tax_valuations (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, full_cash_value DECIMAL(14, 2),
+        limited_property_value DECIMAL(14, 2), property_class VARCHAR, {_PROVENANCE});
+    CREATE TABLE reparse_changes (
+        reparse_id VARCHAR NOT NULL, source VARCHAR NOT NULL, key VARCHAR NOT NULL, apn VARCHAR,
+        table_name VARCHAR NOT NULL, "row" VARCHAR NOT NULL, column_name VARCHAR NOT NULL,
+        old VARCHAR, new VARCHAR, parser_version INTEGER NOT NULL,
+        changed_at TIMESTAMPTZ NOT NULL);
+"""
+
+COUNTY_SCHEMAS: Final = {
+    "reparse_changes": pa.schema(
+        [
+            ("reparse_id", pa.string()),
+            ("source", pa.string()),
+            ("key", pa.string()),
+            ("apn", pa.string()),
+            ("table_name", pa.string()),
+            ("row", pa.string()),
+            ("column_name", pa.string()),
+            ("old", pa.string()),
+            ("new", pa.string()),
+            ("parser_version", pa.int32()),
+            ("changed_at", pa.timestamp("us", tz="UTC")),
+        ]
+    ),
+}
+"""Arrow schemas of the ledgers among them, by table."""

@@ -1,0 +1,101 @@
+"""Time limits for thousands of short pieces of work a second, in one event loop.
+
+``asyncio.timeout`` sets a timer for each piece, nearly always for nothing. Here one timer looks
+after all that is under way: what takes too long is ended a little later than it could be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+_LOOKS = 20
+_LONGEST_WAIT = 0.25
+
+
+class TimeLimits:
+    """What may take only so long, as long as it is under way."""
+
+    def __init__(self) -> None:
+        self.running: set[TimeLimit] = set()
+        self._wait = _LONGEST_WAIT
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self, seconds: float) -> TimeLimit:
+        """Return a context that may take so long, and up to 0.25 s more.
+
+        Raises
+        ------
+        TimeoutError
+            On leaving: it took longer, and was cancelled.
+        """
+        self._wait = min(self._wait, seconds / _LOOKS)
+        return TimeLimit(self, seconds)
+
+    def watch(self) -> None:
+        """See to it that somebody looks."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._wait, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for limit in self.running:
+            limit.end_after(now)
+        if self.running:
+            self.watch()
+
+
+class TimeLimit:
+    """One piece of work; ``due`` is the monotonic clock's, None while the time stands still."""
+
+    __slots__ = ("_cancelling", "_is_over", "_limits", "_seconds", "_task", "due")
+
+    def __init__(self, limits: TimeLimits, seconds: float) -> None:
+        self.due: float | None = None
+        self._limits = limits
+        self._seconds = seconds
+        self._is_over = False
+        self._task: asyncio.Task[object]
+        self._cancelling = 0
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit is for a task")
+        self._task, self._cancelling = task, task.cancelling()
+        self.due = time.monotonic() + self._seconds
+        self._limits.running.add(self)
+        self._limits.watch()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        self._limits.running.discard(self)
+        if (
+            self._is_over
+            and self._task.uncancel() <= self._cancelling
+            and kind is asyncio.CancelledError
+        ):
+            raise TimeoutError from error
+
+    def stop(self) -> float | None:
+        """Let the time stand still; return the seconds that are left, None where it stood."""
+        due, self.due = self.due, None
+        return None if due is None else due - time.monotonic()
+
+    def go_on(self, left: float) -> None:
+        """Let the time run on."""
+        self.due = time.monotonic() + left
+
+    def end_after(self, now: float) -> None:
+        """Cancel the work if its time is over."""
+        if self.due is not None and self.due <= now and not self._is_over:
+            self._is_over = True
+            self._task.cancel()

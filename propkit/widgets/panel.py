@@ -1,0 +1,116 @@
+"""What all panels share: a thread of their own, errors that are shown, a sign of life."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import ipywidgets
+
+from propkit.errors import PropkitError
+from propkit.widgets.faces import Block, Face, box, button, make_view, text
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS: Final = 2.0
+
+
+class Panel(ipywidgets.VBox):  # type: ignore[misc]
+    """A panel that is rebuilt from the store, four times a second at most.
+
+    What a person presses is done in the panel's thread, so that the kernel stays free; what goes
+    wrong with it is shown in the panel. It ends with the kit, or with :meth:`close`.
+    """
+
+    def __init__(
+        self, name: str, label: str, *, is_closed: Callable[[], bool], seconds: float
+    ) -> None:
+        self.label = label
+        self.error: str | None = None
+        self._is_closed = is_closed
+        self._seconds = seconds
+        self._actions: queue.SimpleQueue[tuple[str, Mapping[str, Any], Mapping[str, Any]] | None]
+        self._actions = queue.SimpleQueue()
+        self._beat_at = 0.0
+        self._is_ended = threading.Event()
+        self.face = Face(lambda *pressed: self._actions.put(pressed), name)
+        super().__init__([self.face])
+        self._name = name
+
+    def begin(self) -> None:
+        """Show the panel as it is and start to follow what happens."""
+        self.turn(None)
+        threading.Thread(target=self._live, name=f"propkit-{self._name}", daemon=True).start()
+
+    def close(self) -> None:
+        """Follow no longer; what runs goes on."""
+        self._is_ended.set()
+        self._actions.put(None)
+        super().close()
+
+    def act(self, action: str, args: Mapping[str, Any], form: Mapping[str, Any]) -> None:
+        """Do what was pressed."""
+        raise NotImplementedError
+
+    def follow(self) -> None:
+        """Look what has happened."""
+        raise NotImplementedError
+
+    def blocks(self) -> list[Block]:
+        """Return what is to be seen now."""
+        raise NotImplementedError
+
+    def turn(self, pressed: tuple[str, Mapping[str, Any], Mapping[str, Any]] | None) -> None:
+        """Do what was pressed (action, arguments, form), look, and show what is to be seen."""
+        try:
+            if pressed is not None:
+                self.error = None
+                if pressed[0] != "forget_error":
+                    self.act(*pressed)
+            self.follow()
+            blocks = self.blocks()
+        except Exception as error:
+            if self._is_closed():
+                return  # it was closed meanwhile: that is what the next turn says
+            if not isinstance(error, PropkitError):
+                log.exception("a panel failed")
+            self.error = f"{type(error).__name__}: {error}"
+            blocks = [block for block in self.face.view["blocks"] if block.get("key") != "error"]
+        shown = [*blocks, *self._error_blocks()]
+        self.face.show(make_view(shown, label=self.label))
+        if time.monotonic() - self._beat_at >= BEAT_SECONDS:
+            self._beat_at = time.monotonic()
+            self.face.beat()
+
+    def _live(self) -> None:
+        while not self._is_ended.is_set():
+            try:
+                pressed = self._actions.get(timeout=self._seconds)
+            except queue.Empty:
+                pressed = None
+            if self._is_ended.is_set():
+                return
+            if self._is_closed():
+                self._show_end()
+                return
+            self.turn(pressed)
+
+    def _error_blocks(self) -> list[Block]:
+        if self.error is None:
+            return []
+        words = text(self.error, tone="red", css="propkit-error")
+        shut = button("Close", "forget_error")
+        return [box("Something went wrong", words, shut, tone="red", key="error", role="alert")]
+
+    def _show_end(self) -> None:
+        said = text("The kit is closed: this is how it was.", look="faint")
+        self.face.show(make_view([*self.face.view["blocks"], said], label=self.label, is_over=True))
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        data = super()._repr_mimebundle_(**options)
+        data["text/plain"] = f"{self.label}: it lives in a notebook with a browser only."
+        return data

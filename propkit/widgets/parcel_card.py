@@ -1,0 +1,182 @@
+"""Everything about one parcel: what is known, from which answer, what is missing, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from propkit.kinds import DATASETS
+from propkit.store.parcel_facts import read_history
+from propkit.widgets.faces import (
+    Block,
+    Face,
+    box,
+    button,
+    details,
+    facts,
+    link,
+    make_view,
+    row,
+    table,
+    text,
+)
+from propkit.widgets.panel_kit import PanelKit
+from propkit.widgets.spelling import show, show_apn
+
+_PROVENANCE: Final = ("source", "collected_at")
+_MOST_ROWS: Final = 25
+
+
+class ParcelCard:
+    """A card that a table opens; ``face`` is what is shown, nothing as long as it is shut."""
+
+    def __init__(self, kit: PanelKit) -> None:
+        self._kit = kit
+        self.apn: str | None = None
+        self._said = ""
+        self.face = Face(self._act, "card")
+        self.shut()
+
+    def open(self, apn: str) -> None:
+        """Show a parcel."""
+        self.apn, self._said = apn, ""
+        self.refresh()
+
+    def shut(self) -> None:
+        """Show nothing."""
+        self.apn = None
+        self.face.show(make_view([], label="No parcel", is_over=True))
+
+    def refresh(self) -> None:
+        """Show the parcel as it is now."""
+        if self.apn is None:
+            return
+        bases = {name: config.base_url for name, config in self._kit.sources.items()}
+        card = card_block(self.apn, read_history(self._kit.store, self.apn), bases, self._said)
+        self.face.show(make_view([card], label=f"Parcel {show_apn(self.apn)}"))
+        self.face.beat()
+
+    def _act(self, action: str, _: Mapping[str, Any], __: Mapping[str, Any]) -> None:
+        if action == "close" or self.apn is None:
+            self.shut()
+            return
+        try:
+            # What a person waits for overtakes; the other takes its turn behind what runs.
+            priority = "critical" if action == "collect_now" else "normal"
+            batch = self._kit.start([self.apn], priority=priority, max_age=0)
+            how = "now, before everything else" if priority == "critical" else "when it is its turn"
+            self._said = f"Collected {how}: batch {batch.id}"
+        except Exception as error:  # noqa: BLE001 -- shown in the card
+            self._said = f"{type(error).__name__}: {error}"
+        self.refresh()
+
+
+def card_block(
+    apn: str, kept: Mapping[str, list[dict[str, Any]]], bases: Mapping[str, str], said: str
+) -> Block:
+    """Return the card of a parcel.
+
+    Parameters
+    ----------
+    kept
+        What :func:`propkit.store.parcel_facts.read_history` returns.
+    bases
+        Each source's own address: a link leads there, and nowhere else.
+    said
+        What the last button came to.
+    """
+    blocks = []
+    parcel = (kept["parcels"] or [{}])[0]
+    owner = parcel.get("owner_name") or "Not collected yet"
+    blocks.append(text(str(owner), look="strong"))
+    blocks.append(
+        row(
+            button(
+                "Collect now",
+                "collect_now",
+                look="primary",
+                title="Asks the county at once, before everything else",
+            ),
+            button("Add to the queue", "collect_later"),
+            button("Close", "close"),
+            text(said, look="faint", is_live=True),
+        )
+    )
+    blocks.append(_completeness(kept))
+    for name in DATASETS:
+        if kept[name]:
+            label = f"{name.replace('_', ' ').capitalize()} ({len(kept[name])})"
+            blocks.append(details(label, _rows(name, kept[name]), key=name))
+    if kept["fetches"]:
+        blocks.append(
+            details(
+                f"Answers ({len(kept['fetches'])})", _answers(kept["fetches"], bases), key="fetches"
+            )
+        )
+    if kept["items"]:
+        blocks.append(
+            details(f"Batches ({len(kept['items'])})", _items(kept["items"]), key="items")
+        )
+    return box(f"Parcel {show_apn(apn)}", *blocks, tone="blue", escape="close", css="propkit-card")
+
+
+def _completeness(kept: Mapping[str, list[dict[str, Any]]]) -> Block:
+    missing = {name for item in kept["items"][:1] for name in item["missing"] or ()}
+    rows = []
+    for name in DATASETS:
+        found = kept[name]
+        newest = max((one["collected_at"] for one in found), default=None)
+        sources = ", ".join(sorted({one["source"] for one in found}))
+        word = f"✓ {len(found)}" if found else ("✗ missing" if name in missing else "○ none")
+        rows.append([name.replace("_", " ").capitalize(), word, sources, show(newest)])
+    return table("Tables of this parcel", ["Table", "Rows", "Source", "Collected"], rows)
+
+
+def _rows(name: str, rows: list[dict[str, Any]]) -> Block:
+    if name in ("parcels", "residences"):
+        pairs = [(key, show(value)) for key, value in rows[0].items() if value is not None]
+        return facts(pairs)
+    columns = [key for key in rows[0] if any(one[key] is not None for one in rows)]
+    columns = [key for key in columns if key not in ("apn", *_PROVENANCE)]
+    shown = [[show(one[key]) for key in columns] for one in rows[:_MOST_ROWS]]
+    heads = [key.replace("_", " ").capitalize() for key in columns]
+    return table(name, [*heads], shown)
+
+
+def _answers(fetches: Iterable[Mapping[str, Any]], bases: Mapping[str, str]) -> Block:
+    rows = []
+    for one in fetches:
+        url = str(one["url"] or "")
+        base = bases.get(one["source"], "")
+        is_own = bool(base) and url.startswith(f"{base.rstrip('/')}/")
+        where: Any = link(url, url) if is_own and url.startswith(("http://", "https://")) else url
+        rows.append(
+            [
+                show(one["fetched_at"]),
+                one["source"],
+                one["page"],
+                f"{one['status']}",
+                where,
+                (one["sha256"] or "")[:12],
+                f"{one['parser_version']}",
+            ]
+        )
+    heads = ["Fetched", "Source", "Page", "HTTP", "Address", "sha256", "Parser"]
+    return table("Answers", heads, rows)
+
+
+def _items(items: Iterable[Mapping[str, Any]]) -> Block:
+    rows = [
+        [
+            one["batch_id"],
+            one["source"],
+            one["state"],
+            ", ".join(one["missing"] or ()),
+            one["failure_class"] or "",
+            one["error"] or "",
+            show(one["ended_at"]),
+        ]
+        for one in items
+    ]
+    heads = ["Batch", "Source", "State", "Missing", "Failure", "What happened", "Ended"]
+    return table("Batches", heads, rows)

@@ -1,0 +1,55 @@
+"""The rows of a table of parcels: from search hits and from what is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from propkit.store.parcel_facts import ParcelFacts
+from propkit.widgets.spelling import show_apn, show_tables
+from propkit.widgets.status_grid import Column
+
+COLUMNS: Final = (
+    Column(name="apn", label="APN", width=96),
+    Column(name="owner_name", label="Owner", width=200),
+    Column(name="situs_address", label="Address", width=170),
+    Column(name="situs_city", label="City", width=108),
+    Column(name="subdivision", label="Subdivision", width=140, is_shown=False),
+    Column(name="status", label="Status", kind="status", width=118),
+    Column(name="tables", label="Tables", kind="tables", width=170),
+    Column(name="updated", label="Last Updated", kind="time", width=112),
+)
+_TEXTS: Final = ("owner_name", "situs_address", "situs_city", "subdivision")
+
+
+def texts_by_apn(hits: object) -> dict[str, dict[str, str]]:
+    """Return what a frame of hits says of each parcel."""
+    columns = getattr(hits, "columns", ())
+    if "apn" not in columns:
+        return {}
+    names = [name for name in _TEXTS if name in columns]
+    rows = hits[["apn", *names]].itertuples(index=False, name=None)  # type: ignore[index]
+    return {
+        str(apn): {
+            name: value for name, value in zip(names, values, strict=True) if isinstance(value, str)
+        }
+        for apn, *values in rows
+    }
+
+
+def make_row(known: ParcelFacts, given: Mapping[str, str], status: str) -> list[Any]:
+    """Return the row of a parcel; what is collected goes before what the hits say."""
+    texts = [getattr(known, name) or given.get(name) for name in _TEXTS]
+    return [
+        show_apn(known.apn),
+        *texts,
+        status,
+        show_tables(known.tables),
+        known.checked_at,
+    ]
+
+
+def collected(known: ParcelFacts) -> dict[str, Any]:
+    """Return what changes in a row when its parcel is collected."""
+    texts = {name: getattr(known, name) for name in _TEXTS if getattr(known, name)}
+    return {**texts, "tables": show_tables(known.tables), "updated": known.checked_at}

@@ -1,0 +1,102 @@
+"""What the panel says of a batch that has ended: pure functions from a report to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from propkit.runtime.report import BatchReport
+from propkit.widgets.collect_views import Reach
+from propkit.widgets.faces import Block, box, button, details, facts, row, table, text
+from propkit.widgets.spelling import properties, show_apn, show_seconds, spell
+
+_MOST_FAILURES: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What the summary shows besides the report."""
+
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    is_evidence_shown: bool = False
+    workbook: str | None = None
+
+
+def summary_block(report: BatchReport, reach: Reach, extras: Extras) -> Block:
+    """Return what a batch that has ended did, with what can be done next."""
+    tone, title = _outcome(report, reach)
+    totals = report.totals
+    fetched = ", ".join(f"{count:,} {spell(name).lower()}" for name, count in totals.items())
+    pairs = [
+        ("Answers", fetched or "none"),
+        ("Requests", f"{report.requests:,}, {report.refused:,} refused"),
+        ("Batch", report.batch_id),
+    ]
+    if report.duration_seconds is not None:
+        pairs.insert(1, ("Time", show_seconds(report.duration_seconds)))
+    if report.not_usable:
+        pairs.append(("Not usable", f"{len(report.not_usable):,}"))
+    if extras.workbook:
+        pairs.append(("Workbook", extras.workbook))
+    blocks = [facts(pairs)]
+    if report.error:
+        blocks.append(text(report.error, tone="red"))
+    if report.failures:
+        blocks.append(_failures(report))
+    if extras.is_evidence_shown:
+        blocks += _evidence(report, extras.evidence)
+    buttons = []
+    if report.failures:
+        buttons.append(button("Retry failed", "retry", look="primary"))
+    if totals.get("waiting") or totals.get("cancelled"):
+        buttons.append(button("Go on with the rest", "resume"))
+    buttons.append(button("Export to Excel", "export"))
+    if report.failures and not extras.is_evidence_shown:
+        buttons.append(button("Show evidence", "evidence"))
+    return box(title, *blocks, row(*buttons), tone=tone, key="summary", css="propkit-summary")
+
+
+def _outcome(report: BatchReport, reach: Reach) -> tuple[str, str]:
+    done = f"{reach.ended:,} of {properties(reach.total)}"
+    if report.state == "cancelled":
+        return "yellow", f"Cancelled after {done}; everything fetched is kept"
+    if report.state in ("paused", "interrupted"):
+        return "yellow", f"{report.state.capitalize()} after {done}; the rest can be gone on with"
+    if report.state == "failed":
+        return "red", f"The batch failed after {done}"
+    if report.failures:
+        return "red", f"Collected {done}, with {_failed(len(report.failures))}"
+    return "green", f"Collected {done}"
+
+
+def _failed(count: int) -> str:
+    return f"{count:,} failed request{'' if count == 1 else 's'}"
+
+
+def _failures(report: BatchReport) -> Block:
+    rows = [
+        (
+            show_apn(one.apn or one.key),
+            spell(one.source),
+            spell(one.failure_class or "unknown"),
+            one.error or "",
+            f"{one.attempts}",
+        )
+        for one in report.failures[:_MOST_FAILURES]
+    ]
+    head = ["APN", "Source", "Failure", "What happened", "Tries"]
+    return table("Failures", head, rows, key="failures")
+
+
+def _evidence(report: BatchReport, kept: Mapping[str, str]) -> list[Block]:
+    blocks = []
+    for one in report.failures[:_MOST_FAILURES]:
+        name = f"{spell(one.source)} {show_apn(one.apn or one.key)}"
+        where = f"{one.evidence_url or 'no address'}: HTTP {one.evidence_status}"
+        if one.evidence_sha256 is None:
+            where = "No answer was kept."
+        body = kept.get(f"{one.source} {one.key}")
+        shown = [text(where, look="faint"), *([text(body, look="code")] if body else [])]
+        blocks.append(details(name, *shown))
+    return blocks

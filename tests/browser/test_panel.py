@@ -1,0 +1,262 @@
+"""The panel for collecting in a real JupyterLab, as an analyst uses it through a day."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.browser.lab import LabPage
+
+# The store is the one that Jupyter's own server looks after; the treasurer takes its time.
+KIT = """\
+import os
+os.environ["PROPKIT_COLLECT__ENHANCE"] = "false"
+import propkit as pk
+kit = pk.demo("propkit.duckdb", parcels=200)
+county = kit.county
+slow = county.switch(faults=[{"kind": "slow", "seconds": 0.2, "system": "treasurer"}])
+apns = county.apns(24)"""
+PANEL = "panel = kit.panel(apns)\npanel"
+BUSY = """\
+import time
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    sum(range(1000))
+print("computed")"""
+AGAIN = "other = kit.panel()\nother"
+STATE = """\
+batch = kit.batch("last")
+print(batch.state, batch.report.totals)"""
+INTERRUPTED = "report = kit.collect(apns, max_age=0)\nprint(report.state)"
+EVIL = """\
+import pandas as pd
+evil = pd.DataFrame({"apn": county.apns(60)[50:52], "owner_name": "<img src=x onerror=document.title=1>"})
+third = kit.panel(evil)
+third"""
+SLOWER = """\
+slower = county.switch(faults=[{"kind": "slow", "seconds": 3, "system": "treasurer"}])"""
+CELLS = [KIT, PANEL, BUSY, AGAIN, STATE, INTERRUPTED, EVIL, SLOWER]
+
+
+def _keep(lab: LabPage, name: str) -> None:
+    """Keep a picture where ``PROPKIT_SCREENSHOTS`` says, to be looked at."""
+    folder = os.environ.get("PROPKIT_SCREENSHOTS")
+    if folder:
+        lab.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def _in(number: int, selector: str) -> str:
+    """Return the selector of something in a cell's output."""
+    return f".jp-Notebook .jp-Cell >> nth={number} >> {selector}"
+
+
+def _wait_for_said(lab: LabPage, number: int, part: str) -> None:
+    """Wait until the progress of a cell's panel says something."""
+    lab.page.locator(_in(number, ".propkit-said")).filter(has_text=part).wait_for()
+
+
+def _chips(lab: LabPage, number: int) -> list[str]:
+    return [one.strip() for one in lab.page.locator(_in(number, ".propkit-chip")).all_inner_texts()]
+
+
+def _tab_to(lab: LabPage, selector: str) -> None:
+    """Press Tab until the focus is there."""
+    for _ in range(30):
+        if lab.page.evaluate("part => document.activeElement.matches(part)", selector):
+            return
+        lab.page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not lead to {selector}")
+
+
+def _search_and_confirm(lab: LabPage) -> None:
+    """Search what is wrong, then press the button and say yes, by the keyboard alone."""
+    page = lab.page
+    page.locator(_in(1, ".propkit-query")).focus()
+    page.keyboard.type("  ")
+    page.keyboard.press("Enter")
+    page.locator(_in(1, ".propkit-error")).filter(has_text="nothing to search for").wait_for()
+    page.locator(_in(1, ".propkit-do-search")).focus()
+    _tab_to(lab, ".propkit-do-collect")
+    assert page.get_attribute(_in(1, ".propkit-do-collect"), "title") == (
+        "Collect complete property data for ALL visible search results"
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.matches('.propkit-do-confirm')")
+    _keep(lab, "plan")
+    page.keyboard.press("Enter")
+    page.locator(_in(1, ".propkit-do-collect")).filter(
+        has_text="Batch Collection Active…"
+    ).wait_for()
+    assert page.locator(_in(1, ".propkit-do-collect")).is_disabled()
+    page.locator(_in(1, ".propkit-tone-yellow >> nth=0")).wait_for()
+
+
+def _see_it_end(lab: LabPage) -> None:
+    """See the bars go on while another cell computes, to the end."""
+    page = lab.page
+    lab.run_cell(2)
+    before = page.inner_text(_in(1, ".propkit-counts"))
+    page.wait_for_function(
+        "before => document.querySelector('.propkit-counts')?.textContent !== before", arg=before
+    )
+    page.locator(_in(1, ".propkit-pill.propkit-tone-green >> nth=0")).wait_for()
+    assert lab.output(2) == ""
+    _keep(lab, "running")
+    page.locator(_in(1, ".propkit-summary")).wait_for()
+    page.locator(_in(1, ".propkit-chip")).filter(has_text="Complete 24").wait_for()
+    assert _chips(lab, 1) == ["✓Complete 24"]
+    said = page.inner_text(_in(1, ".propkit-summary h4"))
+    assert said == "Collected 24 of 24 properties"
+    assert page.locator(_in(1, ".propkit-do-collect")).inner_text() == "Collect All Data"
+    _keep(lab, "summary")
+
+
+def _cancel_while_the_kernel_is_busy(lab: LabPage) -> None:
+    """Fetch what is current again, and cancel while a cell blocks the kernel."""
+    page = lab.page
+    lab.run_to_end(7)
+    page.click(_in(1, ".propkit-do-collect"))
+    page.click(_in(1, ".propkit-do-fetch_anyway"))
+    page.locator(_in(1, ".propkit-tone-yellow >> nth=0")).wait_for()
+    page.evaluate("document.querySelector('.propkit-said').scrollIntoView()")
+    lab.run_cell(2)
+    page.click(_in(1, ".propkit-do-cancel"))
+    page.locator(_in(1, ".propkit-summary h4")).filter(has_text="Cancelled after").wait_for()
+    lab.run_to_end(4)
+    assert lab.output(4).startswith("cancelled {")
+
+
+def _restart_in_the_middle(lab: LabPage) -> None:
+    """Go on in another panel, restart the kernel meanwhile, and go on again."""
+    page = lab.page
+    lab.run_to_end(3)
+    page.locator(_in(3, ".propkit-do-resume")).wait_for()
+    page.click(_in(3, ".propkit-do-resume"))
+    page.locator(_in(1, ".propkit-tone-yellow >> nth=0")).wait_for()
+
+    # The kernel is restarted in the middle: the panels say so and offer nothing.
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:restart-kernel')")
+    page.click(".jp-Dialog .jp-mod-accept")
+    page.locator(_in(1, ".propkit-notice")).filter(has_text="No sign of life").wait_for()
+    assert page.locator(_in(1, ".propkit-do-search")).is_disabled()
+    _keep(lab, "gone")
+    for cell in (0, 1, 3):
+        lab.run_to_end(cell)
+    page.locator(_in(3, ".propkit-summary h4")).filter(has_text="Interrupted after").wait_for()
+    page.click(_in(3, ".propkit-do-resume"))
+    page.locator(_in(3, ".propkit-tone-yellow >> nth=0")).wait_for()
+    lab.execute("docmanager:save")
+
+
+def _reload(lab: LabPage) -> None:
+    """Load the page again while the batch goes on."""
+    page = lab.page
+    lab.show_notebook("day.ipynb")
+    page.locator(_in(3, ".propkit-grid-row >> nth=0")).wait_for()
+    page.locator(_in(3, ".propkit-summary h4")).filter(has_text="Collected 24 of 24").wait_for()
+    lab.run_to_end(4)
+    assert lab.output(4).startswith("completed {")
+
+
+def _interrupt(lab: LabPage) -> None:
+    """Interrupt a cell that collects."""
+    page = lab.page
+    lab.run_cell(5)
+    page.locator(_in(5, ".propkit-progress")).wait_for()
+    lab.execute("notebook:interrupt-kernel")
+    page.locator(_in(5, ".jp-OutputArea")).filter(has_text="cancelled").wait_for()
+
+
+def _look_in_the_dark(lab: LabPage) -> None:
+    """Look at what an evil owner wrote, in the dark."""
+    page = lab.page
+    page.evaluate(
+        "window.jupyterapp.commands.execute("
+        "'apputils:change-theme', {theme: 'JupyterLab Dark'}).then(() => null)"
+    )
+    lab.run_to_end(6)
+    page.locator(_in(6, ".propkit-grid-row >> nth=0")).wait_for()
+    page.dblclick(_in(6, ".propkit-grid-row >> nth=0"))
+    page.locator(_in(6, "section.propkit-card")).wait_for()
+    page.evaluate("document.querySelector('section.propkit-card').scrollIntoView()")
+    _keep(lab, "dark")
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(300)
+def test_an_analysts_day(lab: LabPage) -> None:
+    page = lab.page
+    lab.open_notebook("day.ipynb", CELLS)
+    lab.run_to_end(0)
+    lab.run_to_end(1)
+    page.locator(_in(1, ".propkit-do-collect")).wait_for()
+
+    _search_and_confirm(lab)
+    _see_it_end(lab)
+    _cancel_while_the_kernel_is_busy(lab)
+    _restart_in_the_middle(lab)
+    _reload(lab)
+    _interrupt(lab)
+    _look_in_the_dark(lab)
+
+    assert "<img src=x" in page.inner_text(_in(6, ".propkit-grid-row >> nth=0"))
+    assert page.locator(".propkit-grid img, .propkit-face img").count() == 0
+    assert page.title() != "1"
+    assert lab.errors == []
+
+
+REST = """\
+import json, os, urllib.request
+from jupyter_server.serverapp import list_running_servers
+(server,) = list_running_servers()
+headers = {"Authorization": f"token {server['token']}", "Content-Type": "application/json"}
+body = json.dumps({"identifiers": county.apns(40)[24:]}).encode()
+url = f"{server['url']}propkit/api/batch-jobs"
+with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+    print(answer.status, json.load(answer)["number"])"""
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(300)
+def test_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> None:
+    page = lab.page
+    collect = f"{KIT}\nreport = kit.collect(apns, datasets=['parcels', 'valuations'])"
+    pictures = ["kit.chart('values_by_year')", "kit.map(color='situs_city')"]
+    cells = [collect, "kit.jobs()", "kit.statistics_panel()", *pictures, SLOWER, REST]
+    lab.open_notebook("jobs.ipynb", cells)
+    for number in range(5):
+        lab.run_to_end(number)
+    page.locator(_in(3, ".vega-embed canvas.marks")).wait_for()
+    page.locator(_in(4, ".vega-embed canvas.marks")).wait_for()
+    jobs = page.locator(_in(1, "tbody tr"))
+    jobs.filter(has_text="✓ Completed").first.wait_for()
+    _keep(lab, "pictures")
+
+    # A job made over HTTP appears, and is cancelled here.
+    lab.run_to_end(5)
+    lab.run_to_end(6)
+    status, number = lab.output(6).split()
+    assert status == "201"
+    jobs.first.filter(has_text="◐ Processing").wait_for()
+    page.click(_in(1, f"button[aria-label='Cancel of job {number}']"))
+    jobs.first.filter(has_text="⊘ Cancelled").wait_for()
+    page.click(_in(1, f"button[aria-label='Log of job {number}']"))
+    page.locator(_in(1, "td")).filter(has_text="batch cancelled").wait_for()
+    _keep(lab, "jobs")
+    assert lab.errors == []
+
+    # Without its kernel the notebook shows how it was, and no error box.
+    lab.execute("docmanager:save")
+    lab.end_kernels()
+    lab.show_notebook("jobs.ipynb")
+    jobs.filter(has_text="⊘ Cancelled").first.wait_for()
+    page.locator(_in(1, ".propkit-notice")).filter(has_text="No sign of life").wait_for()
+    page.locator(_in(3, ".vega-embed canvas.marks")).wait_for()
+    assert page.get_by_text("Error displaying widget").count() == 0
+    kept = json.loads((lab.folder / "jobs.ipynb").read_text("utf-8"))
+    assert "application/vnd.jupyter.widget-state+json" in kept["metadata"]["widgets"]

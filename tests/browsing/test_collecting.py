@@ -1,0 +1,265 @@
+"""Parcels collected through a browser: the same records, every fault named, nothing lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.browsing.conftest import DEADLINE, pids_of, running
+from tests.collecting import in_order, quick_kit, table_as_truth
+from tests.test_fault_matrix import FAILURE_OF, apns_known_everywhere, rule_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import propkit as pk
+    from propkit.demo_county import County
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+TAXES = ["tax_bills", "tax_payments"]
+BROWSER = "maricopa_treasurer_browser"
+
+FAILURES = {**FAILURE_OF, "wrong_charset": None}
+"""What a fault makes of an item; a browser reads UTF-16 by its byte order mark."""
+
+PATIENT = {"request_timeout": 60.0, "retry_attempts": 2, "breaker_failures": 1000}
+HURRIED = {**PATIENT, "request_timeout": 2.0, "retry_attempts": 1}
+"""For a county that is silent; whatever is late is as good as silent, so no clock decides."""
+
+
+def taxes_of(kit: pk.Kit) -> dict[str, list[dict[str, object]]]:
+    return {table: table_as_truth(kit, table) for table in TAXES}
+
+
+def truth_of(county: County, apns: list[str]) -> dict[str, list[dict[str, Any]]]:
+    truth = county.truth(apns)
+    return {table: in_order(truth[table]) for table in TAXES}
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"layout": "list", "year_table": "divBackTaxes", "button": "input"},
+        {"layout": "table", "year_table": "gvTaxYears", "button": "div"},
+    ],
+    ids=["list-input", "table-div"],
+)
+def test_http_and_browser_give_equal_records(
+    county: County, tmp_path: Path, switches: dict[str, Any]
+) -> None:
+    """Known and unknown parcels, with and without a split letter, both layouts and buttons."""
+    apns = county.apns(4, seed=11)
+    split = next(apn for apn in county.apns() if not apn.isdigit())
+    apns = [*apns, split]
+    county.switch(**switches)
+    found, counts = {}, {}
+    for mode in ("api", "browser"):
+        path = tmp_path / f"{mode}.duckdb"
+        with quick_kit(county, path, has_browser=True, workers=4, request_timeout=60) as kit:
+            report = kit.collect(apns, datasets=TAXES, mode=mode, progress=False)
+            found[mode] = taxes_of(kit)
+            counts[mode] = list(report.counts.values())
+
+    assert found["browser"] == found["api"] == truth_of(county, apns)
+    assert counts["browser"] == counts["api"]
+
+
+def test_every_fault_has_the_name_that_it_has_by_http(county: County, tmp_path: Path) -> None:
+    """One item each; a wall is named too, and the next batch asks again."""
+    (apn,) = apns_known_everywhere(county, 1)
+    named = {}
+    kinds = {"patient": [kind for kind in FAILURES if kind != "hang"], "hurried": ["hang"]}
+    options = {"datasets": TAXES, "mode": "browser", "max_age": 0, "progress": False}
+    for name, settings in {"hurried": HURRIED, "patient": PATIENT}.items():
+        path = tmp_path / f"{name}.duckdb"
+        with quick_kit(county, path, has_browser=True, **settings) as kit:
+            for kind in kinds[name]:
+                if kind == "token_expiry":  # of the assessor only
+                    continue
+                county.switch(faults=[rule_of(kind, "treasurer")])
+                report = kit.collect([apn], **options)
+                classes = [item.failure_class for item in report.failures]
+                named[kind] = classes[0] if classes else None
+                assert kit.store.duplicates() == {}, kind
+                assert len(kit.evidence()) == (FAILURES[kind] is not None), kind
+            found = taxes_of(kit)
+
+    assert named == {kind: what for kind, what in FAILURES.items() if kind != "token_expiry"}
+    assert found == truth_of(county, [apn])
+
+
+def test_a_wall_stops_the_source_and_shows_what_was_seen(county: County, tmp_path: Path) -> None:
+    """The screenshot and the page are kept; nobody asks again, by no other way."""
+    apns = apns_known_everywhere(county, 4)
+    county.switch(faults=[{"kind": "captcha", "system": "treasurer"}])
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, workers=1) as kit:
+        by_http = kit.collect(apns, datasets=TAXES, progress=False)
+        asked = len(county.ledger("treasurer"))
+        report = kit.collect(apns, datasets=TAXES, mode="browser", max_age=0, progress=False)
+        shown = kit.evidence()
+        files = shown.save(tmp_path / "seen")
+        by_apn = kit.evidence(apns[0])
+        as_html = shown._repr_html_()
+        frame = shown.frame()
+
+    # By HTTP the wall was seen first: the browser is not sent to the same host.
+    assert by_http.counts == {"maricopa_treasurer": {"failed": 1, "waiting": 3}}
+    assert asked == 1
+    assert report.counts == {BROWSER: {"failed": 1, "waiting": 3}}
+    assert report.state == "paused"
+    assert len(county.ledger("treasurer")) == asked + 1
+    (seen,) = shown
+    assert (seen.source, seen.key, seen.failure_class) == (BROWSER, apns[0], "blocked")
+    assert seen.url == f"{county.base_url('treasurer')}/"
+    assert seen.status == 200
+    assert b"captcha" in seen.html
+    assert seen.screenshot is not None
+    assert seen.screenshot.startswith(b"\xff\xd8\xff")
+    assert [path.suffix for path in files] == [".html", ".jpg"]
+    assert files[1].read_bytes() == seen.screenshot
+    assert {one.source for one in by_apn} == {BROWSER, "maricopa_treasurer"}
+    assert "data:image/jpeg;base64," in as_html
+    assert frame.loc[0, "url"] == seen.url
+    assert report.failures[0].has_screenshot
+    assert "[screenshot]" in str(report)
+    assert f"kit.evidence('{report.batch_id}')" in str(report)
+
+
+def test_a_changed_way_in_is_gone_round_through_the_form(county: County, tmp_path: Path) -> None:
+    """Where HTTP finds a page that it cannot read, the browser is tried for the same parcel."""
+    apns = apns_known_everywhere(county, 2)
+    # The address with the parcel in it is gone; the form still works.
+    county.switch(
+        faults=[{"kind": "status", "status": 503, "system": "treasurer", "path": "Parcel="}]
+    )
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, retry_attempts=2) as kit:
+        plan = kit.plan(apns, datasets=TAXES)
+        report = kit.collect(plan, progress=False)
+        found = taxes_of(kit)
+
+    assert plan.fallbacks == {"maricopa_treasurer": (BROWSER,)}
+    assert report.counts == {"maricopa_treasurer": {"failed": 2}, BROWSER: {"done": 2}}
+    assert found == truth_of(county, apns)
+
+
+def test_a_browser_killed_in_mid_run_costs_no_item(county: County, tmp_path: Path) -> None:
+    """Killed by its process id, twice; every parcel is there, once."""
+    apns = apns_known_everywhere(county, 10)
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, request_timeout=60) as kit:
+        steps = {number: threading.Event() for number in (2, 6)}
+
+        def listen(event: pk.Progress) -> None:
+            for number, reached in steps.items():
+                if event.ended >= number:
+                    reached.set()
+
+        batch = kit.start(apns, datasets=TAXES, mode="browser", workers=4, listener=listen)
+        pool = kit._place.collector()[0].browsers
+        killed = []
+        for reached in steps.values():
+            assert reached.wait(DEADLINE)
+            killed.append(pool.engines[0].tree.pid)
+            psutil.Process(killed[-1]).kill()
+        report = batch.wait()
+        found = taxes_of(kit)
+        duplicates = kit.store.duplicates()
+        assert report.counts == {BROWSER: {"done": 10}}
+        assert report.is_complete
+    assert len(set(killed)) == 2
+    assert found == truth_of(county, apns)
+    assert duplicates == {}
+
+
+def test_cancel_and_close_leave_no_browser(county: County, tmp_path: Path) -> None:
+    apns = apns_known_everywhere(county, 4)
+    # The first parcel has its five requests; after them the county is silent.
+    county.switch(faults=[{"kind": "hang", "system": "treasurer", "seconds": 200, "after": 5}])
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, request_timeout=600) as kit:
+        going = threading.Event()
+        batch = kit.start(
+            apns,
+            datasets=TAXES,
+            mode="browser",
+            workers=1,
+            listener=lambda event: event.ended and going.set(),
+        )
+        assert going.wait(DEADLINE)
+        pool = kit._place.collector()[0].browsers
+        tree = pids_of(pool.engines[0].tree.pid)
+        report = batch.cancel()
+        stored = {row["apn"] for row in kit.store.rows("SELECT DISTINCT apn FROM tax_bills")}
+
+    assert report.state == "cancelled"
+    assert report.totals == {"done": 1, "cancelled": 3}
+    assert len(stored) == 1
+    ended_at = time.monotonic() + DEADLINE
+    while running(tree) and time.monotonic() < ended_at:
+        time.sleep(0.05)
+    assert running(tree) == set()
+
+
+def test_robots_and_the_crawl_delay_bind_the_browser_too(county: County, tmp_path: Path) -> None:
+    """The host is asked no faster than it says; a page that is forbidden is not opened."""
+    apns = apns_known_everywhere(county, 2)
+    county.switch(robots={"root": "User-agent: *\nCrawl-delay: 0.5\nDisallow: /treasurer/Parcel/A"})
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, request_timeout=60) as kit:
+        report = kit.collect(apns, datasets=TAXES, mode="browser", progress=False)
+        rates = kit._place.rates()
+
+    # The pace of the host is the delay's; its spacing is tested where paces are.
+    (rate,) = (rate for host, rate in rates.items() if host.endswith("/treasurer"))
+    assert rate <= 2.0  # 5,000 were set
+    assert {item.failure_class for item in report.failures} == {"blocked"}
+    assert not [e for e in county.ledger("treasurer") if "Activities" in e["path"]]
+
+
+def test_the_portal_gives_the_documents_that_the_api_gives(county: County, tmp_path: Path) -> None:
+    """Restricted ones and unknown numbers too; each page and its data wait for their place."""
+    apns = county.apns(14, seed=4)
+    found, counts = {}, {}
+    names = {"api": "maricopa_recorder", "browser": "maricopa_recorder_portal"}
+    for mode, name in names.items():
+        path = tmp_path / f"{mode}.duckdb"
+        with quick_kit(county, path, has_browser=True, workers=4, request_timeout=60) as kit:
+            kit.collect(apns, datasets="parcels", mode="api", progress=False)
+            county.clear_ledger()
+            report = kit.collect(apns, datasets="documents", mode=mode, progress=False)
+            found[mode] = table_as_truth(kit, "documents")
+            counts[mode] = report.counts[name]
+            asked = [entry["path"] for entry in county.ledger("recorder")]
+
+    assert found["browser"] == found["api"]
+    assert counts["browser"] == counts["api"]
+    assert len(asked) == 2 * sum(counts["browser"].values()) == report.requests
+
+
+def test_a_portal_whose_data_fails_is_named(county: County, tmp_path: Path) -> None:
+    """The page itself is whole each time: only what its script asks for is not."""
+    (apn,) = apns_known_everywhere(county, 1)
+    rules = {
+        "unavailable": {"kind": "status", "status": 503},
+        "invalid_answer": {"kind": "html200"},
+        "timeout": {"kind": "hang", "seconds": 30},
+    }
+    named = []
+    path = tmp_path / "a.duckdb"
+    for failure, rule in rules.items():
+        settings = HURRIED if failure == "timeout" else PATIENT
+        county.switch(faults=[])
+        with quick_kit(county, path, has_browser=True, **settings) as kit:
+            if not named:
+                kit.collect([apn], datasets="parcels", mode="api", progress=False)
+            county.switch(faults=[{**rule, "system": "recorder", "path": "^/documents/"}])
+            report = kit.collect(
+                [apn], datasets="documents", mode="browser", max_age=0, progress=False
+            )
+            named += [item.failure_class for item in report.failures]
+            documents = kit.store.rows("SELECT * FROM documents WHERE source LIKE '%portal'")
+
+    assert named == list(rules)
+    assert documents == []

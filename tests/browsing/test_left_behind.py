@@ -1,0 +1,57 @@
+"""However a process ends that has a browser open, no process of the browser outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browsing.conftest import DEADLINE, pids_of, running
+
+if TYPE_CHECKING:
+    from propkit.demo_county import County
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("end", ["return", "interrupt", "kill"])
+def test_no_browser_outlives_its_process(county: County, tmp_path: Path, end: str) -> None:
+    """The script's end without closing the kit, Ctrl+C for all its processes, and SIGKILL."""
+    name = "maricopa_treasurer_browser"
+    sources = {name: {**county.settings()[name], "requests_per_second": 2}}
+    command = [sys.executable, str(Path(__file__).with_name("left_run.py")), json.dumps(sources)]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "a.duckdb"), *county.apns(30)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        (pid,) = json.loads(process.stdout.readline())
+        tree = pids_of(pid)
+        assert len(running(tree)) > 3
+        if end == "return":
+            process.stdin.write("\n")
+            process.stdin.flush()
+        elif end == "interrupt":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.kill()
+        process.wait(DEADLINE)
+        errors = process.stderr.read()
+
+    started_at = time.monotonic()
+    while running(tree) and time.monotonic() - started_at < DEADLINE:
+        time.sleep(0.05)
+    assert running(tree) == set(), errors

@@ -1,0 +1,160 @@
+"""Charts and maps: what they draw is what was collected."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import pandas as pd
+import pytest
+
+from propkit.charts import CHARTS, MIME, draw_map
+from propkit.errors import RequestError
+from tests.collecting import free_county, quick_kit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import propkit as pk
+    from propkit.demo_county.county import County
+
+SQUARE = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
+
+
+@pytest.fixture(scope="module")
+def kit(_county_process: County, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pk.Kit]:
+    free_county(_county_process)
+    path: Path = tmp_path_factory.mktemp("charts") / "charts.duckdb"
+    with quick_kit(_county_process, path) as kit:
+        kit.collect(_county_process.apns(40), progress=False)
+        yield kit
+
+
+def _values(spec: Any) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = spec["data"]["values"]
+    return values
+
+
+@pytest.mark.parametrize("kind", list(CHARTS))
+def test_a_chart_is_whole_and_draws_without_a_network(kit: pk.Kit, kind: str) -> None:
+    bundle = kit.chart(kind)._repr_mimebundle_()
+
+    spec = bundle[MIME]
+    assert sorted(bundle) == [MIME, "text/plain"]
+    assert "url" not in json.dumps(spec)
+    alt.Chart.from_dict({**spec, "$schema": alt.SCHEMA_URL})  # raises where a word is wrong
+    assert len(_values(spec)) > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "sql"),
+    [
+        ("values", "SELECT count(DISTINCT apn) FROM valuations WHERE full_cash_value IS NOT NULL"),
+        ("sale_prices", "SELECT count(*) FROM sales WHERE sale_price > 0"),
+    ],
+)
+def test_a_distribution_counts_every_one(kit: pk.Kit, kind: str, sql: str) -> None:
+    bars = _values(kit.chart(kind).spec)
+
+    assert sum(bar["parcels"] for bar in bars) == kit.sql(sql).iloc[0, 0]
+    assert len(bars) <= 30
+    assert all(bar["least"] < bar["most"] for bar in bars)
+
+
+def test_sums_are_those_of_the_tables(kit: pk.Kit) -> None:
+    due = kit.sql("SELECT sum(amount_due)::DOUBLE FROM tax_bills WHERE amount_due > 0").iloc[0, 0]
+    sales = kit.sql("SELECT count(*) FROM sales WHERE sold_on IS NOT NULL").iloc[0, 0]
+    years = kit.sql("SELECT DISTINCT tax_year FROM valuations ORDER BY 1")["tax_year"]
+
+    assert sum(row["amount_due"] for row in _values(kit.chart("delinquency").spec)) == due
+    assert sum(row["sales"] for row in _values(kit.chart("sales_by_month").spec)) == sales
+    found = _values(kit.chart("values_by_year").spec)
+    assert [row["tax_year"] for row in found] == list(years)
+    assert all(row["low"] <= row["middle"] <= row["high"] for row in found)
+
+
+def test_the_pace_is_of_one_batch(kit: pk.Kit) -> None:
+    items = kit.batch("last").items()
+
+    picture = kit.chart("pace", batch=1)
+
+    assert repr(picture) == "<Picture: Pace, batch 1>"
+    assert {row["source"] for row in _values(picture.spec)} == set(items["source"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch", "message"),
+    [
+        ("pie", None, "no chart 'pie'; expected one of values, sale_prices"),
+        ("values", 1, "the chart 'values' is of the whole store"),
+        ("pace", 9, "no batch 9"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(
+    kit: pk.Kit, kind: str, batch: int | None, message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        kit.chart(kind, batch=batch)
+
+
+def test_an_empty_store_has_no_pictures(county: County, tmp_path: Path) -> None:
+    with quick_kit(county, tmp_path / "empty.duckdb") as kit:
+        with pytest.raises(RequestError, match="nothing to draw: no full cash values is collected"):
+            kit.chart("values")
+        with pytest.raises(RequestError, match="none of 0 rows has latitude and longitude"):
+            kit.map()
+
+
+def test_a_map_shows_every_parcel_that_has_a_place(kit: pk.Kit) -> None:
+    parcels = kit.frame("parcels")
+    placed = int((parcels["latitude"].notna() & parcels["longitude"].notna()).sum())
+
+    picture = kit.map(color="situs_city")
+
+    points = _values(picture.spec)
+    assert len(points) == placed
+    assert picture.title.startswith(f"{placed} parcels")
+    assert {point["situs_city"] for point in points} <= {*parcels["situs_city"].dropna(), None}
+    assert "url" not in json.dumps(picture.spec)
+
+
+def test_shapes_are_turned_so_that_they_are_not_the_rest_of_the_world() -> None:
+    hole = [[0.2, 0.2], [0.2, 0.8], [0.8, 0.8], [0.8, 0.2], [0.2, 0.2]]
+    rows = [
+        {"apn": "1", "geometry": {"type": "Polygon", "coordinates": [SQUARE, hole]}, "value": 1},
+        {"apn": "2", "geometry": json.dumps({"type": "MultiPolygon", "coordinates": [[SQUARE]]}),
+         "value": 2},
+        {"apn": "3", "geometry": None, "value": 3},
+    ]  # fmt: skip
+
+    picture = draw_map(pd.DataFrame(rows), "value")
+
+    one, two = _values(picture.spec)
+    assert one["geometry"]["coordinates"] == [SQUARE[::-1], hole[::-1]]
+    assert two["geometry"]["coordinates"] == [[SQUARE[::-1]]]
+    assert one["properties"] == {"apn": "1", "value": 1}
+    assert picture.title == "2 parcels, 1 more without a place"
+    assert picture.spec["encoding"]["color"]["type"] == "quantitative"
+
+
+def test_rare_words_share_a_colour() -> None:
+    cities = [f"CITY {n}" for n in range(20) for _ in range(20 - n)]
+    frame = pd.DataFrame({"situs_city": cities, "latitude": 33.4, "longitude": -112.0})
+
+    shown = {row["situs_city"] for row in _values(draw_map(frame, "situs_city").spec)}
+
+    assert shown == {*(f"CITY {n}" for n in range(11)), "other"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "color", "message"),
+    [
+        (["apn"], None, "the frame has no latitude, longitude"),
+        (["latitude", "longitude"], "city", "no column 'city' to colour by"),
+    ],
+)
+def test_a_map_needs_places(columns: list[str], color: str | None, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        draw_map(pd.DataFrame([dict.fromkeys(columns, 1.0)]), color)

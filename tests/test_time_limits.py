@@ -1,0 +1,155 @@
+"""Time limits: what takes too long ends with a TimeoutError, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from propkit.time_limits import TimeLimit, TimeLimits
+
+SOON = 0.05
+LONG = 60.0
+
+
+async def hang(limits: TimeLimits, seconds: float) -> None:
+    with limits.limit(seconds):
+        await asyncio.sleep(LONG)
+
+
+async def test_what_takes_too_long_is_ended():
+    """With a TimeoutError, not before its time."""
+    limits, began = TimeLimits(), time.monotonic()
+
+    with pytest.raises(TimeoutError):
+        await hang(limits, SOON)
+
+    assert time.monotonic() - began >= SOON
+    assert limits.running == set()
+
+
+async def test_what_is_done_in_time_is_left_alone():
+    """And is watched no more."""
+    limits = TimeLimits()
+
+    with limits.limit(LONG) as limit:
+        await asyncio.sleep(0)
+        assert limits.running == {limit}
+
+    assert limits.running == set()
+
+
+async def test_each_of_many_has_a_time_of_its_own():
+    """A long one that was there first does not hold up the short ones."""
+    limits = TimeLimits()
+    patient = asyncio.create_task(hang(limits, LONG))
+    await asyncio.sleep(0)
+
+    ended = await asyncio.gather(*(hang(limits, SOON) for _ in range(5)), return_exceptions=True)
+
+    assert [type(error) for error in ended] == [TimeoutError] * 5
+    assert not patient.done()
+    patient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await patient
+    assert limits.running == set()
+
+
+async def test_the_inner_of_two_limits_is_the_one_that_ends():
+    """The outer block goes on."""
+    limits = TimeLimits()
+
+    with limits.limit(LONG):
+        with pytest.raises(TimeoutError):
+            await hang(limits, SOON)
+        await asyncio.sleep(0)
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_the_outer_limit_passes_through_the_inner():
+    """It is the outer one's TimeoutError: the inner block sees that it is cancelled."""
+    limits, seen = TimeLimits(), []
+
+    async def work() -> None:
+        try:
+            await hang(limits, LONG)
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    with pytest.raises(TimeoutError), limits.limit(SOON):
+        await work()
+
+    assert seen == [asyncio.CancelledError]
+
+
+async def test_a_cancel_from_elsewhere_stays_one():
+    """It is not taken for the end of the time, even when that comes at the same moment."""
+    limits = TimeLimits()
+    task = asyncio.create_task(hang(limits, LONG))
+    await asyncio.sleep(0)
+    (limit,) = limits.running
+    limit.end_after(time.monotonic() + 2 * LONG)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert task.cancelled()
+
+
+async def test_an_error_of_the_work_is_told_as_it_is():
+    """Though its time was over too."""
+    limits = TimeLimits()
+
+    async def fail() -> None:
+        with limits.limit(SOON):
+            try:
+                await asyncio.sleep(LONG)
+            except asyncio.CancelledError:
+                raise KeyError("mine") from None
+
+    with pytest.raises(KeyError, match="mine"):
+        await fail()
+
+
+async def test_time_that_stands_still_does_not_run_out():
+    """What was left is what runs on."""
+    limits = TimeLimits()
+
+    async def wait(limit: TimeLimit) -> float | None:
+        left = limit.stop()
+        await asyncio.sleep(4 * SOON)
+        assert limit.stop() is None
+        limit.go_on(left or 0.0)
+        return left
+
+    with limits.limit(LONG) as limit:
+        left = await wait(limit)
+        assert limit.due is not None
+        assert left == pytest.approx(LONG, abs=30)
+
+
+async def test_time_runs_out_once_it_runs_on():
+    """What stood still is ended like any other."""
+    limits = TimeLimits()
+
+    async def work() -> None:
+        with limits.limit(LONG) as limit:
+            limit.stop()
+            await asyncio.sleep(0)
+            limit.go_on(SOON)
+            await asyncio.sleep(LONG)
+
+    with pytest.raises(TimeoutError):
+        await work()
+
+
+def test_there_is_no_limit_outside_a_task():
+    """Nothing could be cancelled."""
+    with pytest.raises(RuntimeError):
+        TimeLimits().limit(SOON).__enter__()

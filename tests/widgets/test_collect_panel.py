@@ -1,0 +1,340 @@
+"""The panel for collecting, over a real store and a real county, turn by turn."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from propkit.widgets.collect_panel import CollectPanel
+from tests.collecting import quick_kit
+from tests.widgets.panels import actions, button, facts, find, press, texts, turn_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import propkit as pk
+    from propkit.demo_county.county import County
+
+
+def _statuses(panel: CollectPanel) -> list[str]:
+    return [panel.grid.value(row, "status") for row in range(len(panel.grid.rows))]
+
+
+def _collect(panel: CollectPanel, **form: Any) -> None:
+    """Press the button, confirm the plan, and wait for the end."""
+    press(panel, "collect")
+    press(panel, "confirm", **form)
+    turn_until(panel, lambda: find(panel, "summary"))
+
+
+@pytest.fixture
+def held(county: County, kit: pk.Kit) -> Iterator[None]:
+    """Let the treasurer answer nobody until the test ends."""
+    county.switch(faults=[{"kind": "hang", "system": "treasurer"}])
+    yield
+    county.switch(faults=[])
+
+
+def test_a_search_shows_its_rows_at_once(kit: pk.Kit, county: County) -> None:
+    (apn,) = county.apns(1)
+    hit = kit.search(apn, by="apn").iloc[0]
+    panel = kit.panel([])
+
+    press(panel, "search", query=apn, by="apn")
+
+    (row,) = panel.grid.rows
+    assert row[:4] == [parcel_apn(apn), hit["owner_name"], hit["situs_address"], hit["situs_city"]]
+    assert _statuses(panel) == ["none"]
+    assert "1 property" in texts(panel)
+
+
+def parcel_apn(apn: str) -> str:
+    return f"{apn[:3]}-{apn[3:5]}-{apn[5:]}"
+
+
+def test_the_button_asks_and_collects_all_that_is_visible(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(6)
+    panel = kit.panel(apns)
+    collect = button(panel, "collect")
+    assert collect is not None
+    assert (collect["label"], collect["look"], collect["is_disabled"], collect["title"]) == (
+        "Collect All Data",
+        "primary",
+        False,
+        "Collect complete property data for ALL visible search results",
+    )
+    panel.grid.visible = [1, 3, 4]
+
+    press(panel, "collect")
+
+    asked = facts(panel, "dialog")
+    assert asked["To collect"] == "3"
+    assert asked["Credits"] == "none"
+    assert asked["Estimated time"].startswith("about ")
+    assert sum("request" in value for value in asked.values()) == 3
+    assert actions(panel, "dialog") == ["confirm", "close"]
+
+    press(panel, "confirm")
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    report = kit.batch("last").report
+    assert report.is_complete
+    assert _statuses(panel) == ["none", "complete", "none", "complete", "complete", "none"]
+    assert find(panel, "summary")["title"] == "Collected 3 of 3 properties"  # type: ignore[index]
+    assert find(panel, "summary")["tone"] == "green"  # type: ignore[index]
+    assert actions(panel, "summary") == ["export"]
+    owner = kit.frame("parcels").set_index("apn").loc[apns[1], "owner_name"]
+    assert panel.grid.value(1, "owner_name") == owner
+    assert panel.grid.value(1, "updated") is not None
+
+
+def test_while_a_batch_runs_the_button_says_so_and_cancel_ends_it(
+    kit: pk.Kit, county: County, held: None
+) -> None:
+    panel = kit.panel(county.apns(4))
+    press(panel, "collect")
+    press(panel, "confirm")
+
+    collect = button(panel, "collect")
+    assert collect is not None
+    assert (collect["label"], collect["is_disabled"]) == ("Batch Collection Active…", True)
+    turn_until(panel, lambda: "active" in _statuses(panel))
+    assert "Collecting 0 of 4 properties (0 %)" in texts(panel)
+    stop = button(panel, "cancel")
+    assert stop is not None
+    batch_id = kit.batch("last").id
+    assert stop["rest"] == {
+        "method": "POST",
+        "path": f"propkit/api/batch-jobs/{batch_id}/cancel",
+    }
+
+    press(panel, "cancel")
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    assert kit.batch("last").state == "cancelled"
+    summary = find(panel, "summary")
+    assert summary is not None
+    assert summary["title"] == "Cancelled after 0 of 4 properties; everything fetched is kept"
+    assert actions(panel, "summary")[:2] == ["resume", "export"]
+    assert set(_statuses(panel)) == {"partial"}  # the assessor has answered
+    collect = button(panel, "collect")
+    assert collect is not None
+    assert not collect["is_disabled"]
+
+    county.switch(faults=[])
+    press(panel, "resume")
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    assert set(_statuses(panel)) == {"complete"}
+
+
+def test_failures_are_listed_shown_with_evidence_and_retried(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(3)
+    fault = {"kind": "status", "status": 500, "system": "treasurer", "path": apns[1]}
+    county.switch(faults=[fault])
+    panel = kit.panel(apns)
+
+    _collect(panel)
+
+    assert _statuses(panel) == ["complete", "failed", "complete"]
+    summary = find(panel, "summary")
+    assert summary is not None
+    assert summary["title"] == "Collected 3 of 3 properties, with 1 failed request"
+    assert actions(panel, "summary") == ["retry", "export", "evidence"]
+    failures = find(panel, "failures")
+    assert failures is not None
+    assert failures["rows"][0][:3] == [parcel_apn(apns[1]), "Maricopa treasurer", "Unavailable"]
+
+    press(panel, "evidence")
+
+    assert f"Maricopa treasurer {parcel_apn(apns[1])}" in texts(panel)
+
+    county.switch(faults=[])
+    press(panel, "retry")
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    assert _statuses(panel) == ["complete"] * 3
+    assert find(panel, "failures") is None
+
+
+def test_without_visible_rows_the_panel_warns(kit: pk.Kit, county: County) -> None:
+    panel = kit.panel(county.apns(2))
+    panel.grid.visible = []
+
+    press(panel, "collect")
+
+    assert find(panel, "dialog")["title"] == "No search results"  # type: ignore[index]
+    press(panel, "close")
+    assert find(panel, "dialog") is None
+
+
+def test_what_is_current_is_not_asked_again_unless_she_wants_it(
+    kit: pk.Kit, county: County
+) -> None:
+    apns = county.apns(2)
+    kit.collect(apns, progress=False)
+    panel = kit.panel(apns)
+    assert _statuses(panel) == ["fresh", "fresh"]
+
+    press(panel, "collect")
+
+    dialog = find(panel, "dialog")
+    assert dialog is not None
+    assert dialog["title"] == "Everything is current"
+    assert any("maricopa_treasurer: " in said for said in texts(panel))
+    assert actions(panel, "dialog") == ["fetch_anyway", "close"]
+
+    press(panel, "fetch_anyway")
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    assert kit.batch("last").report.totals == {"done": 6}
+    assert _statuses(panel) == ["complete", "complete"]
+
+
+def test_choices_make_another_plan(kit: pk.Kit, county: County) -> None:
+    panel = kit.panel(county.apns(2))
+    press(panel, "collect")
+    unchosen = {f"dataset:{name}": False for name in ("parcels", "residences", "valuations")}
+    unchosen |= {"dataset:sales": False, "dataset:documents": False}
+
+    press(panel, "replan", **unchosen, priority="low", max_age="7d")
+
+    assert sum("request" in value for value in facts(panel, "dialog").values()) == 1
+    every = {**unchosen, "dataset:tax_bills": False, "dataset:tax_payments": False}
+    press(panel, "replan", **every)
+    start = button(panel, "confirm")
+    assert start is not None
+    assert start["is_disabled"]
+
+    press(panel, "confirm", **unchosen, priority="low", is_background=True)
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    items = kit.batch("last").items()
+    assert set(items["source"]) == {"maricopa_treasurer"}
+    assert set(items["priority"]) == {3}
+
+
+def test_another_batch_can_be_waited_for_added_to_or_ended(
+    kit: pk.Kit, county: County, held: None
+) -> None:
+    first = kit.start(county.apns(2))
+    panel = kit.panel(county.apns(4))
+
+    press(panel, "collect")
+    assert find(panel, "dialog")["title"] == "A batch is already active"  # type: ignore[index]
+    assert actions(panel, "dialog") == ["wait", "add", "restart", "close"]
+    press(panel, "wait")
+    assert f"Waits for {first.id}" in texts(panel)
+    press(panel, "collect")
+    press(panel, "add")
+    assert facts(panel, "dialog")["To collect"] == "2"
+    press(panel, "collect")
+    press(panel, "restart")
+
+    assert first.state == "cancelled"
+    assert facts(panel, "dialog")["To collect"] == "4"
+
+
+def test_a_paused_collector_is_offered_to_be_started(kit: pk.Kit, county: County) -> None:
+    kit.pause()
+    panel = kit.panel(county.apns(2))
+
+    press(panel, "collect")
+    assert actions(panel, "dialog") == ["start_collector", "close"]
+    press(panel, "start_collector")
+
+    assert not kit.is_paused
+    assert facts(panel, "dialog")["To collect"] == "2"
+
+
+def test_a_new_panel_shows_the_last_batch_as_it_is(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(3)
+    kit.collect(apns, progress=False)
+
+    panel = kit.panel()
+
+    assert [row[0] for row in panel.grid.rows] == [parcel_apn(apn) for apn in apns]
+    assert _statuses(panel) == ["complete"] * 3
+    assert find(panel, "summary")["title"] == "Collected 3 of 3 properties"  # type: ignore[index]
+
+
+def test_a_panel_of_an_empty_store_asks_to_search(kit: pk.Kit) -> None:
+    assert "Search for properties to begin." in texts(kit.panel())
+
+
+def test_two_panels_of_one_kit_show_the_same(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(3)
+    one, other = kit.panel(apns), kit.panel(apns)
+
+    _collect(one)
+    turn_until(other, lambda: _statuses(other) == ["complete"] * 3)
+
+    assert find(other, "summary") is None
+
+
+def test_the_workbook_is_written_and_named(kit: pk.Kit, county: County) -> None:
+    panel = kit.panel(county.apns(2))
+    _collect(panel)
+
+    press(panel, "export")
+
+    path = Path(facts(panel, "summary")["Workbook"])
+    assert path.name == f"propkit-{kit.batch('last').id}.xlsx"
+    assert len(pd.read_excel(path, sheet_name="parcels", engine="calamine")) == 2
+
+
+def test_what_goes_wrong_is_shown_and_forgotten(kit: pk.Kit) -> None:
+    panel = kit.panel([])
+
+    press(panel, "search", query=" ", by="owner")
+    assert "RequestError: nothing to search for: query ' ', limit 1000" in texts(panel)
+    press(panel, "forget_error")
+    assert find(panel, "error") is None
+    press(panel, "no such thing")
+    assert "RequestError: no action 'no such thing'" in texts(panel)
+
+
+def test_a_batch_of_more_than_a_minute_tells_of_its_end(
+    kit: pk.Kit, county: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propkit.widgets.collect_panel.NOTIFY_SECONDS", 0.0)
+    told: list[tuple[str, str]] = []
+    panel = kit.panel(county.apns(2))
+    monkeypatch.setattr(panel.face, "notify", lambda *said: told.append(said))
+
+    _collect(panel)
+
+    assert told == [("propkit: batch completed", "2 of 2 properties")]
+
+
+def test_a_double_click_opens_the_card_and_collects_one_parcel(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(2)
+    panel = kit.panel(apns)
+
+    panel._open(1)
+
+    (card,) = panel.card.face.view["blocks"]
+    assert card["title"] == f"Parcel {parcel_apn(apns[1])}"
+    panel.card._act("collect_now", {}, {})
+    batch = kit.batch("last")
+    batch.wait(60)
+    turn_until(panel, lambda: _statuses(panel) == ["none", "complete"])
+    assert set(batch.items()["priority"]) == {0}
+    panel.card._act("close", {}, {})
+    assert panel.card.face.view["blocks"] == []
+
+
+def test_the_panel_ends_with_the_kit(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    with quick_kit(county, tmp_path / "end.duckdb") as kit:
+        kit.panel(county.apns(1))
+        (thread,) = [one for one in threading.enumerate() if one.name == "propkit-panel"]
+
+    thread.join(60)
+    assert not thread.is_alive()

@@ -1,0 +1,98 @@
+"""What the panel says of progress: numbers, words, times; never a percent too many."""
+
+from __future__ import annotations
+
+import pytest
+
+from propkit.items import State
+from propkit.progress import Progress, SourceProgress
+from propkit.widgets.collect_views import Choices, Reach, progress_blocks
+
+
+def _progress(state: str = "running", **source: object) -> Progress:
+    given = {"source": "maricopa_treasurer", "total": 40, "ended": 10, "failed": 0}
+    numbers = {"requests": 40, "refused": 0, "requests_per_second": 5.0}
+    return Progress(
+        batch_id="b",
+        state=state,
+        total=40,
+        counts={State.DONE: 10, State.WAITING: 30},
+        partial=1,
+        sources=(SourceProgress(**{**given, **numbers, **source}),),
+        elapsed_seconds=20.0,
+        eta_seconds=1.0,
+        current="12345678",
+    )
+
+
+def _inside(progress: Progress | None, **options: bool) -> list[dict[str, object]]:
+    (box,) = progress_blocks(progress, Reach(ended=10, total=40), "b", **options)
+    inside: list[dict[str, object]] = box["blocks"]
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("ended", "total", "percent"),
+    [(0, 3, 0), (2, 3, 66), (999, 1000, 99), (3, 3, 100), (0, 0, 100)],
+)
+def test_only_what_is_whole_is_a_hundred_percent(ended: int, total: int, percent: int) -> None:
+    assert Reach(ended=ended, total=total).percent == percent
+
+
+def test_progress_is_told_in_words_and_bars() -> None:
+    said, total, source, counts, buttons = _inside(_progress())
+
+    assert said["text"] == "Collecting 10 of 40 properties (25 %)"
+    assert (total["word"], total["numbers"]) == ("25 %", "20 s, about 1 min 0 s to go")
+    assert (source["label"], source["word"], source["numbers"]) == (
+        "Maricopa treasurer",
+        "collecting",
+        "10 of 40, 40 requests, 2.0/s, 1 min 0 s to go",
+    )
+    assert counts["text"] == (
+        "9 done · 1 partial · 0 not found · 0 failed · 0 skipped · in work: 12345678"
+    )
+    assert [one["kind"] for one in buttons["blocks"]] == ["button", "notify"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("progress", "is_over", "shown"),
+    [
+        (_progress(refused=2, failed=1), False, ("collecting", "yellow")),
+        (_progress(ended=40), False, ("waiting", "blue")),
+        (_progress(stopped="captcha"), False, ("stopped", "red")),
+        (_progress("completed", ended=40), True, ("finished", "green")),
+        (_progress("completed", ended=40, failed=1), True, ("ended", "yellow")),
+        (_progress("cancelled", ended=40), True, ("ended", "yellow")),
+    ],
+)
+def test_each_source_has_a_word_and_a_colour(
+    progress: Progress, is_over: bool, shown: tuple[str, str]
+) -> None:
+    source = _inside(progress, is_over=is_over)[2]
+
+    assert (source["word"], source["tone"]) == shown
+
+
+def test_in_the_background_there_are_no_bars_of_sources() -> None:
+    kinds = [one["kind"] for one in _inside(_progress(), is_brief=True)]
+
+    assert kinds == ["text", "bar", "text", "row"]
+
+
+def test_a_batch_that_has_not_told_yet_is_shown() -> None:
+    said, total, _ = _inside(None)
+
+    assert said["text"] == "Collecting 10 of 40 properties (25 %)"
+    assert total["numbers"] == ""
+
+
+def test_what_the_form_leaves_out_is_the_default() -> None:
+    assert Choices.read({}) == Choices()
+    assert Choices.read({"max_age": "never"}).options()["max_age"] is None
+    assert Choices().options() == {
+        "datasets": None,
+        "mode": "auto",
+        "max_age": "default",
+        "priority": "high",
+    }

@@ -1,0 +1,135 @@
+"""The panel of jobs and the one of figures, over a real store and a real county."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from propkit.widgets.jobs_panel import JobsPanel
+from tests.widgets.panels import blocks, find, press, texts, turn_until
+
+if TYPE_CHECKING:
+    import propkit as pk
+    from propkit.demo_county.county import County
+
+
+def _rows(panel: JobsPanel) -> list[list[Any]]:
+    found = find(panel, "jobs")
+    assert found is not None
+    rows: list[list[Any]] = found["rows"]
+    return rows
+
+
+def _choices(row: list[Any]) -> list[str]:
+    return [one["label"] for one in row[-1]]
+
+
+def _press(panel: JobsPanel, action: str, job: str) -> None:
+    panel.turn((action, {"job": job}, {}))
+
+
+def test_each_batch_is_a_row_with_what_can_be_done(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(3)
+    kit.start(apns[:2], created_by="ada").wait(60)
+    fault = {"kind": "status", "status": 500, "system": "treasurer"}
+    county.switch(faults=[fault])
+    kit.start(apns[2:], created_by="grace").wait(60)
+
+    panel = kit.jobs()
+
+    assert [row[:6] for row in _rows(panel)] == [
+        ["2", "Comprehensive", "✓ Completed", "3 of 3", "2 / 1", "grace"],
+        ["1", "Comprehensive", "✓ Completed", "6 of 6", "6 / 0", "ada"],
+    ]
+    assert [row[8] for row in _rows(panel)] == ["1 unavailable", ""]
+    assert [_choices(row) for row in _rows(panel)] == [
+        ["Log", "Retry failed", "Delete"],
+        ["Log", "Delete"],
+    ]
+    county.switch(faults=[])
+    _press(panel, "retry", kit.batch("last").id)
+    turn_until(panel, lambda: _rows(panel)[0][4] == "3 / 0")
+
+
+def test_a_job_is_cancelled_gone_on_with_and_deleted(kit: pk.Kit, county: County) -> None:
+    county.switch(faults=[{"kind": "hang", "system": "treasurer"}])
+    panel = kit.jobs()
+    batch = kit.start(county.apns(2))
+    turn_until(panel, lambda: _choices(_rows(panel)[0]) == ["Log", "Cancel"] if _rows(panel) else 0)
+
+    _press(panel, "cancel", batch.id)
+    assert _rows(panel)[0][2] == "⊘ Cancelled"
+    assert _choices(_rows(panel)[0]) == ["Log", "Resume", "Delete"]
+    county.switch(faults=[])
+    _press(panel, "resume", batch.id)
+    turn_until(panel, lambda: _rows(panel)[0][2] == "✓ Completed")
+    _press(panel, "log", batch.id)
+    log = find(panel, "log")
+    assert log is not None
+    assert log["rows"][0][2] == "created"
+    _press(panel, "delete", batch.id)
+    assert f"Forget job {batch.id}?" in texts(panel)
+    press(panel, "shut")
+    assert len(_rows(panel)) == 1
+    _press(panel, "delete", batch.id)
+    _press(panel, "delete_it", batch.id)
+
+    assert _rows(panel) == []
+    assert find(panel, "details") is None
+    assert len(kit.frame("parcels")) > 0
+
+
+def test_jobs_are_filtered_and_paged(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(1)
+    kit.collect(apns, progress=False)
+    for _ in range(11):
+        kit.start(apns).wait(60)
+    panel = kit.jobs()
+    assert "Page 1 of 2, 12 jobs" in texts(panel)
+    assert [row[0] for row in _rows(panel)] == [str(number) for number in range(12, 2, -1)]
+
+    press(panel, "next")
+    assert [row[0] for row in _rows(panel)] == ["2", "1"]
+    press(panel, "filter", state="FAILED")
+    assert "Page 1 of 1, 0 jobs" in texts(panel)
+    press(panel, "filter", state="COMPLETED")
+    assert "Page 1 of 2, 12 jobs" in texts(panel)
+
+
+@pytest.mark.parametrize(
+    ("action", "args", "said"),
+    [
+        ("cancel", {"job": "no such job"}, "RequestError: no job 'no such job'"),
+        ("fly", {}, "RequestError: no action 'fly'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    kit: pk.Kit, action: str, args: dict[str, str], said: str
+) -> None:
+    panel = kit.jobs()
+
+    panel.turn((action, args, {}))
+
+    assert said in texts(panel)
+
+
+def test_figures_are_bars_with_words(kit: pk.Kit, county: County) -> None:
+    apns = county.apns(3)
+    kit.collect(apns, progress=False)
+    kit.collect(apns, progress=False)
+
+    panel = kit.statistics_panel()
+
+    bars = {(one["label"], one["word"]) for one in blocks(panel) if one["kind"] == "bar"}
+    assert {("Maricopa assessor", "100.0%"), ("Maricopa treasurer", "3")} <= bars
+    assert [one["title"] for one in panel.face.view["blocks"] if one["kind"] == "box"] == [
+        "Success rate",
+        "Seconds an item",
+        "Items without a request",
+        "Pace of each host",
+        "Store",
+    ]
+    press(panel, "choose", batch="last")
+    bars = {(one["label"], one["word"]) for one in blocks(panel) if one["kind"] == "bar"}
+    assert not any(word == "100.0%" for _, word in bars)
