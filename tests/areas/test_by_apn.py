@@ -81,11 +81,28 @@ def test_a_source_that_is_no_layer_is_refused(open_kit: OpenKit, source: str) ->
         kit.plan(["123-45-678"], source=source)
 
 
+def test_a_county_that_only_layers_know_is_asked_by_a_source(open_kit: OpenKit) -> None:
+    """Who names the county is told of the layer; a layer takes no other county's name."""
+    with open_kit() as kit:
+        with pytest.raises(RequestError, match="asked with source='bexar_tx_parcels'"):
+            kit.plan(["1"], county="bexar_tx")
+        with pytest.raises(RequestError, match="is a layer of bexar_tx"):
+            kit.plan(["1"], source="bexar_tx_parcels", county="pinal")
+
+        plan = kit.plan(["1"], source="bexar_tx_parcels", county="bexar_tx")
+
+    assert [item.source for item in plan.items] == ["bexar_tx_parcels"]
+
+
 def test_a_plan_without_a_source_asks_no_layer(open_kit: OpenKit) -> None:
     with open_kit() as kit:
         plan = kit.plan(["123-45-678"], mode="all")
 
-        assert {item.source for item in plan.items} <= {"maricopa_assessor", "maricopa_treasurer"}
+        assert {item.source for item in plan.items} == {
+            "maricopa_assessor",
+            "maricopa_treasurer",
+            "maricopa_treasurer_browser",
+        }
         assert plan.fallbacks == {}
 
 
