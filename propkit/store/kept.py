@@ -34,6 +34,7 @@ _UNREAD = ("layout_changed", "invalid_answer")
 DIFFERENCES: Final = ("key", "apn", "table", "row", "column", "old", "new")
 """The columns of what a reading changes, all text: ``row`` tells apart the rows of one parcel."""
 
+_PARCEL: Final = ("county", "apn")
 _Ask = Callable[[str, pa.Table, Sequence[Any]], pa.Table]
 
 
@@ -297,7 +298,7 @@ def _differences(new: Replacement) -> list[str]:
 
 def _label(kind: Kind, table: str) -> str:
     apn = f"{table}.apn" if "apn" in kind.columns else "NULL::VARCHAR"
-    others = [f"{table}.{column}" for column in kind.identity if column != "apn"]
+    others = [f"{table}.{column}" for column in kind.identity if column not in _PARCEL]
     row = f"concat_ws(' ', {', '.join(others)})" if others else "''"
     return f'{apn} AS apn, {row} AS "row"'
 
