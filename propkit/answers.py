@@ -76,7 +76,7 @@ def judge(
         return None
     try:
         check_page(page, expect)
-    except InvalidAnswerError as error:
+    except SourceError as error:
         return error
     return None
 

@@ -6,7 +6,7 @@ What goes wrong with a source is a state of the item, with its failure class; ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from propkit.errors import (
 from propkit.evidence import Sight
 from propkit.http_client import HttpAsk, HttpClient
 from propkit.items import Item, RetryPolicy, State
+from propkit.layers.areas import Area
 from propkit.pages import Page
 from propkit.sections import CollectSettings
 from propkit.sources import Parsed, SearchHits, Source, SourceConfig
@@ -38,7 +39,7 @@ from propkit.usage import Usage
 
 log = logging.getLogger(__name__)
 
-WAYS = {"validation": "validate", "search": "search", "leads": "buy"}
+WAYS = {"validation": "validate", "search": "search", "leads": "buy", "area": "area"}
 """How the items of a kind of batch are asked for; all others are collected."""
 COLLECT = "collect"
 
@@ -70,6 +71,21 @@ class Outcome:
         return None if self.hits is None else (by, query)
 
 
+class _Hosts(dict[str, Host]):
+    """The hosts by source; that of a layer is there when it is first asked."""
+
+    def __init__(
+        self, make: Callable[[SourceConfig], Host], configs: Mapping[str, SourceConfig]
+    ) -> None:
+        super().__init__({name: make(config) for name, config in configs.items()})
+        self._make = make
+        self._configs = configs
+
+    def __missing__(self, name: str) -> Host:
+        host = self[name] = self._make(self._configs[name])
+        return host
+
+
 class Collector:
     """Everything that asks counties for one kit: its sources, their hosts and the HTTP client.
 
@@ -97,7 +113,7 @@ class Collector:
         )
         self.browsers = browsers
         self._client = HttpClient(retry=self._retry, request_timeout=settings.request_timeout)
-        self.hosts = {name: self._host(config) for name, config in configs.items()}
+        self.hosts = _Hosts(self._host, configs)
 
     async def close(self) -> None:
         """Close every connection and every browser."""
@@ -147,11 +163,11 @@ class Collector:
         return self._client.ask(self.hosts[source], usage)
 
     async def collect_item(
-        self, item: Item, usage: Usage, way: str = COLLECT, order: Order | None = None
+        self, item: Item, usage: Usage, way: str = COLLECT, order: Order | Area | None = None
     ) -> Outcome:
         """Ask and read one item; what goes wrong with the source is a state, not an error.
 
-        With an ``order`` it is bought.
+        With an ``order`` it is bought; with an area it is a part of it.
         """
         config, limit = self.configs[item.source], self.settings.item_timeout
         attempt, losses = 0, 0
@@ -238,7 +254,7 @@ class Collector:
         return search
 
     async def _ask(
-        self, item: Item, ask: HttpAsk | BrowserAsk, way: str, order: Order | None
+        self, item: Item, ask: HttpAsk | BrowserAsk, way: str, order: Order | Area | None
     ) -> Outcome:
         """Ask and read; a source that stumbles over an answer has failed on it, no more."""
         source: Any = self.configs[item.source].source
@@ -247,7 +263,7 @@ class Collector:
         settlement: Settlement | None = None
         notes, is_found = "", True
         try:
-            if order is not None and isinstance(ask, HttpAsk):
+            if isinstance(order, Order) and isinstance(ask, HttpAsk):
                 bought = await self.buyer(item.source).buy_page(item, ask, order)
                 parsed, settlement, notes = bought.parsed, bought.settlement, bought.notes
                 is_found = parsed.is_found
@@ -259,9 +275,13 @@ class Collector:
                 payload = await source.validate(item.key, item.apn, ask)
                 is_found = source.parse_validation(payload)
             else:
-                payload = await source.fetch(item.key, item.apn, ask)
-                notes = "; ".join(f"{name}: {why}" for name, why in payload.missing.items())
+                if isinstance(order, Area):
+                    payload = await source.fetch_part(order, item.key, ask)
+                else:
+                    payload = await source.fetch(item.key, item.apn, ask)
                 parsed = _parse(source, payload, item)
+                missing = [f"{name}: {why}" for name, why in payload.missing.items()]
+                notes = "; ".join([*missing, *parsed.notes])
                 is_found = parsed.is_found
         except (SourceError, TimeoutError):
             raise

@@ -10,7 +10,7 @@ from propkit.errors import RequestError
 from propkit.frames import deeds_frame, lookup_frame
 from propkit.lookups import check_lookup
 from propkit.sharing.place import Place
-from propkit.sources import SourceConfig
+from propkit.sources import Sources
 from propkit.store import Reading
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CountyKit(Protocol):
     """What dealing with the county's systems needs of a kit."""
 
-    sources: Mapping[str, SourceConfig]
+    sources: Sources
 
     @property
     def store(self) -> Reading:

@@ -20,6 +20,8 @@ from propkit.store import Reading
 
 _ORDERS = {
     **{table: ", ".join(kind.identity) for table, kind in RECORD_TYPES.items()},
+    "parcel_shapes": "county, apn, object_id",
+    "layers": "source",
     "hits": '"by", query, position',
     "items": "batch_id, sequence, source, key",
     "batches": "number",
@@ -120,7 +122,12 @@ def _as_value(value: Any, kind: str) -> Any:
 
 
 def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.DataFrame]:
-    """Return frames by name; None is every record table."""
+    """Return frames by name; None is every record table, with the layers that any came from.
+
+    So the licence of what was collected goes where the data goes.
+    """
     named = [names] if isinstance(names, str) else names
     chosen = tuple(RECORD_TYPES) if named is None else tuple(named)
+    if named is None and store.rows("SELECT 1 FROM layers LIMIT 1"):
+        chosen += ("layers",)
     return {name: table_frame(store, name) for name in chosen}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
+from propkit.areas import AreasDesk
 from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.evidence_desk import EvidenceDesk
@@ -28,7 +29,7 @@ from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place, make_order
 from propkit.show_desk import ShowDesk
-from propkit.sources import SourceConfig
+from propkit.sources import Sources
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
 from propkit.store_desk import StoreDesk
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
+class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -49,7 +50,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
         self,
         store: Store | Place,
         settings: Settings,
-        sources: Mapping[str, SourceConfig],
+        sources: Sources,
         county: County | None = None,
     ) -> None:
         self.settings = settings
@@ -129,6 +130,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
         priority: str | None = None,
         budget: float | None = None,
         by: str | None = None,
+        source: str | None = None,
         county: str = HOME_COUNTY,
         column: str | None = None,
         sheet: str | None = None,
@@ -158,6 +160,9 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
             Most credits that paid sources may charge; never overspent.
         by
             What ``kind="search"`` searches by; ``"owner"`` unless given.
+        source
+            A map layer to be asked in place of everything else, many APNs in one request;
+            :meth:`counties` lists them. Outside Maricopa APNs are taken as they are written.
         county
             Whose sources are asked, where further ones were added; without ``datasets`` for all
             that they give.
@@ -174,7 +179,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
         self._place.flush()  # what is not committed yet is not due again
         return plan_parcels(
             self.store,
-            self._place.sources,
+            self._place.sources if source is None else self.sources,
             parcels,
             kind=kind,
             datasets=datasets,
@@ -183,6 +188,7 @@ class Kit(StoreDesk, LeadsDesk, CountyDesk, EvidenceDesk, ShowDesk):
             priority=priority,
             budget=budget,
             by=by,
+            source=source,
             county=county,
             column=column,
             sheet=sheet,

@@ -96,6 +96,8 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
         }
         for name, given_leads in county.leads_settings().items():
             sources[name] = {**given_leads, "requests_per_second": 50}
+        for name, given_layer in county.layers_settings().items():
+            sources[name] = {**given_layer, "requests_per_second": 50}
         settings = Settings.load(
             sources=sources,
             collect=given.collect,

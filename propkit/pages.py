@@ -12,9 +12,9 @@ from typing import Any, Literal
 import orjson
 from selectolax.lexbor import LexborHTMLParser
 
-from propkit.errors import InvalidAnswerError
+from propkit.errors import InvalidAnswerError, SourceRejectedError, SourceUnavailableError
 
-Expect = Literal["json", "html"]
+Expect = Literal["json", "html", "arcgis"]
 
 
 _CHARSET = re.compile(r"charset=[\"']?([\w-]+)", re.IGNORECASE)
@@ -100,9 +100,15 @@ def is_html(page: Page) -> bool:
 
 
 def check_page(page: Page, expect: Expect) -> None:
-    """Raise ``InvalidAnswerError`` unless the body is whole and of the kind expected."""
+    """Raise a ``SourceError`` unless the body is whole and of the kind expected.
+
+    ``"arcgis"`` is JSON that says no error: such a server refuses with status 200.
+    """
     if expect == "json":
         page.json()
+        return
+    if expect == "arcgis":
+        _check_arcgis(page)
         return
     text = page.text.strip().lower()
     if not text:
@@ -114,6 +120,27 @@ def check_page(page: Page, expect: Expect) -> None:
         )
     if "<html" in text and not text.endswith(("</html>", "-->")) and "</html>" not in text:
         raise InvalidAnswerError(f"{page.name}: the page is cut short", url=page.url)
+
+
+_WANTS_TOKEN = frozenset({401, 403, 498, 499})
+
+
+def _check_arcgis(page: Page) -> None:
+    said = page.json()
+    error = said.get("error") if isinstance(said, dict) else None
+    if error is None:
+        return
+    told = error if isinstance(error, dict) else {"message": error}
+    code = told.get("code")
+    details = told.get("details")
+    lines = [told.get("message"), *(details if isinstance(details, list) else [details])]
+    words = "; ".join(str(line) for line in dict.fromkeys(lines) if line)
+    text = f"{page.name}: the server says error {code}: {words:.200}"
+    if code in _WANTS_TOKEN:
+        raise SourceRejectedError(text, url=page.url)
+    if isinstance(code, int) and (code >= 500 or code == 429):
+        raise SourceUnavailableError(text, url=page.url)
+    raise InvalidAnswerError(text, url=page.url)
 
 
 _WALL_TITLE = re.compile(

@@ -21,6 +21,7 @@ from propkit.kinds import (
     choose_search,
     parse_budget,
 )
+from propkit.layer_plan import keys_of_identifiers, keys_of_texts, make_layer_plan
 from propkit.plan import Plan, make_plan, make_search_plan
 from propkit.queries import read_queries
 from propkit.store import Reading
@@ -55,6 +56,7 @@ def plan_parcels(
     priority: str | None = None,
     budget: float | Decimal | None = None,
     by: str | None = None,
+    source: str | None = None,
     county: str = HOME_COUNTY,
     column: str | None = None,
     sheet: str | None = None,
@@ -76,8 +78,11 @@ def plan_parcels(
         Most credits that paid sources may charge; None: no limit, the plan says what they charge.
     by
         What a search searches by; None is ``"owner"``.
+    source
+        The map layer that is to be asked, and nothing else.
     county
         Whose sources are asked; without ``datasets`` for all that those of another county give.
+        That of a layer is the layer's own.
     rates
         The learnt pace of hosts, requests a second; others keep the known one.
     now
@@ -91,14 +96,17 @@ def plan_parcels(
         An option has no such value, or no source can do what is asked.
     """
     learnt = rates or {}
+    if source is not None:
+        sources = {source: _find_layer(sources, source, kind)}
     terms = [
         replace(term, requests_per_second=learnt.get(term.host, term.requests_per_second))
         for term in (config.terms for config in sources.values())
-        if term.county == county
+        if source is not None or (term.county == county and term.keys_per_item is None)
     ]
     if not terms:
-        counties = sorted({config.terms.county for config in sources.values()} - {"any"})
-        raise RequestError(f"no source of county {county!r}; expected one of {', '.join(counties)}")
+        raise RequestError(_no_source(sources, county))
+    if source is not None and county not in {HOME_COUNTY, terms[0].county}:
+        raise RequestError(f"{source} is a layer of {terms[0].county}; leave county={county!r} out")
     if county != HOME_COUNTY and datasets is None and kind == "comprehensive":
         given = {table for term in terms for table in term.provides}
         datasets = [table for table in ALL_DATASETS if table in given]
@@ -107,6 +115,8 @@ def plan_parcels(
     rank = choose_priority(kind, priority)
     limit = parse_budget(budget)
     age = None if _is_default(max_age) else parse_duration(max_age)
+    if source is not None:
+        return _plan_layer(store, terms[0], parcels, column, sheet, age, rank, now)
     if search is not None:
         searcher = choose_searcher(terms, mode)
         queries = read_queries(parcels, column=column, sheet=sheet)
@@ -128,6 +138,46 @@ def plan_parcels(
             budget=limit,
             now=now or datetime.now(UTC),
         )
+
+
+def _no_source(sources: Mapping[str, HasTerms], county: str) -> str:
+    """Say which counties have sources, and which layers there are of the county."""
+    terms = [config.terms for config in sources.values()]
+    counties = sorted({term.county for term in terms if term.keys_per_item is None} - {"any"})
+    layers = [term.source for term in terms if term.county == county]
+    hint = f"; a map layer is asked with source={layers[0]!r}" if layers else ""
+    return f"no source of county {county!r}; expected one of {', '.join(counties)}{hint}"
+
+
+def _find_layer(sources: Mapping[str, HasTerms], name: str, kind: str) -> HasTerms:
+    if name not in sources or sources[name].terms.keys_per_item is None:
+        raise RequestError(
+            f"source={name!r} is no map layer; kit.counties() lists them. Among the other sources"
+            " datasets and mode choose"
+        )
+    if kind != "comprehensive":
+        raise RequestError(f"kind={kind!r} asks no map layer; leave source or kind out")
+    return sources[name]
+
+
+def _plan_layer(  # noqa: PLR0917 - what plan_parcels has read
+    store: Reading,
+    term: Terms,
+    parcels: object,
+    column: str | None,
+    sheet: str | None,
+    age: timedelta | None,
+    rank: int,
+    now: datetime | None,
+) -> Plan:
+    if term.county == HOME_COUNTY:
+        keys = keys_of_identifiers(read_identifiers(parcels, column=column, sheet=sheet))
+    else:
+        keys = keys_of_texts(read_queries(parcels, column=column, sheet=sheet))
+    known = Known(freshness=store.freshness({term.source: keys.apns}))
+    return make_layer_plan(
+        keys, term, known, max_age=age, priority=rank, now=now or datetime.now(UTC)
+    )
 
 
 def _plan_apns(
@@ -172,7 +222,7 @@ def read_known(
     """Return what the store knows of these parcels at these sources."""
     apns = list(_apns(identifiers))
     keys = {
-        term.source: store.parcel_column(term.needs, apns)
+        term.source: store.parcel_column(term.needs, apns, term.county)
         for term in terms
         if term.needs is not None
     }

@@ -7,11 +7,10 @@ office, ids are text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
-from typing import Any, ClassVar, overload
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,49 +26,13 @@ class Record:
     identity: ClassVar[tuple[str, ...]]
 
 
-class RecordColumns(Sequence[Record]):
-    """Records of one kind by column, no two of one identity; one is made when it is asked for.
-
-    To make an object of each of 400 rows of 50 columns takes as long as to read them.
-    """
-
-    def __init__(self, kind: type[Record], columns: Mapping[str, Sequence[Any]]) -> None:
-        self.kind = kind
-        self.columns = columns
-        self._size = min(map(len, columns.values()))
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the other has the same records, also by column."""
-        if not isinstance(other, RecordColumns):
-            return NotImplemented
-        return self.kind is other.kind and self.columns == other.columns
-
-    def __hash__(self) -> int:
-        """Return what equal ones have in common."""
-        return hash((self.kind, self._size))
-
-    def __len__(self) -> int:
-        """Return how many records there are."""
-        return self._size
-
-    @overload
-    def __getitem__(self, place: int) -> Record: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Record]: ...
-    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
-        """Return a record, or some."""
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(self._size))]
-        return self.kind(**{name: values[place] for name, values in self.columns.items()})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel(Record):
-    """A parcel as the assessor's roll has it."""
+    """A parcel as the assessor's roll has it; its APN is unique within its county."""
 
     table = "parcels"
-    scope = ("apn",)
-    identity = ("apn",)
+    scope = ("county", "apn")
+    identity = ("county", "apn")
 
     apn: str
     county: str
@@ -377,3 +340,30 @@ RECORD_TYPES: dict[str, type[Record]] = {
     )
 }
 """Every record table by name, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelShape(Record):
+    """The outline of a parcel as a map layer has it; several where the layer draws it in parts.
+
+    ``object_id`` is the layer's own number of the outline, which a new edition of the layer may
+    change. ``shape`` is WKB in longitude and latitude (EPSG:4326); see :mod:`propkit.layers`.
+    """
+
+    table = "parcel_shapes"
+    scope = ("county", "apn", "object_id")
+    identity = ("county", "apn", "object_id")
+
+    county: str
+    apn: str
+    object_id: str
+    shape: bytes
+
+
+STORED_TYPES: dict[str, type[Record]] = {**RECORD_TYPES, ParcelShape.table: ParcelShape}
+"""Every record table that the store keeps, shapes included, which no workbook can show."""
+
+
+def column_names(kind: type[Record]) -> tuple[str, ...]:
+    """Return the columns of a table, in order."""
+    return tuple(field.name for field in fields(kind))

@@ -61,6 +61,18 @@ class SourceSettings(BaseModel):
     """Records of one paid request, where a source sells by the page (400)."""
     user_agent: str | None = None
     obey_robots: bool = True
+    kind: Literal["arcgis", "socrata"] | None = None
+    """Makes the source a map layer of your own; it then needs url, county and fields."""
+    url: HttpUrl | None = None
+    """The layer's address."""
+    county: str | None = None
+    """Whose parcels the layer has: ``bexar_tx``."""
+    fields: dict[str, str | list[str] | dict[str, Any]] = Field(default_factory=dict)
+    """The layer's fields by column of ``parcels``; ``apn`` is needed."""
+    where: str | None = None
+    """What picks the county's parcels, in the layer's own SQL."""
+    licence: str | None = None
+    """What the publisher says about use; kept with what is collected."""
 
     @field_validator("base_url")
     @classmethod
@@ -69,6 +81,13 @@ class SourceSettings(BaseModel):
             # They would stand in every log line, error and stored address.
             raise ValueError("an address must not hold a user name or password; use token")
         return url
+
+    @model_validator(mode="after")
+    def _describes_a_layer(self) -> SourceSettings:
+        told = [name for name in ("url", "county", "fields", "where") if getattr(self, name)]
+        if self.kind is None and told:
+            raise ValueError(f"{', '.join(told)} describe a layer: set kind too")
+        return self
 
     @field_validator("token", "user_agent", mode="before")
     @classmethod

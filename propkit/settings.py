@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None
     """The browser's path (PROPKIT_BROWSER)."""
+    counties: Path | None = None
+    """The imported catalogue of counties; None: ``counties.json`` in the user's data folder."""
     source_files: tuple[Path, ...] = ()
     """Files that describe further sources, TOML (PROPKIT_SOURCE_FILES, a JSON list)."""
 

@@ -16,7 +16,8 @@ class Terms:
     """What the plan must know of a source; ``requests_per_second`` is the pace of ``host``.
 
     Items start at least ``seconds_per_item`` apart. ``can_validate``: the source says with one
-    request whether an APN exists.
+    request whether an APN exists. ``keys_per_item`` is how many APNs one item asks for at a
+    source that is asked only when it is named (a map layer); None at all others.
     """
 
     source: str
@@ -32,6 +33,7 @@ class Terms:
     can_search: bool = False
     can_validate: bool = False
     county: str = HOME_COUNTY
+    keys_per_item: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,7 @@ def parse_price(term: Terms) -> Decimal:
 def _allow(terms: Iterable[Terms], mode: str) -> list[Terms]:
     if mode not in MODES:
         raise RequestError(f"no mode {mode!r}; expected one of {', '.join(MODES)}")
-    return [term for term in terms if term.transport in MODES[mode]]
+    return [term for term in terms if term.transport in MODES[mode] and term.keys_per_item is None]
 
 
 def _cost(term: Terms) -> tuple[float, bool, int]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "demo", "plan", "collect", "export", "batches", "worker", "statistics", "prune", "reparse",
-    "county", "doctor",
+    "counties", "county", "doctor",
 )  # fmt: skip
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 

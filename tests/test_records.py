@@ -197,7 +197,7 @@ CONTRACT = {
     ],
 }
 IDENTITIES = {
-    "parcels": ("apn",),
+    "parcels": ("county", "apn"),
     "residences": ("apn",),
     "valuations": ("apn", "tax_year"),
     "tax_bills": ("apn", "tax_year"),

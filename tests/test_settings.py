@@ -110,6 +110,7 @@ def test_without_files_and_variables_the_defaults_hold():
         },
         "contact": None,
         "browser": None,
+        "counties": None,
     }
     assert config_files() == []
 

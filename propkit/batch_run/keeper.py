@@ -88,6 +88,8 @@ class Keeper:
                 hits=outcome.hits or (),
                 hits_of=outcome.hits_of,
                 settlement=outcome.settlement,
+                answered=parsed.answered if parsed else {},
+                made_at=self._run.made_at,
                 sight=sight,
             )
         )

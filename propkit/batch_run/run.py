@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from propkit.buying import Order
 from propkit.items import Item
+from propkit.layers.areas import Area
 from propkit.progress import Listener, Progress
 from propkit.store.batches import LogEntry
 from propkit.usage import Usage
@@ -25,7 +26,7 @@ class Run:
     way
         How its items are asked for: ``"collect"``, ``"validate"``, ``"search"`` or ``"buy"``.
     order
-        What may be bought.
+        What may be bought, or the area that is collected.
     workers, strategy
         Most items in work at once on each host; ``"parallel"``, ``"hybrid"`` (one on each host)
         or ``"sequential"`` (one at all).
@@ -54,7 +55,7 @@ class Run:
     sources: frozenset[str]
     workers: int
     way: str = "collect"
-    order: Order | None = None
+    order: Order | Area | None = None
     strategy: str = "parallel"
     fresh_keys: frozenset[tuple[str, str]] = frozenset()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -78,6 +79,8 @@ class Run:
     fresh: Counter[str] = field(default_factory=Counter)
     planned_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """What others have collected since then is as good as asked."""
+    made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When the batch was made; shapes that are older than it may have been redrawn."""
 
     def note(self, event: str, message: str, **more: object) -> None:
         """Add a line to the batch's log."""

@@ -24,6 +24,7 @@ from propkit.cli._common import (
     exit_code,
     open_kit,
 )
+from propkit.cli.county_commands import add_county_commands
 from propkit.cli.store_commands import add_store_commands
 from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError
 
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     collect.set_defaults(command=_collect)
 
     add_store_commands(commands)
+    add_county_commands(commands)
 
     county = commands.add_parser("county", help="serve the demo county on loopback")
     county.add_argument("--port", type=int, default=8900)

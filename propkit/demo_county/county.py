@@ -17,7 +17,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
-from propkit.demo_county.faults import LEADS, SYSTEMS
+from propkit.demo_county.datasets import DATASET_ID, DATASET_SOURCE
+from propkit.demo_county.faults import DATASETS, LEADS, MAPS, SYSTEMS
+from propkit.demo_county.map_rows import LAYERS
 
 READY_SECONDS = 30.0
 
@@ -110,6 +112,15 @@ class County:
         given = {"base_url": f"{self.url}/{LEADS}/v1"}
         token: str | None = self.switches()["leads"]["token"]
         return {LEADS: given if token is None else {**given, "token": token}}
+
+    def layers_settings(self) -> dict[str, dict[str, str]]:
+        """Return what each map layer that is served here needs, by the source's name."""
+        found = {
+            f"{name}_parcels": {"base_url": f"{self.url}/{MAPS}/{name}/MapServer/0"}
+            for name in LAYERS
+        }
+        found[DATASET_SOURCE] = {"base_url": f"{self.url}/{DATASETS}/resource/{DATASET_ID}"}
+        return found
 
     def account(self) -> dict[str, Any]:
         """Return the leads account: `free_remaining`, `records`, `cost` and every charge."""

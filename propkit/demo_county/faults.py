@@ -28,7 +28,10 @@ SYSTEMS = ("assessor", "treasurer", "recorder")
 LEADS = "propertyradar"
 """The leads API, which is no office of the county."""
 
-ALL_SYSTEMS = (*SYSTEMS, LEADS)
+MAPS, DATASETS = "arcgis", "socrata"
+"""The map servers of several counties, and a site of open data."""
+
+ALL_SYSTEMS = (*SYSTEMS, LEADS, MAPS, DATASETS)
 
 FAULT_KINDS: Final[Mapping[str, str]] = {
     "status": "An answer with the HTTP `status`, with `retry_after` seconds as number or date.",

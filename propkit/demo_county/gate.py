@@ -1,4 +1,4 @@
-"""The gate before the four systems: ledger, limits, latency and faults for every request."""
+"""The gate before the systems: ledger, limits, latency and faults for every request."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from aiohttp import web
 from propkit.demo_county import strikes
 from propkit.demo_county.answers import as_json
 from propkit.demo_county.assessor import Assessor
-from propkit.demo_county.faults import ALL_SYSTEMS, LEADS, FaultPlan
+from propkit.demo_county.datasets import Datasets
+from propkit.demo_county.faults import ALL_SYSTEMS, DATASETS, LEADS, MAPS, FaultPlan
 from propkit.demo_county.leads import LeadsApi
 from propkit.demo_county.ledger import Entry, Ledger, kept_headers
 from propkit.demo_county.limits import Bucket, Limit, retry_after
+from propkit.demo_county.maps import Maps
 from propkit.demo_county.recorder import Recorder
 from propkit.demo_county.switches import ALLOW_ALL, Switches
 from propkit.demo_county.treasurer import COOKIE, Treasurer
@@ -42,6 +44,8 @@ class Gate:
             "treasurer": self._treasurer,
             "recorder": Recorder(truth),
             LEADS: self.leads,
+            MAPS: Maps(truth),
+            DATASETS: Datasets(truth),
         }
         self._latency = Random(truth.seed)
         self.buckets = {system: Bucket(Limit()) for system in ALL_SYSTEMS}

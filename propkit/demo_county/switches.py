@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from propkit.demo_county.faults import ALL_SYSTEMS, Rule, read_rule
+from propkit.demo_county.layer_switches import LayerSwitches
 from propkit.demo_county.lead_switches import LeadSwitches
 from propkit.demo_county.limits import POLITE_LIMITS, Limit
 
@@ -44,12 +45,13 @@ class Switches:
     token: str | None = DEFAULT_TOKEN
     robots: Mapping[str, str] = field(default_factory=dict)
     leads: LeadSwitches = field(default_factory=LeadSwitches)
+    layers: LayerSwitches = field(default_factory=LayerSwitches)
 
     def changed(self, changes: object) -> Switches:
         """Return these switches with some changed; raise ValueError for what cannot be.
 
-        `limits` and `robots` change only the systems named, `leads` only its own switches named;
-        None lifts a limit, and `limits` None lifts all.
+        `limits` and `robots` change only the systems named, `leads` and `layers` only their own
+        switches named; None lifts a limit, and `limits` None lifts all.
         """
         if not isinstance(changes, Mapping):
             raise ValueError(f"switches are an object, not {changes!r}")  # noqa: TRY004
@@ -72,6 +74,8 @@ class Switches:
             return {**self.robots, **_read_robots(value)}
         if name == "leads":
             return self.leads.changed(value)
+        if name == "layers":
+            return self.layers.changed(value)
         return _READERS.get(name, partial(_read_word, name))(value)
 
 

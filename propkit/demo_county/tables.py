@@ -29,7 +29,7 @@ def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
     tables: dict[str, list[Row]] = {name: [] for name in (*TABLES, *DETAILS)}
     for parcel in parcels:
         if parcel.head.is_in_assessor:
-            tables["parcels"].append(_parcel(parcel))
+            tables["parcels"].append(parcel_row(parcel))
             tables["residences"].extend(_residence(parcel))
             tables["valuations"].extend(_valuations(parcel))
             tables["sales"].extend(_sales(parcel))
@@ -50,7 +50,8 @@ def render_details(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
     return tables
 
 
-def _parcel(parcel: Parcel) -> Row:
+def parcel_row(parcel: Parcel) -> Row:
+    """Return a parcel as the table `parcels` has it."""
     head, block, owner, deed = parcel.head, parcel.head.block, parcel.head.owner, parcel.deed
     lines = [line for line in (owner.mailing_address_1, owner.mailing_address_2) if line]
     return {

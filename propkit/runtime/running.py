@@ -12,6 +12,7 @@ from propkit.buying import Order
 from propkit.collector import COLLECT, WAYS, Collector
 from propkit.errors import RequestError
 from propkit.items import Item, State
+from propkit.layers.areas import Area, read_area_order
 from propkit.progress import Listener
 from propkit.quality import choose_canaries
 from propkit.quality.columns import Learned
@@ -41,7 +42,7 @@ def make_run(
     fallbacks = {name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()}
     sources = frozenset(criteria["sources"]) | {item.source for item in items}
     sources |= {name for others in fallbacks.values() for name in others}
-    if unknown := sorted(sources.difference(collector.configs)):
+    if unknown := sorted(name for name in sources if name not in collector.configs):
         raise RequestError(
             f"batch {head.batch_id} asks {', '.join(unknown)}, which propkit does not know here"
         )
@@ -72,6 +73,7 @@ def make_run(
         progress_seconds=collector.settings.progress_seconds,
         listeners=list(listeners),
         planned_at=planned_at or datetime.now(UTC),
+        made_at=head.created_at,
     )
 
 
@@ -129,8 +131,10 @@ def learned_of(
     }
 
 
-def _read_order(collector: Collector, head: BatchHead) -> Order | None:
-    """Return what a batch may buy, by its criteria; None where it buys nothing."""
+def _read_order(collector: Collector, head: BatchHead) -> Order | Area | None:
+    """Return what a batch may buy, or the area it collects, by its criteria; None for neither."""
+    if (area := head.criteria.get("area")) is not None:
+        return read_area_order(area)
     order = head.criteria.get("order")
     if order is None:
         return None
@@ -169,9 +173,9 @@ def _stale(
         keys.setdefault(item.source, []).append(item.key)
     apns = list(dict.fromkeys(item.apn for item in waiting if item.apn))
     for name in sources:
-        column = collector.configs[name].source.needs
-        if column is not None:
-            known = store.parcel_column(column, apns).values()
+        source = collector.configs[name].source
+        if source.needs is not None:
+            known = store.parcel_column(source.needs, apns, source.county).values()
             keys[name] = list(dict.fromkeys([*keys.get(name, ()), *known]))
     found = store.freshness(keys)
     return {

@@ -124,6 +124,13 @@ def _leads(place: HerePlace, body: Body) -> Any:
     return place.leads(str(body.get("name"))[:40], given)
 
 
+def _areas(place: HerePlace, body: Body) -> Any:
+    given = body.get("given")
+    if not isinstance(given, dict):
+        raise RequestError("the request holds nothing about layers")
+    return place.areas(str(body.get("name"))[:40], given)
+
+
 def _delete(place: HerePlace, body: Body) -> None:
     place.delete(read_id(body.get("batch_id")))
 
@@ -172,6 +179,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "resume": _resume,
     "free": _free,
     "leads": _leads,
+    "areas": _areas,
     "delete": _delete,
     "figures": _figures,
     "prune": _prune,

@@ -237,6 +237,12 @@ class GuestPlace:
             raise ValueError("events are fetched from the owner, not sent")
         return self._link.call("leads", name=name, given=given, limit_seconds=_LONG_SECONDS)
 
+    def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Have an operation carried out by the owner; ``listeners`` are nobody's here."""
+        if any(True for _ in listeners):
+            raise ValueError("events are fetched from the owner, not sent")
+        return self._link.call("areas", name=name, given=given, limit_seconds=_LONG_SECONDS)
+
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
         figures: StoreStatistics = read_as(StoreStatistics, self._link.call("figures"))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from propkit.areas.operations import do_areas
 from propkit.browsing import BrowserPool
 from propkit.collector import Collector
 from propkit.errors import RequestError
@@ -29,7 +30,7 @@ from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
 from propkit.settings import Settings
 from propkit.sharing.place import Order, make_order
-from propkit.sources import SearchHits, Source, SourceConfig
+from propkit.sources import SearchHits, Source, Sources
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
 from propkit.store.retention import Pruning, measure_pruning, prune
@@ -47,9 +48,7 @@ _FREE_SECONDS = 5.0
 class HerePlace:
     """The store, the collector once it is needed, and the batches that were started here."""
 
-    def __init__(
-        self, store: Store, sources: Mapping[str, SourceConfig], settings: Settings
-    ) -> None:
+    def __init__(self, store: Store, sources: Sources, settings: Settings) -> None:
         self.store = store
         self.sources = sources
         self.settings = settings
@@ -246,6 +245,11 @@ class HerePlace:
         """Carry out an operation of :mod:`propkit.leads.operations`."""
         self.check()
         return do_leads(self, name, given, listeners)
+
+    def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Carry out an operation of :mod:`propkit.areas.operations`."""
+        self.check()
+        return do_areas(self, name, given, listeners)
 
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from propkit.settings import Settings
 from propkit.sharing.discovery import check_versions, read_discovery
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
-from propkit.sources import SourceConfig
+from propkit.sources import Sources
 from propkit.store import Store
 from propkit.store.holders import command_name
 
@@ -28,7 +27,7 @@ _LOOK_SECONDS = 0.05
 _MAY_BE_OWNER = re.compile(r"python|pypy|jupyter|ipy|propkit", re.IGNORECASE)
 
 
-def join_place(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) -> Place:
+def join_place(path: Path, settings: Settings, sources: Sources) -> Place:
     """Open a store and own it, or attach to the process that does.
 
     Raises
@@ -44,9 +43,7 @@ def join_place(path: Path, settings: Settings, sources: Mapping[str, SourceConfi
     return SharedPlace(joined, lambda: _join(path, settings, sources))
 
 
-def _join(
-    path: Path, settings: Settings, sources: Mapping[str, SourceConfig]
-) -> HerePlace | GuestPlace:
+def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | GuestPlace:
     began = time.monotonic()
     while True:
         try:
@@ -61,7 +58,7 @@ def _join(
         time.sleep(_LOOK_SECONDS)
 
 
-def own_place(path: Path, settings: Settings, sources: Mapping[str, SourceConfig]) -> HerePlace:
+def own_place(path: Path, settings: Settings, sources: Sources) -> HerePlace:
     """Open a store and own it.
 
     Raises

@@ -105,6 +105,10 @@ class Place(Workplace, Protocol):
         """Have an operation of :mod:`propkit.leads.operations` carried out."""
         ...
 
+    def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Have an operation of :mod:`propkit.areas.operations` carried out."""
+        ...
+
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
         ...

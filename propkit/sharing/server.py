@@ -164,7 +164,7 @@ class _Flight(flight.FlightServerBase):  # type: ignore[misc]
         def put() -> None:
             body, place = descriptor.command or b"", self._place()
             read_json(body)
-            order = load_order(body, _read_table(reader), list(place.sources))
+            order = load_order(body, _read_table(reader), place.sources)
             start(place, order, is_local=self._is_local)
 
         _answer(put)

@@ -184,6 +184,13 @@ class SharedPlace:
             self._follow_for(answer, listeners)
         return answer
 
+    def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
+        """Have an operation carried out, and follow the batch that it may have started."""
+        answer = self.ask(lambda place: place.areas(name, given))
+        if name == "start":
+            self._follow_for(answer, listeners)
+        return answer
+
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
         return self.ask(lambda place: place.figures())

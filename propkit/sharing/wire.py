@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -206,7 +206,7 @@ def dump_order(order: Order) -> tuple[bytes, pa.Table]:
     return head.model_dump_json().encode(), pa.table(arrays, schema=_ITEM_SCHEMA)
 
 
-def load_order(body: bytes, table: pa.Table, sources: Sequence[str]) -> Order:
+def load_order(body: bytes, table: pa.Table, sources: Container[str]) -> Order:
     """Read an order; only the owner's own ``sources`` may stand in it.
 
     Raises
@@ -225,7 +225,7 @@ def load_order(body: bytes, table: pa.Table, sources: Sequence[str]) -> Order:
     criteria = head.criteria
     named = {*criteria.sources, *criteria.fallbacks, *(item.source for item in items)}
     named |= {name for others in criteria.fallbacks.values() for name in others}
-    if unknown := sorted(named - set(sources)):
+    if unknown := sorted(name for name in named if name not in sources):
         raise RequestError(f"the order names sources that the owner has not: {unknown}")
     return Order(
         batch_id=read_id(head.batch_id),

@@ -1,7 +1,7 @@
 """One module per office or API that is asked; a module found here is a source."""
 
 from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits, Source
-from propkit.sources._config import SourceConfig, configure_sources
+from propkit.sources._config import SourceConfig, Sources, configure_sources
 
 __all__ = [
     "Ask",
@@ -11,5 +11,6 @@ __all__ = [
     "SearchHits",
     "Source",
     "SourceConfig",
+    "Sources",
     "configure_sources",
 ]

@@ -13,6 +13,11 @@ What a source need not have, and the isinstance check does not ask for:
     The source to whose system this one is a second way in; what is set for that holds here too.
 ``async search(query, by, ask, limit=None) -> SearchHits``
     Search the office's roll by one of its fields.
+``optional_token_header: str``
+    The header of a token that the source can do without; ``token_prefix`` stands before it.
+``layer: Layer``
+    A source that is made of a map layer, and asked only when it is named; see
+    :mod:`propkit.sources._layer_source`.
 ``async validate(key, apn, ask) -> Payload`` and ``parse_validation(payload) -> bool``
     Does the office know this key? At the cost of the cheapest call that says so for certain: one
     request where the key is known. ``parse_validation`` is pure as ``parse`` is, False means that
@@ -77,7 +82,8 @@ class Parsed:
     tables which the answer leaves out though the source provides them. ``unsaid`` maps a table to
     the columns about which the answer says nothing (it has no such field, which is not the same
     as an empty one): a value that is absent there is not known to be absent, so what is already
-    stored stays.
+    stored stays. ``answered`` tells, where one answer is about many keys, which of them were
+    found; ``notes`` what is odd about the answer.
     """
 
     records: Sequence[Record] = ()
@@ -85,6 +91,8 @@ class Parsed:
     is_found: bool = True
     missing: tuple[str, ...] = ()
     unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    answered: Mapping[str, bool] = field(default_factory=dict, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +129,9 @@ class Ask(Protocol):
             The page's name within the payload.
         expect
             ``"json"``: a body that decodes as JSON, else it is tried again and at last an
-            ``InvalidAnswerError``. ``"html"``: a page that is not empty. A captcha, challenge
-            or login page is a ``SourceBlockedError`` whatever is expected.
+            ``InvalidAnswerError``. ``"arcgis"``: JSON that says no error. ``"html"``: a page that
+            is not empty. A captcha, challenge or login page is a ``SourceBlockedError`` whatever
+            is expected.
         accept
             Lets an answer pass that would not (an HTML page in place of JSON which means
             something, a 404, a 500): True keeps it. Where trying again may help (429, 5xx) it is

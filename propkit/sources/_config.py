@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
@@ -13,11 +13,22 @@ from pathlib import Path
 from yarl import URL
 
 from propkit.errors import SettingsError
+from propkit.layers.catalogue import Catalogue
+from propkit.layers.layer import Layer, make_layer
+from propkit.layers.ready import READY
 from propkit.sections import SourceSettings
 from propkit.settings import Settings
 from propkit.sources._base import Source
 from propkit.sources._declared import read_source_file
+from propkit.sources.arcgis_parcels import ArcgisParcels
+from propkit.sources.socrata_parcels import SocrataParcels
 from propkit.terms import Terms
+
+LAYER_KINDS: Mapping[str, Callable[[Layer], Source]] = {
+    "arcgis": ArcgisParcels,
+    "socrata": SocrataParcels,
+}
+"""What asks a layer, by its kind."""
 
 ENTRY_POINT = "propkit.sources"
 """The entry point group by which another package brings a source."""
@@ -59,6 +70,7 @@ class SourceConfig:
             can_validate=hasattr(source, "validate"),
             county=source.county,
             credits_per_item=getattr(source, "credits_per_item", 0.0),
+            keys_per_item=getattr(source, "keys_per_item", None),
         )
 
     @property
@@ -77,7 +89,7 @@ class SourceConfig:
 
 
 def find_sources(files: Iterable[Path] = ()) -> dict[str, Source]:
-    """Return every source by name: the modules of this package, entry points, described ones.
+    """Return every source by name: this package's, entry points', described ones; no layers.
 
     Raises
     ------
@@ -97,6 +109,7 @@ def find_sources(files: Iterable[Path] = ()) -> dict[str, Source]:
                 if isinstance(kind, type)
                 and kind.__module__ == module.__name__
                 and hasattr(kind, "parser_version")
+                and not hasattr(kind, "keys_per_item")  # a map layer, which is asked by its name
             ]
     kinds += [_load(entry) for entry in entry_points(group=ENTRY_POINT)]
     kinds += [read_source_file(path) for path in files]
@@ -122,23 +135,93 @@ def _load(entry: EntryPoint) -> object:
         ) from error
 
 
-def configure_sources(settings: Settings) -> dict[str, SourceConfig]:
+class Sources(dict[str, SourceConfig]):
+    """The sources by name, with their settings applied.
+
+    It lists those that are found, and those that the settings name. Any other map layer that is
+    known (:mod:`propkit.layers`) is there as soon as it is asked for by its name: of a thousand
+    counties most are never asked.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[str, SourceConfig],
+        find_layer: Callable[[str], Layer | None],
+        configure: Callable[[Layer], SourceConfig],
+    ) -> None:
+        super().__init__(configs)
+        self._find_layer = find_layer
+        self._configure = configure
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (
+            isinstance(name, str) and self._find_layer(name) is not None
+        )
+
+    def add(self, layer: Layer) -> SourceConfig:
+        """Make a layer a source, and return it."""
+        config = self[layer.name] = self._configure(layer)
+        return config
+
+    def __missing__(self, name: str) -> SourceConfig:
+        layer = self._find_layer(name)
+        if layer is None:
+            raise KeyError(name)
+        return self.add(layer)
+
+
+def configure_sources(settings: Settings) -> Sources:
     """Return every source with its settings applied, in the order in which they are found.
 
     Raises
     ------
     SettingsError
-        The settings name a source that does not exist.
+        The settings name a source that does not exist, or describe a layer that is none.
     """
-    sources = find_sources(settings.source_files)
-    if unknown := sorted(set(settings.sources) - set(sources)):
-        raise SettingsError(
-            f"settings for unknown source {', '.join(unknown)}; known: {', '.join(sources)}"
-        )
-    return {
-        name: _configure(source, _settings_of(source, settings), settings)
-        for name, source in sources.items()
-    }
+    found = find_sources(settings.source_files)
+    catalogue = Catalogue.at(settings.counties)
+
+    def find_layer(name: str) -> Layer | None:
+        given = settings.sources.get(name)
+        if given is not None and given.kind is not None:
+            return _read_layer(name, given)
+        return READY.get(name) or catalogue.layer(name)
+
+    def configure(layer: Layer) -> SourceConfig:
+        given = settings.sources.get(layer.name, SourceSettings())
+        if given.base_url is not None:  # of a layer the address is all of it
+            layer = replace(layer, url=str(given.base_url).rstrip("/"))
+            given = given.model_copy(update={"base_url": None})
+        return _configure(LAYER_KINDS[layer.kind](layer), given, settings)
+
+    sources = Sources({}, find_layer, configure)
+    for name, source in found.items():
+        given = _settings_of(source, settings)
+        if given.kind is not None:
+            raise SettingsError(f"{name} is a source of its own and no layer; leave kind out")
+        sources[name] = _configure(source, given, settings)
+    for name in settings.sources:
+        if name not in sources:
+            raise SettingsError(
+                f"settings for unknown source {name}; known: {', '.join([*found, *READY])};"
+                " a layer of your own needs kind, url, county and fields"
+            )
+        sources[name]  # a layer that is described wrongly is told of now
+    return sources
+
+
+def _read_layer(name: str, given: SourceSettings) -> Layer:
+    if given.url is None or given.county is None:
+        raise SettingsError(f"[sources.{name}] needs url and county, since it has a kind")
+    return make_layer(
+        name,
+        given.county,
+        str(given.url),
+        given.fields,
+        kind=given.kind or "",
+        where=given.where,
+        licence=given.licence,
+    )
 
 
 def _settings_of(source: Source, settings: Settings) -> SourceSettings:
@@ -158,6 +241,8 @@ def _settings_of(source: Source, settings: Settings) -> SourceSettings:
 def _configure(source: Source, given: SourceSettings, settings: Settings) -> SourceConfig:
     base_url = str(given.base_url or source.base_url).rstrip("/")
     url = URL(base_url)
+    # Layers of one server share its pace, wherever they lie.
+    host = url.origin() if hasattr(source, "layer") else url
     contact = f" (+{settings.contact})" if settings.contact else ""
     identity = f"propkit/{version('propkit')}{contact}"
     rate = given.requests_per_second
@@ -168,13 +253,14 @@ def _configure(source: Source, given: SourceSettings, settings: Settings) -> Sou
         headers["X-Client"] = identity
     if given.user_agent is not None:
         headers = {k: v for k, v in headers.items() if k != "user-agent"}
-    if given.token is not None and source.token_header is not None:
+    token_header = source.token_header or getattr(source, "optional_token_header", None)
+    if given.token is not None and token_header is not None:
         prefix = getattr(source, "token_prefix", "")
-        headers[source.token_header] = f"{prefix}{given.token.get_secret_value()}"
+        headers[token_header] = f"{prefix}{given.token.get_secret_value()}"
     return SourceConfig(
         source=source,
         base_url=base_url,
-        host=_host_of(url),
+        host=_host_of(host),
         # Who sets a rate of their own has set it; a profile may use less than the known one.
         requests_per_second=rate
         if isinstance(rate, float)

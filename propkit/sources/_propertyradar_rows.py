@@ -18,7 +18,8 @@ from propkit.errors import (
     SourceRejectedError,
 )
 from propkit.pages import Page
-from propkit.records import Lead, RecordColumns
+from propkit.record_block import RecordBlock
+from propkit.records import Lead
 from propkit.sources._base import (
     Parsed,
     read_bool,
@@ -111,7 +112,7 @@ def _read_rows(results: Any, page: Page) -> tuple[Mapping[str, Any], ...]:
 
 def read_leads(
     rows: Iterable[Mapping[str, Any]], criteria_id: str, where: str
-) -> tuple[RecordColumns, tuple[str, ...]]:
+) -> tuple[RecordBlock, tuple[str, ...]]:
     """Return each lead once, as it comes last, and notes on what could not be read.
 
     Rows are paid for: one odd value makes that value absent, never the row.
@@ -138,13 +139,15 @@ def read_leads(
                 except LayoutChangedError:
                     some.append(None)
                     notes.append(f"{radar_id}: {name} {value!r:.40} cannot be read")
-    return RecordColumns(Lead, columns), tuple(notes)
+    return RecordBlock({Lead: columns}), tuple(notes)
 
 
 def read_ids(parsed: Parsed) -> list[str]:
     """Return the RadarIDs of the leads that were read from a page."""
     records = parsed.records
-    return list(records.columns["radar_id"]) if isinstance(records, RecordColumns) else []
+    if not isinstance(records, RecordBlock) or not records:
+        return []
+    return list(records.columns[Lead]["radar_id"])
 
 
 def _read_column(values: Sequence[Any], read: _Reader) -> list[object]:

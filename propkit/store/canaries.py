@@ -17,7 +17,8 @@ def filled_columns(
     if not apns:
         return found
     for table in tables:
-        names = [field.name for field in fields(RECORD_TYPES[table])]
+        kind = RECORD_TYPES.get(table)
+        names = [field.name for field in fields(kind)] if kind else []
         if "apn" not in names:
             continue
         columns = ", ".join(names)

@@ -19,15 +19,9 @@ import pyarrow as pa
 from propkit.pages import Page
 from propkit.records import Record
 from propkit.store.database import Store
+from propkit.store.gathering import Answer, gather_records
 from propkit.store.reading import Reading, to_frame
-from propkit.store.replacing import (
-    UNSAID,
-    Answer,
-    Kind,
-    Replacement,
-    gather_records,
-    replace_records,
-)
+from propkit.store.replacing import UNSAID, Kind, Replacement, replace_records
 from propkit.store.results import append_rows
 
 FAILED_SUFFIX: Final = " (failed)"

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from propkit.errors import RequestError, StoreError
+from propkit.kinds import HOME_COUNTY
 from propkit.store.payloads import BODIES, unpack_bodies
 from propkit.terms import Freshness
 
@@ -113,12 +114,16 @@ class Reading(ABC):
         identities = zip(found["source"].to_pylist(), found["key"].to_pylist(), strict=True)
         return dict(zip(identities, found["batch_id"].to_pylist(), strict=True))
 
-    def parcel_column(self, column: str, apns: Sequence[str]) -> dict[str, str]:
-        """Return a text column of ``parcels`` by APN, for those that have a value."""
+    def parcel_column(
+        self, column: str, apns: Sequence[str], county: str = HOME_COUNTY
+    ) -> dict[str, str]:
+        """Return a text column of a county's ``parcels`` by APN, for those that have a value."""
         found = self._join(
             _wanted({"": apns}),
             f"SELECT key, parcels.{column} AS value FROM parcels"
-            f" JOIN wanted ON wanted.key = parcels.apn WHERE parcels.{column} IS NOT NULL",
+            f" JOIN wanted ON wanted.key = parcels.apn WHERE parcels.{column} IS NOT NULL"
+            " AND parcels.county = $1",
+            [county],
         )
         return dict(zip(found["key"].to_pylist(), found["value"].to_pylist(), strict=True))
 

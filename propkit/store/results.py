@@ -20,13 +20,14 @@ import pyarrow as pa
 from propkit.evidence import Sight
 from propkit.items import Item, State
 from propkit.pages import Page
-from propkit.records import Record
+from propkit.record_block import RecordBlock
+from propkit.records import Parcel, ParcelShape, Record
 from propkit.store.feeding import Feeds
+from propkit.store.gathering import gather_records
 from propkit.store.payloads import StoredPayloads
 from propkit.store.replacing import (
     RECORD_FEEDS,
     Registered,
-    gather_records,
     make_table,
     replace_records,
 )
@@ -53,6 +54,7 @@ _get_ending = attrgetter(*_ENDING)
 _get_page = attrgetter("name", "url", "status", "content_type", "fetched_at")
 
 _ITEMS_AT_ONCE = 5000
+_RECORDS_A_WEIGHT = 20
 
 Row = dict[str, Any]
 _Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
@@ -82,8 +84,10 @@ class Result:
     ``hits`` are the rows that a search found, in the source's order, of the columns of the table
     ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
     query), and its older hits are replaced. None means that the item was no search.
-    ``settlement`` says what came of the purchase that brought the records; ``sight`` is what was
-    to be seen where the item failed.
+    ``settlement`` says what came of the purchase that brought the records. Where one answer is
+    about many keys, ``answered`` says which were found, and they become fresh in the item's
+    place. ``made_at`` is when the batch was made: older shapes of its parcels are taken away.
+    ``sight`` is what was to be seen where the item failed.
     """
 
     batch_id: str
@@ -97,7 +101,15 @@ class Result:
     hits: Sequence[Mapping[str, str | None]] = ()
     hits_of: tuple[str, str] | None = None
     settlement: Settlement | None = None
+    answered: Mapping[str, bool] = field(default_factory=dict)
+    made_at: datetime | None = None
     sight: Sight | None = None
+
+    @property
+    def weight(self) -> int:
+        """How many parcels' answers it takes the room of: a page of a layer holds hundreds."""
+        records = self.records
+        return 1 + len(records) // _RECORDS_A_WEIGHT if isinstance(records, RecordBlock) else 1
 
 
 class Stored:
@@ -151,6 +163,7 @@ def write_results(
         | _make_searches(group)
     )
     with new.filled(tables):
+        _remove_old_shapes(new, group)
         replace_records(replacements, new, stored.scopes)
         if "searches" in new:
             new.execute(
@@ -221,17 +234,35 @@ def make_items(batch_id: str, items: Sequence[Item]) -> list[pa.Table]:
     ]
 
 
+def _remove_old_shapes(new: Feeds, group: Sequence[Result]) -> None:
+    """Delete shapes from before the batch, of the parcels that a layer's answers bring.
+
+    A new edition of the layer may number them otherwise: nothing would come in their place.
+    """
+    made_at: dict[str, datetime] = {}
+    for result in group:
+        records, at = result.records, result.made_at
+        if at is not None and isinstance(records, RecordBlock) and Parcel in records.columns:
+            made_at[result.item.source] = min(made_at.get(result.item.source, at), at)
+    tables = [table for table in (Parcel.table, ParcelShape.table) if table in new]
+    parcels = " UNION ".join(f"SELECT county, apn, source FROM {new[table]}" for table in tables)
+    for source, at in made_at.items():
+        new.connection.execute(
+            f"DELETE FROM parcel_shapes USING ({parcels}) AS new WHERE new.source = ?"
+            " AND parcel_shapes.county = new.county AND parcel_shapes.apn = new.apn"
+            " AND parcel_shapes.collected_at < ?",
+            [source, at],
+        )
+
+
 def _make_freshness(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     return [
-        (
-            r.item.source,
-            r.item.key,
-            r.checked_at,
-            r.item.state is not State.NOT_FOUND,
-            r.item.missing,
-        )
+        (r.item.source, key, r.checked_at, is_found, r.item.missing)
         for r in group
         if r.checked_at is not None
+        for key, is_found in (
+            r.answered.items() or [(r.item.key, r.item.state is not State.NOT_FOUND)]
+        )
     ]
 
 

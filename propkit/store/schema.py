@@ -14,9 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from propkit.errors import StoreError
-from propkit.records import RECORD_TYPES, Record
+from propkit.records import STORED_TYPES, Record
 from propkit.store.county_tables import COUNTY_SCHEMAS, COUNTY_TABLES
 from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
+from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
 
@@ -168,6 +169,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ),
     ("0006_county_systems", COUNTY_TABLES),
     ("0007_evidence", EVIDENCE_TABLE),
+    ("0008_layers", LAYER_TABLES),
 ]
 
 
@@ -224,6 +226,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 
 _ARROW = {
     "str": pa.string(),
+    "bytes": pa.binary(),
     "int": pa.int64(),
     "float": pa.float64(),
     "bool": pa.bool_(),
@@ -364,6 +367,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
     "evidence": EVIDENCE,
     **LEAD_SCHEMAS,
     **COUNTY_SCHEMAS,
+    **LAYER_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""
 
@@ -371,7 +375,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
 def find_duplicates(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Count the identities that stand more than once, by table; empty when all is well."""
     found = {}
-    for table, kind in RECORD_TYPES.items():
+    for table, kind in STORED_TYPES.items():
         columns = ", ".join(kind.identity)
         row = connection.execute(
             f"SELECT count(*) FROM (FROM {table} SELECT {columns} GROUP BY ALL HAVING count(*) > 1)"

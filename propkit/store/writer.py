@@ -68,6 +68,7 @@ class Writer:
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
         self._wake = threading.Event()
+        self._put_weight = self._taken_weight = 0
         self._is_idle = True
         self._asking = threading.Lock()
         self._asked = self._answered = 0
@@ -82,8 +83,8 @@ class Writer:
 
     @property
     def pending(self) -> int:
-        """How many results wait to be committed."""
-        return len(self._inbox)
+        """How many results wait to be committed, by their weight."""
+        return self._put_weight - self._taken_weight
 
     def put(self, result: Result) -> None:
         """Hand over a result; it is durable after the next :meth:`flush`.
@@ -94,8 +95,9 @@ class Writer:
             An earlier commit failed for good.
         """
         self._check()
+        self._put_weight += result.weight
         self._inbox.append(result)
-        if self._is_idle or len(self._inbox) >= GROUP_ITEMS:
+        if self._is_idle or self.pending >= GROUP_ITEMS:
             self._wake.set()
 
     def flush(self) -> Future[None]:
@@ -138,13 +140,18 @@ class Writer:
         while True:
             self._wait()
             group: list[Result] = []
+            weight = 0
             while self._inbox:
-                if isinstance(self._inbox[0], Result):
-                    group.append(self._inbox.popleft())  # type: ignore[arg-type]
-                    if len(group) == GROUP_ITEMS:
+                message = self._inbox[0]
+                if isinstance(message, Result):
+                    group.append(message)
+                    weight += message.weight
+                    self._taken_weight += message.weight
+                    self._inbox.popleft()
+                    if weight >= GROUP_ITEMS:
                         self._commit_group(group)
-                        group = []
-                        if len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
+                        group, weight = [], 0
+                        if self.pending < GROUP_ITEMS and not self._is_urgent:
                             break  # the rest waits for more, as long as it may
                     continue
                 self._answered += 1
@@ -179,12 +186,12 @@ class Writer:
             self._wake.wait()
         self._is_idle = False
         deadline = time.monotonic() + GROUP_SECONDS
-        while len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
+        while self.pending < GROUP_ITEMS and not self._is_urgent:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
             self._wake.clear()
-            if len(self._inbox) < GROUP_ITEMS and not self._is_urgent:
+            if self.pending < GROUP_ITEMS and not self._is_urgent:
                 self._wake.wait(left)
 
     @property

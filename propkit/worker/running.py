@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from propkit.errors import PropkitError, StoreInUseError
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.joining import own_place
-from propkit.sources import SourceConfig
+from propkit.sources import Sources
 from propkit.store.batches import ids_in_state, set_state
 from propkit.store.jobs import Job, failed_since, stuck_jobs
 from propkit.worker.notifying import notify
@@ -39,7 +38,7 @@ class Worker:
         self,
         path: Path,
         settings: Settings,
-        sources: Mapping[str, SourceConfig],
+        sources: Sources,
         *,
         idle_seconds: float | None = None,
     ) -> None:

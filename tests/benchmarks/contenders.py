@@ -30,6 +30,8 @@ CONTENDERS = {
     "propkit_leads": "propkit_client:propkit_leads",
     "aiohttp_leads": "aiohttp_client:aiohttp_leads",
     "dlt_leads": "dlt_client:dlt_leads",
+    "propkit_area": "propkit_client:propkit_area",
+    "aiohttp_layer": "layer_by_hand:aiohttp_layer",
     "guests": "guests:guests_at_once",
     "plans": "planning:plans",
     "listings": "listing:listings",

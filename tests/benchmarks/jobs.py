@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 Pace = Literal["none", "known", "learn"]
 """No limits; limits that the client is told; limits that it must find out."""
 
-Serves = Literal["parcels", "leads"]
-"""What the server knows: the assessor's parcels, or the leads API's pages."""
+Serves = Literal["parcels", "leads", "layer"]
+"""What the server knows: the assessor's parcels, the leads API's pages, or a map layer's."""
 
 Finish = Callable[[], dict[str, Any] | None]
 """Does the job; what it returns is written down beside the times."""

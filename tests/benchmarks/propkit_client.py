@@ -13,6 +13,7 @@ from propkit.sources import configure_sources
 from propkit.widgets import ProgressBars
 from tests.benchmarks.by_hand import TABLES
 from tests.benchmarks.jobs import Finish, HostJob, Job
+from tests.benchmarks.layer_by_hand import IN_FLIGHT as AREA_IN_FLIGHT
 from tests.benchmarks.leads_by_hand import CRITERIA, PAGE_SIZE
 
 _UNLIMITED = 100_000.0
@@ -86,6 +87,29 @@ def propkit_leads(job: Job, folder: Path) -> Callable[[], dict[str, float]]:
             return await watching
 
     return lambda: {"gap_ms": round(1000 * asyncio.run(buy()), 2)}
+
+
+def propkit_area(job: Job, folder: Path) -> Finish:
+    """Collect an area of a map layer in one call."""
+    host = job.hosts[0]
+    source = {
+        "base_url": f"{host.base_url}/MapServer/0",
+        "requests_per_second": _UNLIMITED,
+        "max_in_flight": AREA_IN_FLIGHT,
+    }
+    settings = pk.Settings.load(
+        sources={"maricopa_parcels": source}, collect={"workers": AREA_IN_FLIGHT}
+    )
+    configure_sources(settings)
+    open_kit = pk.open
+
+    def collect() -> None:
+        with open_kit(folder / "store-0.duckdb", settings=settings) as kit:
+            where = f"OBJECTID <= {len(host.keys)}"
+            report = kit.collect_area(where=where, progress=False)
+            assert report.is_complete, report
+
+    return collect
 
 
 async def longest_gap(tick_seconds: float = 0.005) -> float:

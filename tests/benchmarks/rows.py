@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.benchmarks import leads_by_hand
+from tests.benchmarks import layer_by_hand, leads_by_hand
 from tests.benchmarks.by_hand import COMPARED, IDENTITIES
 
 
@@ -33,6 +33,12 @@ SERVED = {
         main="leads",
         columns={"leads": leads_by_hand.COMPARED},
         identities={"leads": ("radar_id",)},
+    ),
+    "layer": Compared(
+        key="apn",
+        main="parcels",
+        columns=layer_by_hand.COMPARED,
+        identities=layer_by_hand.IDENTITIES,
     ),
 }
 """What is compared, by what the server serves."""

@@ -132,6 +132,12 @@ _LEAK_NOTE = (
     " counts once), measured five times a second beside propkit."
 )
 
+_AREA_RULES = (
+    "Four pages in flight. Every contender stored the same parcels and the same outlines. propkit"
+    " does more: it describes and counts the layer first, checks that each page came whole, keeps"
+    " every answer's body, and can go on after a crash."
+)
+
 SCENARIOS: dict[str, Scenario] = {
     "unlimited": Scenario(
         says="One host that answers at once and refuses nothing.",
@@ -250,6 +256,21 @@ SCENARIOS: dict[str, Scenario] = {
         table=tables.leads_table,
         checks=targets.check_leads,
         notes=(_LEADS_GAP,),
+    ),
+    "arcgis": Scenario(
+        says="An area of a map layer in pages of 1000, from one host that answers at once.",
+        entries=(
+            Entry("propkit_area", (100_000,)),
+            Entry("aiohttp_layer", (100_000,)),
+            Entry("propkit_area", (10_000,)),
+        ),
+        rounds=2,
+        serves="layer",
+        rules=_AREA_RULES,
+        minutes=0.9,
+        table=tables.throughput_table,
+        checks=targets.check_area,
+        notes=(_FEWER,),
     ),
     "guests": Scenario(
         says="One process owns the store; one guest and then six write and read through it.",

@@ -28,6 +28,7 @@ from propkit.demo_county.assessor import Assessor
 from propkit.demo_county.limits import Bucket, Limit, retry_after
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
+from tests.benchmarks.layer_pages import LayerPages
 from tests.benchmarks.lead_pages import LeadPages
 
 FAULTS = ("500", "503", "429", "cut_body", "dropped", "html_page", "empty")
@@ -76,6 +77,11 @@ class Stats:
 
 class Pages(Protocol):
     """What a host knows."""
+
+    @property
+    def keys(self) -> list[str]:
+        """What can be asked for."""
+        ...
 
     def find(self, path: str) -> tuple[str, bytes] | None:
         """Return what a path asks for and the answer's body; None for no such page."""
@@ -258,7 +264,11 @@ class Connection(asyncio.Protocol):
 
 async def serve(count: int, specs: list[HostSpec], *, serves: str) -> None:
     """Serve so many parcels, or leads, until stdin ends."""
-    pages = LeadPages.make(count) if serves == "leads" else await Answers.make(count)
+    pages: Pages
+    if serves == "parcels":
+        pages = await Answers.make(count)
+    else:
+        pages = LeadPages.make(count) if serves == "leads" else LayerPages.make(count)
     hosts = [Host(spec, pages, seed) for seed, spec in enumerate(specs)]
     loop = asyncio.get_running_loop()
     servers = [

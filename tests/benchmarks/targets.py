@@ -108,6 +108,23 @@ def check_leads(found: Found) -> list[Check]:
     return checks
 
 
+def check_area(found: Found) -> list[Check]:
+    """Compare parcels per second with the client by hand, and memory with a tenth of them."""
+    own = [entry for entry in found["entries"] if entry["contender"] == "propkit_area"]
+    other = _find(found, "aiohttp_layer")
+    checks = []
+    if own and other:
+        most = max(own, key=lambda entry: int(entry["parcels"]))
+        ratio = per_second(most) / per_second(other)
+        checks.append(Check("parcels/s, propkit to aiohttp_layer", ratio, 0.8, at_least=True))
+    if len(own) > 1:
+        less, more = sorted(own, key=lambda entry: int(entry["parcels"]))[-2:]
+        ratio = more["median"]["peak_mb"] / less["median"]["peak_mb"]
+        sizes = f"{more['parcels']:,} to {less['parcels']:,} parcels"
+        checks.append(Check(f"peak memory, {sizes}", ratio, 1.3))
+    return checks
+
+
 def check_guests(found: Found) -> list[Check]:
     """Judge what guests wait for; that nothing is lost is checked where it is measured."""
     own = _find(found, "guests")

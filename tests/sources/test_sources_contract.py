@@ -18,12 +18,15 @@ import pytest
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, SourceError
 from propkit.pages import Page
-from propkit.records import RECORD_TYPES
+from propkit.records import STORED_TYPES
 from propkit.sources import Parsed, Payload, Source
 from propkit.sources._config import find_sources
+from propkit.sources.arcgis_parcels import ArcgisParcels
+from propkit.sources.socrata_parcels import SocrataParcels
 
 FOLDER = Path(__file__).parent
-SOURCES = find_sources()
+LAYERS: tuple[Source, ...] = (ArcgisParcels(), SocrataParcels())
+SOURCES = {**find_sources(), **{layer.name: layer for layer in LAYERS}}
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -67,6 +70,8 @@ def _payload(case: Path) -> Payload:
 def _plain(value: object) -> object:
     if isinstance(value, (Decimal, date)):
         return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -132,7 +137,7 @@ def test_every_saved_answer_has_a_source() -> None:
 
 def test_a_source_says_all_that_is_asked_of_it(source: Source) -> None:
     assert isinstance(source, Source)
-    assert set(source.provides) <= set(RECORD_TYPES)
+    assert set(source.provides) <= set(STORED_TYPES)
     assert source.base_url.startswith("https://")
     assert source.requests_per_second > 0
     assert source.max_in_flight >= 1

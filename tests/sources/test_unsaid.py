@@ -13,11 +13,14 @@ import pytest
 
 from propkit.pages import Page
 from propkit.records import RECORD_TYPES
-from propkit.sources import Parsed, Payload
+from propkit.sources import Parsed, Payload, Source
 from propkit.sources._config import find_sources
+from propkit.sources.arcgis_parcels import ArcgisParcels
+from propkit.sources.socrata_parcels import SocrataParcels
 
 FOLDER = Path(__file__).parent
-SOURCES = find_sources()
+LAYERS: tuple[Source, ...] = (ArcgisParcels(), SocrataParcels())
+SOURCES = {**find_sources(), **{layer.name: layer for layer in LAYERS}}
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WHOLE = json.loads((FOLDER / "maricopa_assessor/house_in_one_call/parcel.json").read_text("utf-8"))
 DEED = json.loads((FOLDER / "maricopa_recorder/deed/document.json").read_text("utf-8"))
@@ -37,9 +40,37 @@ OWNER = {
     "deed_date",
     "deed_type",
 }
+OFF_THE_MAP = {
+    "property_type",
+    "legal_description",
+    "elementary_school_district",
+    "high_school_district",
+    "tax_area_code",
+    "use_description",
+    "is_rental",
+    "deed_type",
+}
+COOK = {
+    *OFF_THE_MAP,
+    "in_care_of",
+    "mailing_city",
+    "mailing_state",
+    "mailing_zip",
+    "subdivision",
+    "lot_number",
+    "mcr",
+    "section_township_range",
+    "lot_size_sqft",
+    "jurisdiction",
+    "use_code",
+    "deed_number",
+    "deed_date",
+}
 SALE = {"sold_on", "recording_number", "sale_price"}
 
 UNSAID: dict[str, dict[str, set[str]]] = {
+    "cook_il_parcels/rows_with_fields_left_out": {"parcels": COOK},
+    "cook_il_parcels/unknown_parcels": {},
     "maricopa_assessor/commercial_in_one_call_other_keys": {
         "parcels": {
             "deed_type",
@@ -65,6 +96,9 @@ UNSAID: dict[str, dict[str, set[str]]] = {
     "maricopa_assessor/unknown_parcel_in_other_envelope": {},
     "maricopa_assessor/unknown_parcel_with_near_matches": {},
     "maricopa_assessor/vacant_land_redacted_owner": {"parcels": {"lot_number"}},
+    "maricopa_parcels/a_part_of_an_area": {"parcels": OFF_THE_MAP},
+    "maricopa_parcels/two_of_three": {"parcels": OFF_THE_MAP},
+    "maricopa_parcels/unknown_parcels": {},
     "maricopa_recorder/codes_in_one_text": {"documents": {"apn", "suffix"}},
     "maricopa_recorder/deed": {"documents": {"apn", "suffix"}},
     "maricopa_recorder/information_blocked": {

@@ -25,7 +25,7 @@ OLD_TABLES = [
 NEW_TABLES = [
     *["paces", "breakers", "runs", "coverage", "hits"],
     *["leads", "lead_criteria", "lead_persons", "purchases"],
-    *[*EXTRA_DATASETS, "tax_liens", "reparse_changes"],
+    *[*EXTRA_DATASETS, "tax_liens", "reparse_changes", "parcel_shapes", "layers"],
 ]
 
 

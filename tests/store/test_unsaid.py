@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from propkit.records import Parcel, Sale, TaxPayment
+from propkit.record_block import RecordBlock
+from propkit.records import Parcel, Sale, TaxPayment, column_names
 from propkit.store import Store
 from tests.store.made import result, write
 
@@ -32,6 +33,16 @@ def answer(*records: Record, unsaid: dict[str, set[str]], key: str = "1") -> Res
     return replace(result(key, records), unsaid=frozen)
 
 
+def by_column(given: Result) -> Result:
+    """Return an answer as a block; a column without any value is left out."""
+    columns: dict[type[Record], dict[str, list[Any]]] = {}
+    for kind in dict.fromkeys(map(type, given.records)):
+        rows = [record for record in given.records if type(record) is kind]
+        held = {name: [getattr(row, name) for row in rows] for name in column_names(kind)}
+        columns[kind] = {name: some for name, some in held.items() if set(some) != {None}}
+    return replace(given, records=RecordBlock(columns))
+
+
 def write_all(store: Store, answers: list[Result], *, is_one_group: bool) -> None:
     for group in [answers] if is_one_group else [[each] for each in answers]:
         write(store, *group)
@@ -42,21 +53,22 @@ def values(store: Store, sql: str) -> list[tuple[Any, ...]]:
 
 
 @both_ways
-def test_what_is_left_unsaid_stays(store: Store, is_one_group: bool):
+@pytest.mark.parametrize("is_block", [False, True], ids=["one by one", "by column"])
+def test_what_is_left_unsaid_stays(store: Store, is_one_group: bool, is_block: bool):
     """An absent value takes nothing away in an unsaid column, and does in every other."""
     first = Parcel(
         apn="1", county="maricopa", owner_name="SMITH", situs_city="MESA", lot_number="7"
     )
     second = Parcel(apn="1", county="maricopa", owner_name=None, situs_city=None, lot_number="8")
 
-    write_all(
-        store,
-        [
-            answer(first, unsaid={}),
-            answer(second, unsaid={"parcels": {"owner_name", "lot_number"}}),
-        ],
-        is_one_group=is_one_group,
-    )
+    answers = [
+        answer(first, unsaid={}),
+        answer(second, unsaid={"parcels": {"owner_name", "lot_number"}}),
+    ]
+    if is_block:
+        answers = [by_column(each) for each in answers]
+
+    write_all(store, answers, is_one_group=is_one_group)
 
     assert values(store, "SELECT owner_name, situs_city, lot_number FROM parcels") == [
         ("SMITH", None, "8")
@@ -130,7 +142,9 @@ SAID = st.sampled_from([None, 1, 2])
 UNSAID = st.frozensets(st.sampled_from(COLUMNS))
 PARCELS = st.dictionaries(st.sampled_from("12"), st.tuples(SAID, SAID, SAID), max_size=2)
 PAYMENTS = st.dictionaries(st.integers(1, 3), SAID, max_size=3)
-ANSWERS = st.lists(st.tuples(PARCELS, UNSAID, PAYMENTS, st.booleans()), min_size=1, max_size=6)
+ANSWERS = st.lists(
+    st.tuples(PARCELS, UNSAID, PAYMENTS, st.booleans(), st.booleans()), min_size=1, max_size=6
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,13 +159,16 @@ def shared() -> Iterator[Store]:
 )
 @given(answers=ANSWERS, cuts=st.lists(st.booleans(), min_size=6, max_size=6))
 def test_the_last_statement_stands(shared: Store, answers: list[Any], cuts: list[bool]):
-    """Whatever is said in whatever groups: the last value, or the last absence that was meant."""
+    """Whatever is said in whatever groups: the last value, or the last absence that was meant.
+
+    It is the same whether records come one by one or by whole columns.
+    """
     for table in ("parcels", "tax_payments"):
         shared.writer.submit(lambda c, table=table: c.execute(f"DELETE FROM {table}")).result()
     parcels: dict[str, tuple[Any, ...]] = {}
     paid: dict[int, Any] = {}
     group: list[Result] = []
-    for (said, unsaid, payments, is_open), is_cut in zip(answers, cuts, strict=False):
+    for (said, unsaid, payments, is_open, is_block), is_cut in zip(answers, cuts, strict=False):
         records: list[Record] = []
         for apn, (owner, city, size) in said.items():
             texts = [None if each is None else str(each) for each in (owner, city)]
@@ -173,7 +190,8 @@ def test_the_last_statement_stands(shared: Store, answers: list[Any], cuts: list
                 for number, amount in payments.items()
             ]
         open_columns = {"parcels": set(unsaid), "tax_payments": {"amount"} if is_open else set()}
-        group.append(answer(*records, unsaid=open_columns))
+        given = answer(*records, unsaid=open_columns)
+        group.append(by_column(given) if is_block else given)
         if is_cut:
             write(shared, *group)
             group = []

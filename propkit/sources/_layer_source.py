@@ -1,0 +1,135 @@
+"""What sources that are map layers share: their manners, and how kept answers become records.
+
+A layer is asked only when it is named: for some parcels by their APNs, many at once
+(``keys_per_item``), or for all of an area, part by part. The parts of an area are checked: what
+came must be what was counted, and a part that the server cannot or will not give whole is asked
+for in smaller ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Protocol, runtime_checkable
+
+from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
+from propkit.layer_plan import BETWEEN
+from propkit.layers.areas import Area, Part, is_part
+from propkit.layers.facts import Answer, LayerFacts
+from propkit.layers.fields import find_name
+from propkit.layers.layer import Layer
+from propkit.layers.reading import ReadShape, read_answers
+from propkit.sources._base import Ask, Parsed, Payload
+from propkit.sources._readers import read_apn
+
+ROWS: Final = "rows"
+"""Pages of rows are named so, with their number behind it."""
+KEYS_PER_ITEM: Final = 100
+LEAST_ROWS: Final = 25
+"""So few rows are not split again: then the answer stands as it is, an error."""
+
+REQUESTS_PER_SECOND: Final = 2.0
+MAX_IN_FLIGHT: Final = 2
+MAX_AGE: Final = timedelta(days=7)
+PROVIDES: Final = ("parcels", "parcel_shapes")
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """An area as the layer counts it: how many rows, in which parts they will be asked for."""
+
+    area: Area
+    count: int
+    parts: tuple[Part, ...]
+    facts: LayerFacts
+
+
+@runtime_checkable
+class LayerSource(Protocol):
+    """A source that is a map layer."""
+
+    name: str
+    layer: Layer
+    keys_per_item: int
+
+    async def describe(self, ask: Ask) -> LayerFacts:
+        """Ask what the layer says of itself."""
+        ...
+
+    async def sample(self, facts: LayerFacts, ask: Ask, rows: int) -> Answer:
+        """Ask for some rows with every field."""
+        ...
+
+    async def measure(self, where: str | None, shape: object, ask: Ask) -> Measured:
+        """Count an area and say in which parts it will be asked for."""
+        ...
+
+    async def fetch_part(self, area: Area, key: str, ask: Ask) -> Payload:
+        """Ask for one part of an area, all of it."""
+        ...
+
+
+def split_keys(key: str) -> list[str]:
+    """Return the parcels that an item asks for."""
+    return key.split(BETWEEN)
+
+
+def read_key(layer: Layer, text: str) -> str | None:
+    """Return an APN's stored form: of Maricopa's without dashes, elsewhere as the county writes it."""
+    return read_apn(text) if layer.county == "maricopa" else text
+
+
+def spell_names(layer: Layer, facts: LayerFacts) -> tuple[str, ...]:
+    """Return the fields to ask for, as the layer spells them.
+
+    Raises
+    ------
+    LayoutChangedError
+        The layer lacks one of them.
+    """
+    found = {name: find_name(name, facts.names) for name in layer.names}
+    if absent := [name for name, real in found.items() if real is None]:
+        raise LayoutChangedError(
+            f"{layer.name}: the layer has no field {', '.join(absent)}; it has"
+            f" {', '.join(facts.names):.300}. kit.describe_layer({layer.url!r}) proposes fields"
+        )
+    return tuple(dict.fromkeys(name for name in found.values() if name is not None))
+
+
+def demand_object_id(layer: Layer, facts: LayerFacts, count: int) -> str:
+    """Return the field that numbers the rows, without which no second page can be asked for."""
+    if facts.object_id is None:
+        raise RequestError(
+            f"{layer.name}: {count} rows come in pages of {facts.page_size}, and the layer has no"
+            " field that numbers them: pick fewer by where or a bbox"
+        )
+    return facts.object_id
+
+
+def parse_rows(
+    layer: Layer, payload: Payload, answers: Sequence[Answer], read_shape: ReadShape
+) -> Parsed:
+    """Return the records of a payload's rows."""
+    reading = read_answers(layer, answers, read_shape, lambda text: read_key(layer, text))
+    answered = dict.fromkeys(reading.apns, True)
+    if not is_part(payload.key):
+        asked = [read_key(layer, key) or key for key in split_keys(payload.key)]
+        answered = {key: key in answered for key in asked}
+    if not reading.apns:
+        return Parsed(is_found=False, answered=answered, notes=reading.notes)
+    unsaid = {"parcels": reading.unsaid} if reading.unsaid else {}
+    return Parsed(records=reading.records, unsaid=unsaid, answered=answered, notes=reading.notes)
+
+
+def check_pages(layer: Layer, payload: Payload) -> list[int]:
+    """Return the places of a payload's pages of rows; none at all is no answer."""
+    places = [
+        place
+        for place, page in enumerate(payload.pages)
+        if page.name.startswith(ROWS) and not page.name.endswith("(failed)")
+    ]
+    if not places:
+        raise InvalidAnswerError(f"{layer.name}: the payload of {payload.key!r:.60} has no rows")
+    return places

@@ -1,0 +1,189 @@
+"""Records of some answers, gathered by table into the rows that replace older ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+import pyarrow as pa
+
+from propkit.record_block import RecordBlock
+from propkit.records import Record
+from propkit.store.replacing import KINDS, MARKS, Kind, Replacement, make_array
+
+Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | None]
+"""An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
+
+_NOTHING: frozenset[str] = frozenset()
+_Held = list[tuple[int, Mapping[str, Sequence[Any]]]]
+"""Columns of one table, each lot with the number of its answer."""
+
+
+class _Rows:
+    """The rows that a group's answers leave in one table; answers go by their number."""
+
+    def __init__(self, kind: Kind, answers: Sequence[Answer]) -> None:
+        self.kind = kind
+        self.says = [unsaid.get(kind.table, _NOTHING) for _, unsaid, _, _ in answers]
+        self.records: dict[Any, Record] = {}  # by identity
+        self.unsaid: dict[Any, frozenset[str]] = {}  # by identity, where it is not as says has it
+        self.numbers: dict[Any, int] = {}  # the answer of each record, by identity
+        self._owners: dict[Any, int] = {}  # the last answer, by scope
+        self._members: dict[Any, list[Any]] = defaultdict(list)  # identities by scope
+        # What the answer before left, by scope: record and unsaid columns by identity.
+        self._earlier: dict[Any, dict[Any, tuple[Record, frozenset[str]]]] = {}
+
+    def add(self, record: Record, number: int) -> None:
+        """Take a record of an answer, which thereby takes the record's whole scope."""
+        scope = self.kind.get_scope(record)
+        identity = self.kind.get_identity(record)
+        before = self._owners.setdefault(scope, number)
+        if before != number:
+            self._owners[scope] = number
+            taken = [scope] if self.kind.is_one_row else self._members.pop(scope)
+            for key in taken:
+                del self.numbers[key]
+            self._earlier[scope] = {
+                key: (self.records.pop(key), self.unsaid.pop(key, self.says[before]))
+                for key in taken
+            }
+        is_new = identity not in self.records
+        if not is_new or scope in self._earlier:
+            record = self._follow(record, scope, identity, self.says[number])
+        if is_new and not self.kind.is_one_row:
+            self._members[scope].append(identity)
+        self.records[identity] = record
+        self.numbers[identity] = number
+
+    def _follow(self, record: Record, scope: Any, identity: Any, unsaid: frozenset[str]) -> Record:
+        """Return a record that has others of its scope before it, with what it leaves unsaid."""
+        if identity in self.records:
+            before = self.records[identity]
+            open_before = self.unsaid.get(identity, unsaid)
+        elif identity in self._earlier[scope]:
+            before, open_before = self._earlier[scope][identity]
+        else:  # the answer before took the row away
+            before, open_before = record, _NOTHING
+        absent = [
+            column for column in unsaid & self.kind.open_columns if getattr(record, column) is None
+        ]
+        kept: dict[str, Any] = {column: getattr(before, column) for column in absent}
+        self.unsaid[identity] = frozenset(
+            column for column in absent if kept[column] is None and column in open_before
+        )
+        return replace(record, **kept)
+
+
+def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
+    """Return what the answers leave in each table, ready to be registered and written.
+
+    Each answer takes the whole of its records' scopes, of two answers the later. What comes by
+    column is kept so, where no record depends on another one.
+    """
+    blocks = _find_blocks(answers)
+    gathered = [_gather_block(kind, held, answers) for kind, held in blocks.items()]
+    whole = {kind for kind, each in zip(blocks, gathered, strict=True) if each is not None}
+    tables: dict[type[Record], _Rows] = {}
+    for number, (records, _, _, _) in enumerate(answers):
+        for record in records.without(whole) if isinstance(records, RecordBlock) else records:
+            rows = tables.get(type(record))
+            if rows is None:
+                rows = tables[type(record)] = _Rows(KINDS[type(record)], answers)
+            rows.add(record, number)
+    return [
+        *(each for each in gathered if each is not None),
+        *(_gather_rows(rows, answers) for rows in tables.values()),
+    ]
+
+
+def _find_blocks(answers: Sequence[Answer]) -> dict[type[Record], _Held]:
+    """Return the tables, a row of which is a scope, that come by column only."""
+    found: dict[type[Record], _Held] = {}
+    for number, (records, _, _, _) in enumerate(answers):
+        if isinstance(records, RecordBlock):
+            for kind, columns in records.columns.items():
+                found.setdefault(kind, []).append((number, columns))
+    if not found:
+        return found
+    singly = {
+        type(record)
+        for records, _, _, _ in answers
+        if not isinstance(records, RecordBlock)
+        for record in records
+    }
+    return {
+        kind: held for kind, held in found.items() if kind not in singly and KINDS[kind].is_one_row
+    }
+
+
+def _gather_block(of: type[Record], held: _Held, answers: Sequence[Answer]) -> Replacement | None:
+    """Return the rows of a table that comes by column, of two of one identity the later.
+
+    None where an earlier one may have what the later leaves unsaid.
+    """
+    kind = KINDS[of]
+    sizes = [len(columns[kind.identity[0]]) for _, columns in held]
+    columns = [
+        [
+            value
+            for size, (_, some) in zip(sizes, held, strict=True)
+            for value in some.get(name, [None] * size)
+        ]
+        for name in kind.columns
+    ]
+    said = [answers[number][1].get(kind.table, _NOTHING) for number, _ in held]
+    numbers = [number for size, (number, _) in zip(sizes, held, strict=True) for _ in range(size)]
+    says = [some for size, some in zip(sizes, said, strict=True) for _ in range(size)]
+    identities = zip(*(columns[kind.columns.index(name)] for name in kind.identity), strict=True)
+    places = {identity: place for place, identity in enumerate(identities)}
+    data, unsaid = _make_data(kind, columns, numbers, says, answers)
+    if len(places) < len(numbers):
+        is_same = len(set(said)) == 1
+        if not is_same or any(
+            some & columns.keys() for some, (_, columns) in zip(said, held, strict=True)
+        ):
+            return None
+        data = data.take(pa.array(sorted(places.values())))
+    return Replacement(kind, data, unsaid)
+
+
+def _gather_rows(rows: _Rows, answers: Sequence[Answer]) -> Replacement:
+    numbers, records = list(rows.numbers.values()), list(rows.records.values())
+    columns = [list(map(attrgetter(name), records)) for name in rows.kind.columns]
+    says = [
+        rows.unsaid.get(identity, rows.says[number])
+        for identity, number in zip(rows.records, numbers, strict=True)
+    ]
+    return Replacement(rows.kind, *_make_data(rows.kind, columns, numbers, says, answers))
+
+
+def _make_data(
+    kind: Kind,
+    columns: Sequence[Sequence[Any]],
+    numbers: Sequence[int],
+    says: Sequence[frozenset[str]],
+    answers: Sequence[Answer],
+) -> tuple[pa.Table, dict[str, list[str]]]:
+    """Return rows as an Arrow table, and the columns in which one has no value, unsaid.
+
+    Those columns come with the marks of the rows concerned, which stand in a column of their own.
+    ``numbers`` has the answer of each row, ``says`` what it leaves unsaid.
+    """
+    schema = kind.schema
+    places = pa.array(numbers, pa.int32())
+    sources = make_array([source for _, _, source, _ in answers], schema.types[-2])
+    times = make_array([at for _, _, _, at in answers], schema.types[-1])
+    arrays = [make_array(values, of) for values, of in zip(columns, schema.types, strict=False)]
+    data = pa.Table.from_arrays([*arrays, sources.take(places), times.take(places)], schema=schema)
+    marks = {unsaid: mark for mark, unsaid in enumerate(set(says))}
+    unsaid: dict[str, list[str]] = defaultdict(list)
+    for some, mark in marks.items():
+        for column in some & kind.open_columns:
+            if data[column].null_count:
+                unsaid[column].append(str(mark))
+    noted = [marks[some] for some in says] if unsaid else [None] * len(says)
+    return data.append_column(MARKS, pa.array(noted, MARKS.type)), unsaid
