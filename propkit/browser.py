@@ -77,6 +77,7 @@ class LaunchOptions(TypedDict, total=False):
     args: list[str]
     chromium_sandbox: bool
     executable_path: Path
+    env: dict[str, str | float | bool]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +121,12 @@ class Browser:
             args=list(_FLAGS),
             # Playwright's default is off, and it adds --no-sandbox then.
             chromium_sandbox=not self.no_sandbox_reason,
+            # A browser that crashes writes its memory to a file: no token may stand in it.
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if not name.upper().startswith("PROPKIT_")
+            },
         )
         if self.path:
             options["executable_path"] = self.path

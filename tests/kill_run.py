@@ -27,7 +27,9 @@ def main(path: str, order: dict[str, object]) -> None:
         writer.GROUP_ITEMS = order["group_items"]
     say(requests=0)
     settings = pk.Settings.load(sources=order["sources"], collect=order["collect"])
-    with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
+    configs = configure_sources(settings)
+    sources = {n: c for n, c in configs.items() if c.source.transport != "browser"}
+    with pk.Kit(Store.open(path), settings, sources) as kit:
         say(stored=stored_items(kit), duplicates=kit.store.duplicates())
         is_new = kit.batches().empty
         batch = kit.start(order["apns"]) if is_new else kit.batch("last").resume()

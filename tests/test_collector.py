@@ -388,7 +388,10 @@ class Given:
         return {settings}
 
 settings = quick_settings(Given())
-kit = pk.Kit(Store.open({path!r}), settings, configure_sources(settings))
+sources = configure_sources(settings)
+for name in [n for n, c in sources.items() if c.source.transport == "browser"]:
+    del sources[name]
+kit = pk.Kit(Store.open({path!r}), settings, sources)
 batch = kit.start({apns!r}, listener=lambda event: print(event.ended, flush=True))
 batch.wait()
 """

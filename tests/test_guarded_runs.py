@@ -124,7 +124,7 @@ def test_a_token_that_expires_in_mid_run_stops_its_source_until_it_is_renewed(
         assert again.failure_classes.keys() == {"rejected"}
         assert tables_of(kit) == stored
 
-    with quick_kit(county, path) as kit:
+    with quick_kit(county, path, has_browser=True) as kit:
         last = kit.batch("last").resume().wait()
         assert last.is_complete
         assert set(last.totals) == {"done"}

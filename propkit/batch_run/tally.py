@@ -72,7 +72,9 @@ class Tally:
             total=sum(counts.values()),
             counts=dict(counts),
             partial=self._partial,
-            sources=tuple(self._source_progress(name) for name in self._counts),
+            sources=tuple(
+                self._source_progress(name) for name in self._counts if self._is_told(name)
+            ),
             elapsed_seconds=time.monotonic() - self._started,
             eta_seconds=self._eta_seconds(counts) if state == "running" else None,
             current=self.current,
@@ -86,6 +88,11 @@ class Tally:
                 log.exception("a progress listener failed and is no longer called")
                 run.listeners.remove(listener)
                 run.warnings.append(f"a progress listener failed: {error!r}")
+
+    def _is_told(self, name: str) -> bool:
+        """Whether there is anything to say: another way in is mostly never needed."""
+        is_second = any(name in ways for ways in self._run.fallbacks.values())
+        return not is_second or self._counts[name].total() > 0
 
     def _source_progress(self, name: str) -> SourceProgress:
         counts, usage = self._counts[name], self.usage[name]

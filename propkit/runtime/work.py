@@ -33,6 +33,7 @@ from propkit.store.batches import (
     cancel_waiting,
     count_items,
     delete_batch,
+    forget_second_ways,
     read_head,
     read_items,
     requeue_items,
@@ -173,6 +174,7 @@ class BatchWork:
                     f"no failure class {only!r}; expected one of {', '.join(FAILURE_CLASSES)}"
                 )
             requeue_items(self._store, self.id, State.FAILED, None if only is None else [only])
+            self._forget_second_ways()
             if self._has_waiting():
                 self._start_again()
 
@@ -192,6 +194,7 @@ class BatchWork:
             head = self.head
             requeue_items(self._store, self.id, State.CANCELLED)
             requeue_items(self._store, self.id, State.FAILED, STOPPING)
+            self._forget_second_ways()
             skip_collected(self._store, self.id, since=head.created_at)
             if self._has_waiting():
                 self._start_again()
@@ -209,6 +212,9 @@ class BatchWork:
         with self._lock:
             self._refuse_running()
             delete_batch(self._store, self.head.batch_id)
+
+    def _forget_second_ways(self) -> None:
+        forget_second_ways(self._store, self.id, self.head.criteria.get("fallbacks", {}))
 
     def _has_waiting(self) -> bool:
         counts = count_items(self._store, self.id)

@@ -257,6 +257,24 @@ def requeue_items(
     )
 
 
+def forget_second_ways(store: Store, batch_id: str, ways: Mapping[str, Sequence[str]]) -> None:
+    """Forget what another way in came to, where the first one is to be asked again.
+
+    ``ways`` has those that are tried in turn, by source; where it fails again they are, too.
+    """
+    pairs = [[first, second] for first, others in ways.items() for second in others]
+    if pairs:
+        _change_items(
+            store,
+            batch_id,
+            "DELETE FROM items USING (SELECT unnest(?::VARCHAR[][]) AS way) AS ways, items AS first"
+            " WHERE items.batch_id = ? AND items.state IN ('waiting', 'failed', 'cancelled')"
+            " AND items.source = way[2] AND first.source = way[1] AND first.state = 'waiting'"
+            " AND first.batch_id = items.batch_id AND first.key = items.key",
+            [pairs, batch_id],
+        )
+
+
 def skip_collected(store: Store, batch_id: str, *, since: datetime) -> None:
     """Skip a batch's waiting items that have been collected whole since then."""
     _change_items(

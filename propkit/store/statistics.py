@@ -103,6 +103,7 @@ _SOURCES = """
         seconds_p50, seconds_p95, items_per_second
     FROM states FULL JOIN traffic USING (source) LEFT JOIN failures USING (source)
         LEFT JOIN times USING (source) LEFT JOIN spans USING (source)
+    WHERE items IS NOT NULL OR requests + fresh + joined > 0
     ORDER BY source
 """
 

@@ -126,10 +126,10 @@ def _arrange(lab: LabPage) -> None:
     page.click(".propkit-grid-head >> text=Value")
     assert [row[0] for row in page.evaluate(_FIRST)[:3]] == ["00049999", "00049998", "00049997"]
     assert page.locator("[aria-sort=descending]").inner_text() == "Value"
-    deadline = time.monotonic() + READY_SECONDS
-    while (said := _say(lab, 2))[2] is None and time.monotonic() < deadline:
-        continue  # the page tells the kernel a moment later
     found = [*range(49999, 49989, -1), 44999, 34999, 24999, 14999, 4999]
+    deadline = time.monotonic() + READY_SECONDS
+    while (said := _say(lab, 2))[2] != found and time.monotonic() < deadline:
+        continue  # the page tells the kernel a moment later
     assert said == [[4], "owner 4999", found, [3], ["value", True]]
     page.fill(".propkit-grid-filter", "")
     page.click(".propkit-grid-head >> text=Value")

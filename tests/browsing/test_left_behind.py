@@ -26,8 +26,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("end", ["return", "interrupt", "kill"])
 def test_no_browser_outlives_its_process(county: County, tmp_path: Path, end: str) -> None:
     """The script's end without closing the kit, Ctrl+C for all its processes, and SIGKILL."""
-    name = "maricopa_treasurer_browser"
-    sources = {name: {**county.settings()[name], "requests_per_second": 2}}
+    sources = {
+        "maricopa_treasurer": county.settings()["maricopa_treasurer"],
+        "maricopa_treasurer_browser": {"requests_per_second": 2},
+    }
     command = [sys.executable, str(Path(__file__).with_name("left_run.py")), json.dumps(sources)]
     with subprocess.Popen(
         [*command, str(tmp_path / "a.duckdb"), *county.apns(30)],

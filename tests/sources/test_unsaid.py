@@ -118,6 +118,10 @@ UNSAID: dict[str, dict[str, set[str]]] = {
     },
     "maricopa_recorder/restricted": {"documents": {"apn", "suffix"}},
     "maricopa_recorder/unknown_number": {},
+    "maricopa_recorder_portal/deed": {"documents": {"apn", "suffix"}},
+    "maricopa_recorder_portal/restricted": {"documents": {"apn", "suffix"}},
+    "maricopa_recorder_portal/several_codes": {"documents": {"apn", "suffix"}},
+    "maricopa_recorder_portal/unknown_number": {},
     "maricopa_treasurer/list_block_and_back_taxes": {"tax_bills": {"amount_paid"}},
     "maricopa_treasurer/no_payments_in_the_grid": {"tax_bills": {"amount_paid"}},
     "maricopa_treasurer/payments_not_to_be_had": {"tax_bills": {"amount_paid"}},
@@ -128,6 +132,11 @@ UNSAID: dict[str, dict[str, set[str]]] = {
     "maricopa_treasurer/years_not_to_be_had": {
         "tax_bills": {"has_tax_lien", "status", "tax_lien_note"}
     },
+    "maricopa_treasurer_browser/list_block_and_back_taxes": {"tax_bills": {"amount_paid"}},
+    "maricopa_treasurer_browser/table_block_and_tax_years_with_split": {
+        "tax_bills": {"amount_due", "amount_paid", "assessed_tax"}
+    },
+    "maricopa_treasurer_browser/unknown_parcel": {},
     "maricopa_treasurer_details/details_not_to_be_had": {
         "tax_statements": {
             "assessed_tax",
