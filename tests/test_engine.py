@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from propkit.demo_county import start_county
 from propkit.errors import RequestError
 from propkit.sources import configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
-from propkit.store import Store
+from propkit.store import Store, writer
+from propkit.store.results import write_results
 from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
 
 if TYPE_CHECKING:
@@ -51,6 +53,34 @@ def paced_kit(county: County, path: Path, rate: float, **more: Any) -> pk.Kit:
         update={"sources": {**settings.sources, "maricopa_assessor": slow}}
     )
     return pk.Kit(Store.open(path), settings, configure_sources(settings))
+
+
+def test_while_a_group_is_committed_only_the_rest_of_it_is_asked_for(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So a crash costs no more than one group, and what is in flight, however slow the disk is."""
+    group, workers, uncommitted = 20, 3, []
+    monkeypatch.setattr(writer, "GROUP_ITEMS", group)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+
+        def write_slowly(*args: Any) -> None:
+            # The first commit lasts until nobody asks for more; half a second more shows it.
+            deadline = time.monotonic() + 60
+            while not uncommitted and not kit.store.writer.is_full and time.monotonic() < deadline:
+                time.sleep(0.01)
+            until = time.monotonic() + (0 if uncommitted else 0.5)
+            while True:
+                stored = kit.store.writer.items
+                uncommitted.append(len(asked(county, "assessor")) - stored)
+                if time.monotonic() >= until:
+                    break
+                time.sleep(0.01)
+            write_results(*args)
+
+        monkeypatch.setattr(writer, "write_results", write_slowly)
+        kit.start(county.apns(90), datasets=ROLL, workers=workers).wait(timeout=60)
+
+    assert group <= max(uncommitted) <= group + workers
 
 
 # ---------------------------------------------------------------- several batches at once

@@ -41,7 +41,7 @@ ITEMS_PER_SECOND = 60 if IS_LONG else 100
 # The short form has hardly time for a commit each second.
 GROUP_ITEMS = None if IS_LONG else 40
 IN_FLIGHT = 3 * WORKERS
-MOST_LOST = IN_FLIGHT + writer.GROUP_ITEMS
+MOST_LOST = IN_FLIGHT + (GROUP_ITEMS or writer.GROUP_ITEMS)
 
 Key = tuple[str, str]
 

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from propkit.batch_run.garbage import RARE_SEARCHES
 from propkit.batch_run.guarding import SourceGuard
 from propkit.batch_run.keeper import Keeper
 from propkit.batch_run.queues import Queues
@@ -34,9 +35,7 @@ log = logging.getLogger(__name__)
 CANCEL_SECONDS = 4.0
 """How long requests in flight may take to end after a cancel."""
 
-_MOST_PENDING = 400
-"""Results that wait for the writer: what a crash repeats, and what memory they take."""
-_PENDING_POLL_SECONDS = 0.005
+_FULL_POLL_SECONDS = 0.005
 _BREAKER_POLL_SECONDS = 0.25
 _SAVE_SECONDS = 5.0
 
@@ -63,7 +62,8 @@ async def run_batch(collector: Collector, run: Run, guards: dict[str, SourceGuar
     StoreError
         The store cannot be written; what was not stored will be collected again.
     """
-    return await _Work(collector, run, guards).finish()
+    with RARE_SEARCHES:
+        return await _Work(collector, run, guards).finish()
 
 
 class _Work:
@@ -155,10 +155,10 @@ class _Work:
                     self._keeper.pass_by(item)
                 else:
                     await self._collect(item, entry)
-            if self._writer.pending > _MOST_PENDING:
+            if self._writer.is_full:
                 async with self._writer_watch:  # one worker looks for all
-                    while self._writer.pending > _MOST_PENDING:  # noqa: ASYNC110 -- it is a thread
-                        await asyncio.sleep(_PENDING_POLL_SECONDS)
+                    while self._writer.is_full:  # noqa: ASYNC110 -- it is a thread
+                        await asyncio.sleep(_FULL_POLL_SECONDS)
 
     def _is_due(self, source: str) -> bool:
         """Whether there is an item to ask for, or one of a stopped source to pass by."""

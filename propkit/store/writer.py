@@ -1,6 +1,8 @@
 """The one writer: results are gathered and committed in groups, each group in one transaction.
 
-A crash can therefore repeat a fetch, but never half-store or double-store an item.
+A crash can therefore repeat a fetch, but never half-store or double-store an item. Of what it
+repeats no more than one group was ever handed over: while one is committed only the rest of
+``GROUP_ITEMS`` may follow.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from propkit.items import ENDED, State
 from propkit.store.results import Result, Stored, write_results
 
 GROUP_ITEMS = 400
+"""Results that may be put and not committed: what a crash costs, and what memory they take."""
 GROUP_SECONDS = 1.0
+_ENOUGH = 0.75
+"""A group is committed at this share, so that others may come meanwhile."""
 SLOW_SECONDS = 2.0
 TIMINGS = 1000
 
@@ -68,7 +73,7 @@ class Writer:
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
         self._wake = threading.Event()
-        self._put_weight = self._taken_weight = 0
+        self._put_weight = self._taken_weight = self._ended_weight = 0
         self._is_idle = True
         self._asking = threading.Lock()
         self._asked = self._answered = 0
@@ -83,8 +88,13 @@ class Writer:
 
     @property
     def pending(self) -> int:
-        """How many results wait to be committed, by their weight."""
-        return self._put_weight - self._taken_weight
+        """How many results are not committed yet, by their weight."""
+        return self._put_weight - self._ended_weight
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a group's results are not committed: who can wait puts no more."""
+        return self._put_weight - self._ended_weight >= GROUP_ITEMS
 
     def put(self, result: Result) -> None:
         """Hand over a result; it is durable after the next :meth:`flush`.
@@ -97,7 +107,7 @@ class Writer:
         self._check()
         self._put_weight += result.weight
         self._inbox.append(result)
-        if self._is_idle or self.pending >= GROUP_ITEMS:
+        if self._is_idle or self._has_enough:
             self._wake.set()
 
     def flush(self) -> Future[None]:
@@ -151,7 +161,7 @@ class Writer:
                     if weight >= GROUP_ITEMS:
                         self._commit_group(group)
                         group, weight = [], 0
-                        if self.pending < GROUP_ITEMS and not self._is_urgent:
+                        if not self._has_enough and not self._is_urgent:
                             break  # the rest waits for more, as long as it may
                     continue
                 self._answered += 1
@@ -186,13 +196,18 @@ class Writer:
             self._wake.wait()
         self._is_idle = False
         deadline = time.monotonic() + GROUP_SECONDS
-        while self.pending < GROUP_ITEMS and not self._is_urgent:
+        while not self._has_enough and not self._is_urgent:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
             self._wake.clear()
-            if self.pending < GROUP_ITEMS and not self._is_urgent:
+            if not self._has_enough and not self._is_urgent:
                 self._wake.wait(left)
+
+    @property
+    def _has_enough(self) -> bool:
+        """Whether it is worth a commit."""
+        return self._put_weight - self._taken_weight >= _ENOUGH * GROUP_ITEMS
 
     @property
     def _is_urgent(self) -> bool:
@@ -213,13 +228,14 @@ class Writer:
             future.set_exception(failure)
 
     def _commit_group(self, group: list[Result]) -> None:
-        if not group or self._failure is not None:
-            return
         try:
-            self._write(group)
-            self.items += len(group)
+            if group and self._failure is None:
+                self._write(group)
+                self.items += len(group)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
+        finally:
+            self._ended_weight = self._taken_weight  # all that was taken is in the group
 
     def _commit_joined(self, group: list[Result], work: Work, future: Future[Any]) -> None:
         """Commit a group and a work in one transaction; if that fails, one after the other."""
@@ -242,6 +258,8 @@ class Writer:
         else:
             self.items += len(group)
             future.set_result(value)
+        finally:
+            self._ended_weight = self._taken_weight
 
     def _repeat_missing(self, group: list[Result], error: Exception) -> None:
         """After a failed commit: its outcome is unknown, so look, and repeat what is missing."""

@@ -20,6 +20,7 @@ from propkit.items import Item, State
 from propkit.records import Document, Parcel, Sale, TaxPayment
 from propkit.store import Store, writer
 from propkit.store.batches import read_items
+from propkit.store.results import write_results
 from propkit.store.writer import GROUP_ITEMS, Writer
 from tests.store.made import (
     ASSESSOR,
@@ -69,24 +70,62 @@ def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
     ("results", "groups"), [(1, 1), (GROUP_ITEMS, 1), (GROUP_ITEMS + 1, 2), (2 * GROUP_ITEMS, 2)]
 )
 def test_results_are_committed_in_groups_of_400(store: Store, results: int, groups: int):
-    """A group is one commit; a flush is one more."""
-    before = store.writer.commits
+    """A group is one commit; what held the writer up, and a flush, are one more each."""
+    before, goes_on = store.writer.commits, threading.Event()
+    held_up = store.writer.submit(lambda _: goes_on.wait(60))
 
-    write(store, *[result(str(number)) for number in range(results)])
+    for number in range(results):
+        store.writer.put(result(str(number)))
+    flushed = store.writer.flush()
+    goes_on.set()
+    flushed.result(timeout=60)
 
-    assert store.writer.commits - before == groups + 1
+    assert held_up.result(timeout=60)
+    assert store.writer.commits - before == groups + 2
     assert rows(store, "SELECT count(*) FROM freshness") == [(results,)]
 
 
 @no_clock
-def test_a_full_group_is_committed_without_being_asked(store: Store):
-    """The 400th result ends the group; the 401st waits for more."""
-    before = store.writer.commits
+def test_three_quarters_of_a_group_are_committed_without_being_asked(store: Store):
+    """The 300th result ends the group; the 301st waits for more."""
+    before, enough = store.writer.commits, GROUP_ITEMS * 3 // 4
 
-    for number in range(GROUP_ITEMS + 1):
+    for number in range(enough):
         store.writer.put(result(str(number)))
-    wait_for(lambda: store.writer.commits > before)
+    wait_for(lambda: store.writer.pending == 0)
+    store.writer.put(result(str(enough)))
 
+    assert store.writer.commits == before + 1
+    assert rows(store, "SELECT count(*) FROM freshness") == [(enough,)]
+
+
+def test_no_more_than_a_group_is_uncommitted_before_it_is_full(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """What is just being committed counts: a crash would cost it too."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def write_later(*args: Any) -> None:
+        begun.set()
+        assert goes_on.wait(60)
+        write_results(*args)
+
+    monkeypatch.setattr(writer, "write_results", write_later)
+    enough = GROUP_ITEMS * 3 // 4
+    for number in range(enough):
+        store.writer.put(result(str(number)))
+    assert begun.wait(60)
+
+    seen = []
+    for number in range(enough, GROUP_ITEMS):
+        seen.append((store.writer.pending, store.writer.is_full))
+        store.writer.put(result(str(number)))
+    assert seen == [(number, False) for number in range(enough, GROUP_ITEMS)]
+    assert (store.writer.pending, store.writer.is_full) == (GROUP_ITEMS, True)
+    goes_on.set()
+    store.writer.flush().result(timeout=60)
+
+    assert (store.writer.pending, store.writer.is_full) == (0, False)
     assert rows(store, "SELECT count(*) FROM freshness") == [(GROUP_ITEMS,)]
 
 
