@@ -208,13 +208,14 @@ class BrowserPool:
         return self._playwright, self._found
 
     async def _stop_playwright(self) -> None:
+        playwright, self._playwright = self._playwright, None
+        if playwright is None:
+            return  # to load Playwright takes 0.1 s and 25 MB
         from playwright.async_api import Error
 
-        playwright, self._playwright = self._playwright, None
-        if playwright is not None:
-            with contextlib.suppress(Error, TimeoutError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await playwright.stop()
+        with contextlib.suppress(Error, TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await playwright.stop()
 
     def _retire(self, engine: Engine) -> None:
         """Give a browser no more items; it is ended with the last that it has."""
