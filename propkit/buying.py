@@ -1,17 +1,21 @@
 """Buying leads: within caps, one paid request at a time, each written down before it is sent.
 
-The order is always the same: nothing unsettled, ask for count and cost (free), keep within the
-caps, write the intent, pay once. Whether a paid request that got no clear answer was bought is not
-known here; it stays ``asked`` in the journal, and nothing more is bought until it is settled.
+The order is always the same: nothing unsettled, know count and cost (asked for, which is free, or
+just said with the page before, whose quota covers this one too), keep within the caps, write the
+intent, pay once. While a page's leads are written the next page is asked for, but none beyond it.
+Whether a paid request that got no clear answer was bought is not known here; it stays ``asked`` in
+the journal, and nothing more is bought until it is settled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 
 from propkit.criteria import Criteria
@@ -43,6 +47,9 @@ from propkit.store.results import Settlement
 from propkit.traffic import Traffic, Turn
 
 log = logging.getLogger(__name__)
+
+_SAID_SECONDS = 60.0
+"""For so long holds what a page said of the quota; after that it is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +110,12 @@ class Buyer:
             if not (isinstance(tab, _Tab) and tab.order == order):
                 await self.check_settled()
                 tab = _read_tab(self.store, order)
+            elif tab.written is not None:
+                await asyncio.wrap_future(tab.written)
             tab.refuse_paid(item.key)
             _, start, limit = read_page_key(item.key)
             limit, envelope, page = await self._fit(tab, ask, start, limit)
-            if not limit:
+            if page is not None and not limit:
                 return Bought(self._parse(item, page))
             purchase = Purchase(
                 batch_id=order.batch_id,
@@ -116,6 +125,7 @@ class Buyer:
                 records_asked=limit,
                 cost_expected=read_price(envelope),
                 free_before=envelope.free_remaining,
+                asked_at=tab.next_moment(),
             )
             parsed = Parsed()
 
@@ -125,7 +135,7 @@ class Buyer:
                 parsed = self._parse(item, page)
                 return page
 
-            bought, settlement = await self.pay(purchase, ask, buy)
+            bought, settlement = await self.pay(purchase, ask, buy, tab)
             notes = tab.add(purchase, settlement, bought, parsed)
             parsed = replace(parsed, follow_ups=self._follow_ups(tab, start, bought))
             turn.memory = tab
@@ -142,11 +152,16 @@ class Buyer:
             )
 
     async def pay(
-        self, purchase: Purchase, ask: PayingAsk, call: Callable[[], Awaitable[Page]]
+        self,
+        purchase: Purchase,
+        ask: PayingAsk,
+        call: Callable[[], Awaitable[Page]],
+        tab: _Tab | None = None,
     ) -> tuple[Envelope, Settlement]:
         """Write the intent, pay once, and return the answer with what is to be written of it.
 
-        The settlement is for the caller to write, together with what was bought.
+        The settlement is for the caller to write, together with what was bought. That of the page
+        before may still wait for the writer, where the ``tab`` knows of it.
 
         Raises
         ------
@@ -155,7 +170,11 @@ class Buyer:
         SourceError
             It was certainly not bought.
         """
-        before = await asyncio.wrap_future(write_intent(self.store, purchase))
+        answered = tab.answered.purchase_id if tab and tab.answered else None
+        written = asyncio.wrap_future(write_intent(self.store, purchase, answered))
+        if tab is not None:
+            tab.written = self.store.writer.flush() if answered else None
+        before = await written
         if before is not None:
             await self.check_settled()
             raise PurchaseUnsettledError(f"purchase {before} has only just been settled; ask again")
@@ -191,10 +210,11 @@ class Buyer:
 
     async def _fit(
         self, tab: _Tab, ask: PayingAsk, start: int, limit: int
-    ) -> tuple[int, Envelope, Page]:
+    ) -> tuple[int, Envelope, Page | None]:
         """Return how many records the caps leave, and what the source says of them.
 
-        A count that gives no number for the page itself is read by the total.
+        A count that gives no number for the page itself is read by the total. There is no page
+        where nothing was asked.
         """
         order, done = tab.order, tab.spent
         limit = min(limit, order.max_records - done.records)
@@ -202,6 +222,8 @@ class Buyer:
             raise BudgetSpentError(
                 f"max_records={order.max_records}: {done.records} are paid for, or may be"
             )
+        if (known := tab.said_of(start, limit)) is not None:
+            return known.count, known, None
         left = order.max_cost - done.cost
         while True:
             envelope, page = await self.source.count(order.criteria, ask, start=start, limit=limit)
@@ -236,12 +258,36 @@ class _Tab:
     """What a batch has bought so far, as the journal has it: read once, then kept in mind.
 
     ``paid`` has the last purchase that was paid for, by key; ``seen`` the leads that have come.
+    ``answered`` is the last purchase, whose outcome is on its way to the journal; ``written`` is
+    done when that of the one before it has arrived there. ``said`` is what came with the last page,
+    ``said_at`` when (the clock of :func:`time.monotonic`).
     """
 
     order: Order
     spent: Spent
     paid: dict[str, Purchase]
     seen: set[str]
+    answered: Purchase | None = None
+    written: Future[None] | None = None
+    said: Envelope | None = None
+    said_at: float = 0.0
+
+    def next_moment(self) -> datetime:
+        """Return now, or what comes after the last purchase: their order tells which was answered."""
+        now = datetime.now(UTC)
+        if self.answered is None:
+            return now
+        return max(now, self.answered.asked_at + timedelta(microseconds=1))
+
+    def said_of(self, start: int, limit: int) -> Envelope | None:
+        """Return what the last page said of the next: that the quota covers it; None: ask."""
+        said = self.said
+        if said is None or said.cost is None or said.free_remaining is None:
+            return None
+        count = min(limit, said.total - start)
+        if time.monotonic() - self.said_at > _SAID_SECONDS or not 0 < count <= said.free_remaining:
+            return None
+        return replace(said, rows=(), count=count, cost=Decimal(0))
 
     def refuse_paid(self, key: str) -> None:
         """Refuse a page of this batch that was paid for already."""
@@ -263,6 +309,8 @@ class _Tab:
         self, purchase: Purchase, settlement: Settlement, bought: Envelope, parsed: Parsed
     ) -> str:
         """Take note of a page; return what is odd about it: the result set may have moved."""
+        self.answered = purchase
+        self.said, self.said_at = replace(bought, rows=()), time.monotonic()
         cost = purchase.cost_expected if settlement.cost is None else settlement.cost
         self.spent = Spent(self.spent.records + (settlement.records or 0), self.spent.cost + cost)
         self.paid[purchase.key] = replace(purchase, state=settlement.state)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from propkit.errors import RequestError
 from propkit.kit import Kit
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
@@ -40,7 +41,7 @@ def open(  # noqa: A001 -- reads as pk.open
     settings
         None reads ``propkit.toml`` and the ``PROPKIT_…`` variables.
     auto_resume
-        Go on with unfinished batches; None is the setting (no).
+        Go on with unfinished batches that nobody runs; None is the setting (no).
     worker
         Let a process of its own run the batches: they outlive this one. It is started where none
         owns the store, and ends by itself when it is idle.
@@ -60,8 +61,7 @@ def open(  # noqa: A001 -- reads as pk.open
     if chosen.store.keep is not None and isinstance(place, HerePlace):
         kit.prune(chosen.store.keep, apply=True)
     if chosen.collect.auto_resume if auto_resume is None else auto_resume:
-        for batch_id in kit.unfinished:
-            kit.batch(batch_id).resume()
+        _resume_unfinished(kit)
     return kit
 
 
@@ -77,14 +77,14 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
     parcels, seed
         The county's size and the seed of everything in it.
     """
+    from propkit.demo_county import start_county
+
     given = Settings.load()
     with ExitStack() as ends:
         if path is None:
             path = (
                 Path(ends.enter_context(TemporaryDirectory(prefix="propkit-demo-"))) / "demo.duckdb"
             )
-        from propkit.demo_county import start_county
-
         county = start_county(parcels=parcels, seed=seed, limits=DEMO_LIMITS)
         ends.callback(county.stop)
         sources = {
@@ -110,6 +110,16 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
         kit = Kit(join_place(_full(path), settings, configs), settings, configs, county)
         kit.at_close(ends.pop_all().close)
         return kit
+
+
+def _resume_unfinished(kit: Kit) -> None:
+    """Go on with what nobody runs; a worker, or another kit, may be quicker with some of it."""
+    for batch_id in kit.unfinished:
+        try:
+            kit.batch(batch_id).resume()
+        except RequestError:
+            if batch_id in kit.unfinished:
+                raise
 
 
 def _full(path: str | os.PathLike[str]) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -73,7 +73,7 @@ class Run:
     stopped: dict[str, str] = field(default_factory=dict)
     stopped_by: dict[str, str | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    log: list[LogEntry] = field(default_factory=list)
+    log: deque[LogEntry] = field(default_factory=deque)
     usage: dict[str, Usage] = field(default_factory=dict)
     joined: Counter[str] = field(default_factory=Counter)
     fresh: Counter[str] = field(default_factory=Counter)
@@ -81,6 +81,10 @@ class Run:
     """What others have collected since then is as good as asked."""
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the batch was made; shapes that are older than it may have been redrawn."""
+
+    def take_log(self) -> list[LogEntry]:
+        """Return the lines that have come since the last time; another thread may add some."""
+        return [self.log.popleft() for _ in range(len(self.log))]
 
     def note(self, event: str, message: str, **more: object) -> None:
         """Add a line to the batch's log."""

@@ -204,7 +204,9 @@ def _purchase(
 
     async def work(buyer: Buyer, ask: PayingAsk) -> tuple[int, Decimal]:
         call = _call(buyer, kind, key)
-        async with buyer.turn():
+        turn = buyer.turn()
+        async with turn:
+            turn.memory = None  # what a batch knows of the quota will not be so any more
             await buyer.check_settled()
             paid = read_purchases(
                 buyer.store, "kind = $1 AND key = $2 AND state IN ('bought', 'lost')", [kind, key]

@@ -1,7 +1,8 @@
 """What became of paid requests that got no clear answer: by what the account says, or the person.
 
 The source tells nobody what was bought, but what is left of the month's quota: where nothing else
-was bought meanwhile, that decides.
+was bought meanwhile, that decides. Of two that are not settled the older was bought: only because
+it had been answered the newer was written down.
 """
 
 from __future__ import annotations
@@ -87,15 +88,18 @@ async def settle(collector: Collector, *, bought: bool | None = None) -> list[Ve
     verdicts = []
     async with collector.traffic.turn(SOURCE):  # nobody buys just now
         await asyncio.wrap_future(collector.store.writer.flush())
-        for purchase in unsettled(collector.store, SOURCE):
-            age = (datetime.now(UTC) - purchase.asked_at).total_seconds()
-            verdict = judge_purchase(
-                purchase,
-                await _ask_account(collector, purchase),
-                age_seconds=age,
-                settle_seconds=collector.settings.settle_seconds,
-            )
+        purchases = unsettled(collector.store, SOURCE)
+        for purchase in purchases:
             by = "account"
+            if purchase is not purchases[-1]:
+                verdict = _verdict(purchase, "lost", "it was answered, for another was asked for")
+            else:
+                verdict = judge_purchase(
+                    purchase,
+                    await _ask_account(collector, purchase),
+                    age_seconds=(datetime.now(UTC) - purchase.asked_at).total_seconds(),
+                    settle_seconds=collector.settings.settle_seconds,
+                )
             if verdict.verdict == "unknown" and bought is not None:
                 word = "lost" if bought else "not_bought"
                 verdict, by = replace(verdict, verdict=word, reason="the person says so"), "person"

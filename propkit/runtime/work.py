@@ -55,6 +55,7 @@ _KEPT_EVENTS = 50
 _KEPT_SECONDS = 30.0
 _SLICE_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 10.0
+_LOG_SECONDS = 1.0
 
 
 class BatchWork:
@@ -267,7 +268,7 @@ class BatchWork:
         self._store.writer.on_slow = lambda event, seconds: run.note(
             "slow", f"the store: {event}", seconds=seconds
         )
-        heart = asyncio.create_task(self._beat(run))
+        ends = [asyncio.create_task(self._beat(run)), asyncio.create_task(self._log(run))]
         try:
             # Looked up here, not where it is started: who starts a batch does not wait for it.
             guards = await asyncio.to_thread(make_guards, self.collector, run)
@@ -276,12 +277,14 @@ class BatchWork:
         except StoreError:
             raise  # nothing can be written
         except Exception as error:
+            write_log(self._store, self.id, run.take_log())
             set_state(
                 self._store, self.id, "failed", error=repr(error), unless=lambda: run.is_forgotten
             )
             raise
         finally:
-            heart.cancel()
+            for task in ends:
+                task.cancel()
         if run.is_forgotten:
             return
         if state == "cancelled":
@@ -295,7 +298,7 @@ class BatchWork:
         for source, usage in run.usage.items():
             for url, seconds in usage.slow:
                 run.note("slow", url, source=source, seconds=seconds)
-        write_log(self._store, self.id, run.log)
+        await asyncio.wrap_future(write_log(self._store, self.id, run.take_log()))
         notes = [*run.stopped.values(), *run.warnings]
         said = "; ".join(notes) or None
         set_state(self._store, self.id, state, error=said, unless=lambda: run.is_forgotten)
@@ -304,6 +307,13 @@ class BatchWork:
         while not run.is_forgotten:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
             beat(self._store, self.id)
+
+    async def _log(self, run: Run) -> None:
+        """Write what is noted as it comes: of a run that is killed it tells the most."""
+        while not run.is_forgotten:
+            await asyncio.sleep(_LOG_SECONDS)
+            if entries := run.take_log():
+                write_log(self._store, self.id, entries)
 
     def _keep_figures(self, run: Run, guards: dict[str, SourceGuard], started_at: datetime) -> None:
         ended_at = datetime.now(UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
 from propkit.sources import Sources
 from propkit.store import Store
-from propkit.store.holders import command_name
+from propkit.store.holders import may_serve
+from propkit.store.snapshots import discard_left_drafts
 
 if TYPE_CHECKING:
     from propkit.sharing.guest import GuestPlace
@@ -24,7 +24,6 @@ JOIN_SECONDS = 10.0
 STRANGER_SECONDS = 3.0
 """How long a program that may be an owner, but says nothing of it, is waited for."""
 _LOOK_SECONDS = 0.05
-_MAY_BE_OWNER = re.compile(r"python|pypy|jupyter|ipy|propkit", re.IGNORECASE)
 
 
 def join_place(path: Path, settings: Settings, sources: Sources) -> Place:
@@ -68,13 +67,15 @@ def own_place(path: Path, settings: Settings, sources: Sources) -> HerePlace:
     StoreError
         The file is no store.
     """
+    if settings.store.serve:
+        # Before the file is taken: others who find it taken see that by what this process has loaded.
+        from propkit.sharing.server import serve_place
     place = HerePlace(Store.open(path), sources, settings)
     try:
         place.store.limit_files(settings.store.files_in_sql)
         if settings.store.serve:
-            from propkit.sharing.server import serve_place
-
             serve_place(place, settings.store)
+        discard_left_drafts(path)
     except BaseException:
         place.close()
         raise
@@ -108,5 +109,4 @@ def _patience(path: Path, held: StoreInUseError) -> float:
     found = read_discovery(path)
     if found is not None and found.pid == held.pid:
         return JOIN_SECONDS
-    name = None if held.pid is None else command_name(held.pid)
-    return STRANGER_SECONDS if name is None or _MAY_BE_OWNER.search(name) else 0.0
+    return STRANGER_SECONDS if held.pid is None or may_serve(held.pid) else 0.0

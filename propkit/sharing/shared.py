@@ -223,8 +223,10 @@ class SharedPlace:
         with self._moving:
             if self._place is not lost:
                 return  # another thread has been quicker
+            # Said at once: on a busy computer it may take seconds.
+            log.warning("the owner of %s was lost; the next one is looked for", self.store.path)
             place = self._rejoin()
-            log.warning("the owner of %s was lost; %s now", self.store.path, place.owner)
+            log.warning("%s goes on; %s now", self.store.path, place.owner)
             try:
                 for batch_id in sorted(self._wanted):
                     self._resume_left(place, batch_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points, version
@@ -157,6 +157,23 @@ class Sources(dict[str, SourceConfig]):
         return super().__contains__(name) or (
             isinstance(name, str) and self._find_layer(name) is not None
         )
+
+    # Gone through as they are now: another thread may ask for a layer meanwhile.
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        return self._now().keys()
+
+    def values(self) -> ValuesView[SourceConfig]:  # type: ignore[override]
+        return self._now().values()
+
+    def items(self) -> ItemsView[str, SourceConfig]:  # type: ignore[override]
+        return self._now().items()
+
+    def _now(self) -> dict[str, SourceConfig]:
+        return dict(list(super().items()))
 
     def add(self, layer: Layer) -> SourceConfig:
         """Make a layer a source, and return it."""

@@ -6,6 +6,7 @@ import getpass
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -188,10 +189,10 @@ def delete_batch(store: Store, batch_id: str) -> None:
     store.writer.submit(work).result()
 
 
-def write_log(store: Store, batch_id: str, entries: Sequence[LogEntry]) -> None:
-    """Append entries to a batch's log."""
+def write_log(store: Store, batch_id: str, entries: Sequence[LogEntry]) -> Future[Any]:
+    """Append entries to a batch's log; the future is done when they are durable."""
     rows = [{"batch_id": batch_id, **asdict(entry)} for entry in entries]
-    store.writer.submit(lambda connection: append_rows(connection, "batch_logs", rows)).result()
+    return store.writer.submit(lambda connection: append_rows(connection, "batch_logs", rows))
 
 
 def _log_row(batch_id: str, now: datetime, event: str, message: str) -> dict[str, Any]:
@@ -231,6 +232,21 @@ def count_items(store: Reading, batch_id: str) -> list[tuple[str, str, int]]:
 def ids_in_state(store: Reading, state: str) -> list[str]:
     """Return the ids of the batches in a state, the oldest first."""
     rows = store.rows("SELECT batch_id FROM batch_heads WHERE state = $1 ORDER BY number", [state])
+    return [row["batch_id"] for row in rows]
+
+
+def pending_ids(store: Reading, ageing_seconds: float, now: datetime | None = None) -> list[str]:
+    """Return the ids of the batches that wait for their turn, the most urgent first.
+
+    Of equal ones the older: for each ``ageing_seconds`` that it waits a batch is a rank more urgent.
+    """
+    rows = store.rows(
+        "SELECT batch_id FROM batch_heads LEFT JOIN (SELECT batch_id, min(priority) AS rank"
+        " FROM items WHERE state = 'waiting' GROUP BY batch_id) USING (batch_id)"
+        " WHERE state = 'pending' ORDER BY coalesce(rank, 0)"
+        " - epoch($1::TIMESTAMPTZ - created_at) / $2::DOUBLE, number",
+        [now or datetime.now(UTC), ageing_seconds],
+    )
     return [row["batch_id"] for row in rows]
 
 

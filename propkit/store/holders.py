@@ -10,6 +10,9 @@ from propkit.errors import StoreError, StoreInUseError
 
 _LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
 _IN_USE = "Could not set lock"
+_MAY_BE_OWNER = re.compile(r"python|pypy|jupyter|ipy|propkit", re.IGNORECASE)
+_SERVING = b"pyarrow/_flight"
+"""What a process that serves guests has loaded."""
 
 
 def explain_failure(path: Path, message: str) -> StoreError:
@@ -36,6 +39,15 @@ def command_name(pid: int) -> str | None:
         return None
     # Its arguments may hold passwords.
     return Path(words[0].decode(errors="replace")).name or None
+
+
+def may_serve(pid: int) -> bool:
+    """Whether a process may be one that serves guests; true where that cannot be told."""
+    try:
+        return _SERVING in Path(f"/proc/{pid}/maps").read_bytes()
+    except OSError:
+        name = command_name(pid)
+        return name is None or _MAY_BE_OWNER.search(name) is not None
 
 
 def _named(pid: int | None) -> str:

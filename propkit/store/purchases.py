@@ -3,6 +3,9 @@
 A purchase is ``asked`` until its outcome is known: ``bought``, ``not_bought`` (certainly refused,
 or so says the account), or ``lost`` (paid for, but what was bought never arrived). One that stays
 ``asked`` when nobody waits for it any more is unsettled.
+
+While what a page brought is written, the next may be asked for: so at most two are ``asked`` at a
+source, and the older of two was certainly answered, for only then is the newer written down.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import duckdb
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.store.database import Store
-from propkit.store.results import Settlement, append_rows, replace_rows, settle_purchase
+from propkit.store.results import Settlement, replace_rows, settle_purchase
 
 PAID = ("asked", "bought", "lost")
 """States in which a purchase counts as paid: it was, or may have been."""
@@ -62,14 +65,17 @@ class Spent:
     cost: Decimal
 
 
-def write_intent(store: Store, purchase: Purchase) -> Future[Any]:
+def write_intent(store: Store, purchase: Purchase, answered: str | None = None) -> Future[Any]:
     """Write down what is about to be paid for; the future is done when that is durable.
 
-    What came of the purchase before, where that waits for the writer, is committed with it. Its
-    result is the purchase at that source, if any, whose outcome is still not known: then nothing
-    was written.
+    It goes ahead of results that wait for the writer. ``answered`` is the purchase before, whose
+    outcome is among those. The future's result is another purchase at that source, if any, whose
+    outcome is not known: then nothing was written.
     """
-    rows = [asdict(purchase)]
+    row = asdict(purchase)
+    insert = (
+        f"INSERT INTO purchases ({', '.join(row)}) VALUES ({', '.join(f'${name}' for name in row)})"
+    )
 
     def work(connection: duckdb.DuckDBPyConnection) -> str | None:
         asked = connection.execute(
@@ -77,13 +83,13 @@ def write_intent(store: Store, purchase: Purchase) -> Future[Any]:
             [purchase.source],
         ).fetchall()
         for (purchase_id,) in asked:
-            if purchase_id != purchase.purchase_id:
+            if purchase_id not in (answered, purchase.purchase_id):
                 return str(purchase_id)
-        if not asked:
-            append_rows(connection, "purchases", rows)
+        if (purchase.purchase_id,) not in asked:
+            connection.execute(insert, row)
         return None
 
-    return store.writer.submit(work, is_joined=True)
+    return store.writer.submit(work, is_ahead=True)
 
 
 def write_settlement(store: Store, settlement: Settlement) -> Future[Any]:

@@ -7,6 +7,9 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 import duckdb
@@ -52,6 +55,7 @@ def write_draft(store: Store) -> Path:
     StoreError
         The copy cannot be written.
     """
+    discard_left_drafts(store.path)
     draft = store.path.with_name(f".{store.path.name}-{secrets.token_hex(4)}.snapshot")
 
     def copy(_: duckdb.DuckDBPyConnection) -> None:
@@ -70,6 +74,14 @@ def write_draft(store: Store) -> Path:
         discard_draft(draft)
         raise StoreError(f"the snapshot cannot be written: {error}") from error
     return draft
+
+
+def discard_left_drafts(store: Path) -> None:
+    """Remove copies that processes left which died over them; one that is young may be in work."""
+    for draft in store.parent.glob(f".{escape(store.name)}-????????.snapshot"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _COPY_SECONDS:
+                discard_draft(draft)
 
 
 def discard_draft(draft: Path) -> None:

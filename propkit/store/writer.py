@@ -43,7 +43,7 @@ _BAD_VALUES = (
 
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
 _Asked = tuple[Work, Future[Any], bool]
-"""A work, its answer, and whether it joins the last results."""
+"""A work, its answer, and whether it goes ahead of the last results."""
 
 
 class Writer:
@@ -114,15 +114,15 @@ class Writer:
         """Return a future that is done when everything put so far is committed."""
         return self.submit(lambda _: None)
 
-    def submit(self, work: Work, *, is_joined: bool = False) -> Future[Any]:
+    def submit(self, work: Work, *, is_ahead: bool = False) -> Future[Any]:
         """Run ``work`` after everything put so far, in a transaction of its own.
 
-        With ``is_joined`` in that of the last results: one commit does for both. Where it fails,
-        the results are committed first, and then ``work`` is run once more, alone.
+        With ``is_ahead`` before the results that still wait for their group: who waits for it does
+        not wait for them. They are committed right behind it.
         """
         self._check()
         future: Future[Any] = Future()
-        self._ask((work, future, is_joined))
+        self._ask((work, future, is_ahead))
         return future
 
     def close(self) -> None:
@@ -167,24 +167,24 @@ class Writer:
                 self._answered += 1
                 if not self._answer(self._inbox.popleft(), group):
                     return
-                group = []
+                if not group:
+                    weight = 0
+                    if not self._has_enough and not self._is_urgent:
+                        break  # as above: nobody has asked for what came meanwhile
             self._commit_group(group)
 
     def _answer(self, message: Any, group: list[Result]) -> bool:
-        """Commit a group, and do what was asked for after it; return whether to go on.
+        """Commit and empty a group, and do what was asked for after it; return whether to go on.
 
         Apart, so that nothing keeps what a work holds, perhaps all items of a batch, once it is done.
         """
+        if message is None or not message[2]:
+            self._commit_group(group)
+            group.clear()
         if message is None:
-            self._commit_group(group)
             return False
-        work, future, is_joined = message
-        if not future.set_running_or_notify_cancel():
-            self._commit_group(group)
-        elif is_joined and group:
-            self._commit_joined(group, work, future)
-        else:
-            self._commit_group(group)
+        work, future, _ = message
+        if future.set_running_or_notify_cancel():
             self._do(work, future)
         return True
 
@@ -236,30 +236,6 @@ class Writer:
             self._repeat_missing(group, error)
         finally:
             self._ended_weight = self._taken_weight  # all that was taken is in the group
-
-    def _commit_joined(self, group: list[Result], work: Work, future: Future[Any]) -> None:
-        """Commit a group and a work in one transaction; if that fails, one after the other."""
-
-        def both(connection: duckdb.DuckDBPyConnection) -> Any:
-            write_results(connection, group, self.stored)
-            return work(connection)
-
-        if self._failure is not None:
-            future.set_exception(self._failure)
-            return
-        try:
-            value = self._transact(both)
-        except PropkitError:  # the work's own: certainly nothing was committed
-            self._commit_group(group)
-            self._do(work, future)
-        except Exception as error:  # noqa: BLE001 -- as for a group
-            self._repeat_missing(group, error)
-            self._do(work, future)
-        else:
-            self.items += len(group)
-            future.set_result(value)
-        finally:
-            self._ended_weight = self._taken_weight
 
     def _repeat_missing(self, group: list[Result], error: Exception) -> None:
         """After a failed commit: its outcome is unknown, so look, and repeat what is missing."""

@@ -15,7 +15,7 @@ from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.joining import own_place
 from propkit.sources import Sources
-from propkit.store.batches import ids_in_state, set_state
+from propkit.store.batches import ids_in_state, pending_ids, read_head, set_state
 from propkit.store.jobs import Job, failed_since, stuck_jobs
 from propkit.worker.notifying import notify
 
@@ -93,16 +93,19 @@ class Worker:
 
     def _start_waiting(self, place: HerePlace, interrupted: set[str]) -> None:
         interrupted.intersection_update(ids_in_state(place.store, "interrupted"))
-        for batch_id in [*sorted(interrupted), *ids_in_state(place.store, "pending")]:
+        pending = pending_ids(place.store, self._settings.collect.ageing_seconds)
+        found = [(batch_id, "interrupted") for batch_id in sorted(interrupted)]
+        for batch_id, state in [*found, *((batch_id, "pending") for batch_id in pending)]:
             if len(place.running_ids()) >= self._settings.worker.batches:
                 return
             interrupted.discard(batch_id)
             try:
-                place.resume(batch_id)
-                log.info("batch %s goes on", batch_id)
+                if read_head(place.store, batch_id).state == state:  # else a guest was quicker
+                    place.resume(batch_id)
+                    log.info("batch %s goes on", batch_id)
             except PropkitError as error:
-                if not place.is_running(batch_id):  # else a guest that waits for it was quicker
-                    set_state(place.store, batch_id, "failed", error=str(error))
+                if not place.is_running(batch_id):
+                    set_state(place.store, batch_id, "failed", error=str(error), before=state)
 
     def _report(self, jobs: list[Job], event: str) -> None:
         """Log what went wrong and tell the person, once for each end of a job."""

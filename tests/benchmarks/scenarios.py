@@ -82,8 +82,8 @@ _A_MINUTE = tuple(
 
 _LEADS_RULES = (
     "One paid request after the other, since each is paid for. Every contender stored the same rows"
-    " about the same leads. propkit does more: it counts before it buys and before each page (free),"
-    " keeps within caps, writes each page into a journal before it is sent and settles it after,"
+    " about the same leads. propkit does more: it counts before it buys (free), keeps within caps,"
+    " writes each page into a journal before it is sent and settles it after,"
     " and stores every answer's body; the others only buy."
 )
 _LEADS_GAP = (

@@ -22,6 +22,7 @@ from propkit.sharing.discovery import (
     read_discovery,
     write_discovery,
 )
+from propkit.store.holders import may_serve
 from tests.guests.notebooks import (
     CellError,
     Notebook,
@@ -223,6 +224,27 @@ def test_a_foreign_program_that_holds_the_file_is_named(path: Path, county: Coun
     assert f"is in use by another process (PID {holder.pid}), python" in str(failure.value)
     assert failure.value.pid == holder.pid
     assert "set lock" not in "".join(traceback.format_exception(failure.value))
+
+
+def test_a_foreign_program_is_named_at_once(
+    path: Path, county: County, owner: Notebook, monkeypatch: pytest.MonkeyPatch
+):
+    """Only who has loaded what serves guests may be an owner that begins, and is waited for."""
+    monkeypatch.setattr("propkit.sharing.joining.STRANGER_SECONDS", 3600.0)
+    other = path.with_name("other.duckdb")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(other)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(StoreInUseError):
+            pk.open(other, settings=load(settings_of(county)))
+        assert (may_serve(holder.pid), may_serve(owner.pid)) == (False, True)
+        holder.stdin.close()
 
 
 def test_an_owner_that_serves_nobody_is_named(path: Path, county: County):

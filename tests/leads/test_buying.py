@@ -72,7 +72,10 @@ def test_a_preview_counts_prices_and_buys_nothing(county: County, path: Path):
 
 
 def test_everything_is_bought_once_page_by_page(county: County, path: Path):
-    """Start begins at 0, a free count stands before each paid page, the ledger is the store."""
+    """Start begins at 0, a free count stands before the first page, the ledger is the store.
+
+    Each page says that the quota covers the next, so that none of them is counted.
+    """
     with leads_kit(county, path) as kit:
         preview = kit.leads(CRITERIA, page_size=PAGE)
         report = preview.buy(**CAPS).wait(WAIT)
@@ -82,9 +85,8 @@ def test_everything_is_bought_once_page_by_page(county: County, path: Path):
         sizes = [*[PAGE] * (pages - 1), last]
         starts = [str(PAGE * number) for number in range(pages)]
         assert asked(county)[1:] == [
-            one
-            for start, size in zip(starts, sizes, strict=True)
-            for one in [("0", start, str(PAGE)), ("1", start, str(size))]
+            ("0", "0", str(PAGE)),
+            *[("1", start, str(size)) for start, size in zip(starts, sizes, strict=True)],
         ]
         assert report.counts == {"propertyradar": {"done": pages}}
         assert report.is_complete
@@ -96,6 +98,39 @@ def test_everything_is_bought_once_page_by_page(county: County, path: Path):
         assert kit.store.rows("SELECT criteria FROM lead_criteria") == [
             {"criteria": preview.criteria.json}
         ]
+
+
+def test_what_the_quota_does_not_cover_is_counted_first(county: County, path: Path):
+    """Page by page, as soon as the one before says that less is left than the next has."""
+    county.switch(leads={"quota": 2 * PAGE + 50, "price": "0.10"})
+    with leads_kit(county, path) as kit:
+        kit.leads(CRITERIA, purchase=True, page_size=PAGE, max_records=4 * PAGE, max_cost=100).wait(
+            WAIT
+        )
+
+        assert [(purchase, start) for purchase, start, _ in asked(county)[1:]] == [
+            ("0", "0"),
+            ("1", "0"),
+            ("1", "100"),
+            ("0", "200"),
+            ("1", "200"),
+            ("0", "300"),
+            ("1", "300"),
+        ]
+        assert kit.purchases()["cost"].tolist() == [0, 0, 5, 10]
+
+
+def test_what_a_page_said_of_the_quota_holds_for_a_while_only(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Others may use the account meanwhile: later it is asked again."""
+    monkeypatch.setattr("propkit.buying._SAID_SECONDS", 0)
+    with leads_kit(county, path) as kit:
+        kit.leads(CRITERIA, purchase=True, page_size=PAGE, max_records=2 * PAGE, max_cost=0).wait(
+            WAIT
+        )
+
+    assert [purchase for purchase, *_ in asked(county)[1:]] == ["0", "1", "0", "1"]
 
 
 def test_columns_mean_the_same_as_objects(county: County, tmp_path: Path):

@@ -140,3 +140,47 @@ def test_leads_are_paid_for_once_whatever_happens(
             kit.settle(again=True, max_records=lost, max_cost=0)
             assert county.account() == before
             assert paid_ids(county) == stored_ids(kit)
+
+
+@pytest.mark.parametrize("last", ["lost", "not_bought"])
+def test_a_kill_between_two_open_pages_leaves_both_accounted(
+    county: County, tmp_path: Path, last: str
+) -> None:
+    """The second page has come and is not written yet, the third is under way: nothing is bought twice."""
+    county.clear_account()
+    county.clear_ledger()
+    third = {"kind": "drop" if last == "lost" else "hang", "seconds": 600, "nth": 3}
+    county.switch(
+        leads={"quota": 10 * LEADS, "rebuys": "charged"},
+        faults=[{**third, "system": "propertyradar", "path": "Purchase=1"}],
+    )
+    path, most = tmp_path / "a.duckdb", 5 * PAGE
+    order = {
+        "settings": leads_settings(county, request_timeout=120),
+        "criteria": CRITERIA,
+        "page_size": PAGE,
+        "caps": {"max_records": most, "max_cost": 0},
+    }
+    charged = 3 if last == "lost" else 2
+    with run(path, json.dumps({**order, "hold_after": 1})) as child:
+        listen(child, "held")
+        deadline = time.monotonic() + 60
+        while paid_requests(county) < 3 or sum(paid_ids(county).values()) < charged * PAGE:
+            assert time.monotonic() < deadline, "the third page was not asked for"
+            time.sleep(0.01)
+        child.kill()
+    county.switch(faults=[])
+    with run(path, json.dumps(order)) as child:
+        settled = listen(child, "settled")["settled"]
+        ended = listen(child, "state")
+        child.communicate()
+
+    with leads_kit(county, path) as kit:
+        journal = kit.purchases()
+        assert settled == ["lost", last]
+        assert ended["state"] == "completed"
+        states = ["bought", "lost", last, *["bought"] * (5 - charged)]
+        assert journal["state"].tolist() == states
+        assert journal["records"].sum() == sum(paid_ids(county).values()) == most
+        assert set(paid_ids(county).values()) == {1}
+        assert sum(stored_ids(kit).values()) == most - (charged - 1) * PAGE

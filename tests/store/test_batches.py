@@ -14,6 +14,7 @@ from propkit.store.batches import (
     LogEntry,
     cancel_waiting,
     create_batch,
+    pending_ids,
     read_head,
     read_items,
     requeue_items,
@@ -41,6 +42,22 @@ def ended_batch(store: Store) -> str:
         result("none", batch_id=batch, state=State.NOT_FOUND),
     )
     return batch
+
+
+def test_what_waits_for_its_turn_comes_by_priority_and_age(store: Store):
+    """By the most urgent item that waits; who waits long enough overtakes, so that none starves."""
+    ranks = {"low": 3, "high": 1, "normal": 2, "as high": 1, "running": 0}
+    made = {}
+    for name, rank in ranks.items():
+        made[batch_of(store, name, "late", priority=rank)] = name
+        set_state(store, list(made)[-1], "running" if name == "running" else "pending")
+    now = datetime.now(UTC)
+
+    def order(at: datetime, ageing_seconds: float) -> list[str]:
+        return [made[batch_id] for batch_id in pending_ids(store, ageing_seconds, at)]
+
+    assert order(now, 1e9) == ["high", "as high", "normal", "low"]
+    assert order(now, 1e-9) == ["low", "high", "normal", "as high"]
 
 
 def test_a_batch_is_read_as_it_was_made(store: Store):
@@ -126,7 +143,9 @@ def test_a_state_is_written_with_its_time_and_log(store: Store):
     batch = batch_of(store, "1")
     set_state(store, batch, "paused", error="a captcha")
     paused = read_head(store, batch)
-    write_log(store, batch, [LogEntry(event="note", message="look at it", level="warning")])
+    write_log(
+        store, batch, [LogEntry(event="note", message="look at it", level="warning")]
+    ).result()
     set_state(store, batch, "running", log="batch resumed")
 
     running = read_head(store, batch)

@@ -254,7 +254,7 @@ def test_a_log_is_read_by_pages(store: Store):
         LogEntry(event="slow", message=f"the store: {n}", seconds=n / 2, logged_at=noon(86_400 * 9))
         for n in range(3)
     ]
-    write_log(store, batch, entries[::-1])
+    write_log(store, batch, entries[::-1]).result()
 
     pages = [read_log(store, batch, page=page, per_page=2) for page in (1, 2, 3)]
 

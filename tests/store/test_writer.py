@@ -494,32 +494,8 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, 
 
 
 @no_clock
-@pytest.mark.parametrize("is_durable", [True, False])
-def test_a_joined_commit_of_unknown_outcome_doubles_nothing(store: Store, is_durable: bool):
-    """Neither the results nor the work that was to be committed with them stand twice."""
-    batch = batch_of(store, "1")
-    connections = [Flaky(store._cursor(), is_durable=is_durable)]
-    writer = Writer(lambda: connections.pop() if connections else store._cursor())  # type: ignore[arg-type,return-value]
-
-    def work(connection: duckdb.DuckDBPyConnection) -> str:
-        if not connection.execute("SELECT source FROM breakers").fetchall():
-            connection.execute("INSERT INTO breakers VALUES ('once', 1, NULL, now())")
-        return "done"
-
-    writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch, pages=[page(b"1")]))
-    said = writer.submit(work, is_joined=True).result(timeout=30)
-    writer.close()
-
-    assert said == "done"
-    assert rows(store, "SELECT apn, owner_name FROM parcels") == [("1", "SMITH")]
-    assert rows(store, "SELECT key FROM fetches") == [("1",)]
-    assert rows(store, "SELECT source FROM breakers") == [("once",)]
-    assert [item.state for item in read_items(store, batch)] == [State.DONE]
-
-
-@no_clock
-def test_joined_work_is_one_commit_with_the_results_before_it(store: Store):
-    """Alone it has one of its own; where it refuses, the results are committed without it."""
+def test_work_goes_ahead_of_the_results_that_wait(store: Store):
+    """It has a commit of its own, before theirs; where it refuses, they are committed all the same."""
     batch = batch_of(store, "1", "2")
     writer, before = store.writer, store.writer.commits
 
@@ -527,19 +503,34 @@ def test_joined_work_is_one_commit_with_the_results_before_it(store: Store):
         connection.execute("INSERT INTO breakers VALUES ('half', 1, NULL, now())")
         raise RequestError("not so")
 
+    def look(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+        return connection.execute("SELECT apn FROM parcels").fetchall()
+
     writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch))
-    writer.submit(
-        lambda connection: connection.execute("SELECT apn FROM parcels").fetchall(), is_joined=True
-    )
-    writer.submit(lambda _: None, is_joined=True).result(timeout=30)
-    assert writer.commits == before + 2
+    ahead = writer.submit(look, is_ahead=True)
+    behind = writer.submit(look)
+    assert (ahead.result(timeout=30), behind.result(timeout=30)) == ([], [("1",)])
+    assert writer.commits == before + 3
+
     writer.put(result("2", [parcel("2", "JONES")], batch_id=batch))
     with pytest.raises(RequestError, match="not so"):
-        writer.submit(refuse, is_joined=True).result(timeout=30)
+        writer.submit(refuse, is_ahead=True).result(timeout=30)
+    writer.flush().result(timeout=30)
 
     assert rows(store, "SELECT apn FROM parcels ORDER BY apn") == [("1",), ("2",)]
     assert rows(store, "SELECT source FROM breakers") == []
     assert writer.items == 2
+
+
+@no_clock
+def test_what_waits_is_committed_right_behind_the_work_that_went_ahead(store: Store):
+    """Nobody has to ask for it, and nobody waits for the clock."""
+    batch = batch_of(store, "1")
+
+    store.writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch))
+    store.writer.submit(lambda _: None, is_ahead=True).result(timeout=30)
+
+    wait_for(lambda: rows(store, "SELECT apn FROM parcels") == [("1",)])
 
 
 def test_work_that_fails_is_rolled_back_and_told(store: Store):

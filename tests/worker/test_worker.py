@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ import pytest
 import propkit as pk
 from propkit.demo_county.faults import example_rule
 from propkit.errors import RequestError, SettingsError, StoreError
+from propkit.opening import _resume_unfinished
 from propkit.sharing.discovery import read_discovery
 from propkit.store.jobs import read_job
 from propkit.worker.handing import dump_settings, load_settings, log_path
+from tests.collecting import QUICK
 from tests.guests.notebooks import notebook, settings_of, wait_until
 from tests.worker.conftest import counts, is_gone, owner_pid, wait_for_owner
 
@@ -216,6 +219,94 @@ def test_more_batches_than_may_run_wait_for_their_turn(
         assert urgent.wait(timeout=30).state == "completed"
         assert batches[3].state == "cancelled"
         assert counts(kit) == {"cancelled": 2, "done": 38}
+
+
+def test_the_more_urgent_batch_has_its_turn_first(
+    county: County, path: Path, apns: list[str], start_worker: StartWorker
+):
+    """Of two that wait the one that came later goes first, since it is of a higher priority."""
+    settings = slow(county, 500, worker={"batches": 1}, collect={**QUICK, "ageing_seconds": 1e6})
+    county.switch(faults=[HANG])  # the first may not end before the others wait
+    worker = start_worker(settings)
+    wait_for_owner(path, worker.pid)
+    with pk.open(path, settings=settings) as kit:
+        batches = [
+            kit.start(some, datasets=["parcels"], priority=priority)
+            for some, priority in (
+                (apns[:5], "normal"),
+                (apns[5:10], "low"),
+                (apns[10:15], "high"),
+            )
+        ]
+        assert [batch.state for batch in batches] == ["running", "pending", "pending"]
+        county.switch(faults=[])
+        for batch in batches:
+            assert batch.wait(timeout=30).state == "completed"
+        started = [batch.head.started_at for batch in batches]
+
+        assert started[0] < started[2] < started[1]
+
+
+def test_opening_with_auto_resume_runs_no_batch_that_the_worker_runs(
+    county: County, path: Path, apns: list[str], start_worker: StartWorker
+):
+    """Both want what was left: one of them goes on with it, each parcel is asked for once."""
+    settings = slow(county)
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        wait_until(lambda: counts(kit).get("done", 0) >= 5)
+    worker = start_worker(settings)
+    wait_for_owner(path, worker.pid)
+    with ExitStack() as ends:
+        kits = [
+            ends.enter_context(pk.open(path, settings=settings, worker=True, auto_resume=True))
+            for _ in range(2)
+        ]
+        for kit in kits:
+            assert kit.batch(batch.id).wait(timeout=30).state == "completed"
+        assert counts(kits[0]) == DONE
+        assert kits[0].store.rows(
+            "SELECT count(*) AS n FROM batch_logs WHERE message = 'batch resumed'"
+        ) == [{"n": 1}]
+
+
+class Resumed:
+    """A kit with one unfinished batch, which somebody else takes up as it is resumed, or nobody."""
+
+    def __init__(self, taken_up: bool) -> None:
+        self.unfinished = ["it"]
+        self._taken_up = taken_up
+
+    def batch(self, batch_id: str) -> Resumed:
+        return self
+
+    def resume(self) -> None:
+        if self._taken_up:
+            self.unfinished = []
+        raise RequestError("batch it is running")
+
+
+def test_who_is_quicker_with_an_unfinished_batch_is_in_nobodys_way():
+    """It is no error that it runs already; that it cannot be gone on with is one."""
+    _resume_unfinished(Resumed(taken_up=True))  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="batch it is running"):
+        _resume_unfinished(Resumed(taken_up=False))  # type: ignore[arg-type]
+
+
+def test_what_a_run_notes_is_in_the_log_while_it_runs(county: County, path: Path, apns: list[str]):
+    """So it is there when the process is killed."""
+    settings = slow(county)
+    county.switch(faults=[HANG])  # it may not end before
+    with pk.open(path, settings=settings) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+        run = kit._place._work(batch.id)._run
+        run.note("slow", "the store: commit", seconds=2.5)
+
+        wait_until(lambda: "slow" in set(batch.log()["event"]))
+        assert batch.is_running
+        county.switch(faults=[])
+        assert batch.cancel().state == "cancelled"
+        assert batch.log()["event"].tolist() == ["created", "slow", "cancelled"]
 
 
 def test_a_batch_that_cannot_be_run_fails_and_says_why(
