@@ -98,6 +98,27 @@ class Residence(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Improvement(Record):
+    """What was built on a commercial parcel, a row a building or a part of one.
+
+    ``quality_rank``, ``model`` and ``cci`` are the assessor's own codes.
+    """
+
+    table = "improvements"
+    scope = ("apn",)
+    identity = ("apn", "improvement_number")
+
+    apn: str
+    improvement_number: str
+    description: str | None = None
+    area_sqft: int | None = None
+    effective_age_years: int | None = None
+    quality_rank: str | None = None
+    model: str | None = None
+    cci: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Valuation(Record):
     """All values of one parcel for one tax year; ``assessment_ratio`` is a share from 0 to 1."""
 
@@ -335,7 +356,7 @@ class Lead(Record):
 RECORD_TYPES: dict[str, type[Record]] = {
     kind.table: kind
     for kind in (
-        *(Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document),
+        *(Parcel, Residence, Improvement, Valuation, TaxBill, TaxPayment, Sale, Document),
         *(TaxLevy, TaxInstallment, TaxStatement, TaxValuation, Lead),
     )
 }

@@ -341,7 +341,7 @@ def test_the_further_sections_of_a_parcel(kit: pk.Kit, truth: CountyTruth, count
         {
             "apn": shop.apn,
             "improvement_number": one["ImprovementNumber"],
-            "description": one["ImprovementDescription"],
+            "description": str(one["ImprovementDescription"]).strip(),
             "area_sqft": int(str(one["ImprovementSquareFootage"])),
             "effective_age_years": int(str(one["EffectiveAge"])),
             "quality_rank": "2",

@@ -71,6 +71,16 @@ CONTRACT = {
         "market_area",
         "neighborhood",
     ],
+    "improvements": [
+        "apn",
+        "improvement_number",
+        "description",
+        "area_sqft",
+        "effective_age_years",
+        "quality_rank",
+        "model",
+        "cci",
+    ],
     "valuations": [
         "apn",
         "tax_year",
@@ -199,6 +209,7 @@ CONTRACT = {
 IDENTITIES = {
     "parcels": ("county", "apn"),
     "residences": ("apn",),
+    "improvements": ("apn", "improvement_number"),
     "valuations": ("apn", "tax_year"),
     "tax_bills": ("apn", "tax_year"),
     "tax_payments": ("apn", "tax_year", "number"),

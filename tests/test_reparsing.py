@@ -262,7 +262,7 @@ def test_the_command_tells_and_writes(
 
     assert code == 0
     assert capsys.readouterr().out.splitlines() == [
-        "maricopa_assessor: parser 1 has read 3 kept answers to 3 keys; 3 values would change",
+        "maricopa_assessor: parser 2 has read 3 kept answers to 3 keys; 3 values would change",
         "  parcels.jurisdiction: 3",
         str(tmp_path / "d.csv"),
     ]

@@ -15,7 +15,7 @@ from propkit.demo_county.parcel import Parcel
 Row = dict[str, object]
 
 TABLES = (
-    "parcels", "residences", "valuations", "tax_bills", "tax_payments", "sales", "documents",
+    "parcels", "residences", "improvements", "valuations", "tax_bills", "tax_payments", "sales", "documents",
     "leads",
 )  # fmt: skip
 DETAILS = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
@@ -31,6 +31,7 @@ def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
         if parcel.head.is_in_assessor:
             tables["parcels"].append(parcel_row(parcel))
             tables["residences"].extend(_residence(parcel))
+            tables["improvements"].extend(_improvements(parcel))
             tables["valuations"].extend(_valuations(parcel))
             tables["sales"].extend(_sales(parcel))
             tables["documents"].extend(_documents(parcel))
@@ -97,6 +98,11 @@ def _residence(parcel: Parcel) -> Iterator[Row]:
             "market_area": block.market_area,
             "neighborhood": block.neighborhood,
         }
+
+
+def _improvements(parcel: Parcel) -> Iterator[Row]:
+    for built in parcel.improvements:
+        yield {"apn": parcel.head.apn, **asdict(built)}
 
 
 def _valuations(parcel: Parcel) -> Iterator[Row]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
 from propkit.pages import Page
+from propkit.sources._assessor_improvements import read_improvements
 from propkit.sources._assessor_search import PAGE_SIZE, demand_apn, read_hit
 from propkit.sources._base import Ask, SearchHits, read_date, read_int, read_text
 from propkit.sources._readers import Fields, fold_keys, is_empty, read_apn, read_area
@@ -155,7 +157,7 @@ async def _look_up_parcel(what: str, apn: str, ask: Ask) -> list[Row]:
         return [_read_similar(fold_keys(row, what)) for row in _rows_of(answer, what)]
     if what == "improvements":
         answer = await _section(apn, "improvements/", ask)
-        return [_read_improvement(apn, fold_keys(row, what)) for row in _rows_of(answer, what)]
+        return [asdict(one) for one in read_improvements(answer, apn)[0]]
     if what == "map_files":
         return _read_maps(await _section(apn, "mapids/", ask))
     return _read_sketches(apn, await _section(apn, "sketches/", ask))
@@ -238,22 +240,6 @@ def _read_rental(apn: str, fields: Fields) -> Row:
         for column, key in (("registered_on", "dateregistered"), ("updated_on", "lastupdate"))
     }
     return {"apn": apn} | row | days
-
-
-def _read_improvement(apn: str, fields: Fields) -> Row:
-    return {
-        "apn": apn,
-        **_texts(
-            fields,
-            ("improvement_number", "improvementnumber"),
-            ("description", "improvementdescription"),
-            ("quality_rank", "qualityrank"),
-            ("model", "model"),
-            ("cci", "cci"),
-        ),
-        "area_sqft": read_area(fields.get("improvementsquarefootage"), "ImprovementSquareFootage"),
-        "effective_age_years": read_int(fields.get("effectiveage"), "EffectiveAge"),
-    }
 
 
 def _read_similar(fields: Fields) -> Row:
