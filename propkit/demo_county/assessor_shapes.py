@@ -49,7 +49,12 @@ def rental_row(head: Head) -> Json:
 
 def personal_property_row(head: Head) -> Json:
     """Return a row of the business personal property search."""
-    return {**_account(head), "Multi": "", "Lease": "Y" if head.index % 2 else ""}
+    return {**_account(head), "Multi": "", "Lease": "Y" if account_kind(head) == "l" else ""}
+
+
+def account_kind(head: Head) -> str:
+    """Return the letter of an account's kind: c(ommercial) or l(essor)."""
+    return "cl"[head.index % 2]
 
 
 def mobile_home_row(head: Head) -> Json:
