@@ -152,6 +152,14 @@ CONTRACT = {
         "limited_property_value",
         "property_class",
     ],
+    "tax_payment_halves": [
+        "apn",
+        "tax_year",
+        "number",
+        "amount",
+        "first_half_amount",
+        "second_half_amount",
+    ],
     "leads": [
         "radar_id",
         "apn",
@@ -219,6 +227,7 @@ IDENTITIES = {
     "tax_installments": ("apn", "tax_year", "number"),
     "tax_statements": ("apn", "tax_year"),
     "tax_valuations": ("apn", "tax_year"),
+    "tax_payment_halves": ("apn", "tax_year", "number"),
     "leads": ("radar_id",),
 }
 ITEM_COLUMNS = [

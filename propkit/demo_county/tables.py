@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 
-from propkit.demo_county.levies import exemption_of, make_installments, make_levies
+from propkit.demo_county.levies import exemption_of, make_halves, make_installments, make_levies
 from propkit.demo_county.parcel import Parcel
 
 Row = dict[str, object]
@@ -18,7 +18,9 @@ TABLES = (
     "parcels", "residences", "improvements", "valuations", "tax_bills", "tax_payments", "sales", "documents",
     "leads",
 )  # fmt: skip
-DETAILS = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
+DETAILS = (
+    "tax_levies", "tax_installments", "tax_statements", "tax_valuations", "tax_payment_halves",
+)  # fmt: skip
 
 
 def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
@@ -204,7 +206,30 @@ def _tax_details(parcel: Parcel) -> dict[str, list[Row]]:
             }
             for value in parcel.valuations
         ],
+        "tax_payment_halves": _payment_halves(parcel),
     }
+
+
+def _payment_halves(parcel: Parcel) -> list[Row]:
+    """Return the payments by halves on the newest bill that has any."""
+    paid = next((bill for bill in parcel.tax_bills if bill.payments), None)
+    return (
+        []
+        if paid is None
+        else [
+            {
+                "apn": parcel.head.apn,
+                "tax_year": paid.tax_year,
+                "number": number,
+                "amount": _cents(payment.cents),
+                "first_half_amount": _cents(first),
+                "second_half_amount": _cents(second),
+            }
+            for number, (payment, (first, second)) in enumerate(
+                zip(paid.payments, make_halves(paid), strict=True), start=1
+            )
+        ]
+    )
 
 
 def _sales(parcel: Parcel) -> Iterator[Row]:

@@ -48,6 +48,10 @@ IMPROVEMENT_TABLES: Final = f"""
         apn VARCHAR NOT NULL, improvement_number VARCHAR NOT NULL, description VARCHAR,
         area_sqft BIGINT, effective_age_years BIGINT, quality_rank VARCHAR, model VARCHAR,
         cci VARCHAR, {_PROVENANCE});
+    CREATE TABLE tax_payment_halves (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, number BIGINT NOT NULL,
+        amount DECIMAL(14, 2), first_half_amount DECIMAL(14, 2),
+        second_half_amount DECIMAL(14, 2), {_PROVENANCE});
 """
 
 COUNTY_SCHEMAS: Final = {
