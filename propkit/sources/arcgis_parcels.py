@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
 from propkit.errors import InvalidAnswerError, SourceUnavailableError
 from propkit.layers import Layer, arcgis
@@ -27,6 +28,7 @@ from propkit.sources._layer_source import (
     PROVIDES,
     REQUESTS_PER_SECOND,
     ROWS,
+    FormAsk,
     Measured,
     check_pages,
     demand_object_id,
@@ -156,6 +158,8 @@ class ArcgisParcels:
 
     async def _query(self, ask: Ask, name: str, params: arcgis.Params) -> Page:
         path = f"{self._path}/{arcgis.QUERY}"
+        if isinstance(ask, FormAsk) and len(urlencode(params)) > arcgis.LONGEST_QUERY:
+            return await ask.post_form(path, name=name, form=params, expect="arcgis")
         return await ask.get(path, name=name, params=params, expect="arcgis")
 
     async def _count(self, area: Area, ask: Ask, within: arcgis.Params | None = None) -> int:
