@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from propkit.errors import InvalidAnswerError, SourceRejectedError, SourceUnavailableError
 
-Expect = Literal["json", "html", "arcgis"]
+Expect = Literal["json", "html", "arcgis", "file"]
 
 
 _CHARSET = re.compile(r"charset=[\"']?([\w-]+)", re.IGNORECASE)
@@ -102,8 +102,14 @@ def is_html(page: Page) -> bool:
 def check_page(page: Page, expect: Expect) -> None:
     """Raise a ``SourceError`` unless the body is whole and of the kind expected.
 
-    ``"arcgis"`` is JSON that says no error: such a server refuses with status 200.
+    ``"arcgis"`` is JSON that says no error: such a server refuses with status 200. ``"file"`` is
+    anything but a page.
     """
+    if expect == "file":
+        if is_html(page) or not page.body:
+            what = "a page" if page.body else "an empty body"
+            raise InvalidAnswerError(f"{page.name}: expected a file, got {what}", url=page.url)
+        return
     if expect == "json":
         page.json()
         return
