@@ -18,7 +18,7 @@ from propkit.layers.facts import Answer, LayerFacts
 from propkit.layers.fields import find_name
 from propkit.layers.geometry import read_esri
 from propkit.layers.ready import READY
-from propkit.pages import Page
+from propkit.pages import Page, uncollected
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._layer_source import (
     KEYS_PER_ITEM,
@@ -149,10 +149,10 @@ class ArcgisParcels:
 
     def parse(self, payload: Payload) -> Parsed:
         """Read the parcels, and their shapes, of a payload."""
-        answers = [
-            arcgis.read_answer(payload.pages[place]) for place in check_pages(self.layer, payload)
-        ]
-        return parse_rows(self.layer, payload, answers, read_esri)
+        places = check_pages(self.layer, payload)
+        with uncollected():
+            answers = [arcgis.read_answer(payload.pages[place]) for place in places]
+            return parse_rows(self.layer, payload, answers, read_esri)
 
     # --- asking -----------------------------------------------------------------------------
 
