@@ -41,9 +41,12 @@ class CountyDesk:
         ----------
         what
             By a name or words: ``"personal_property"``, ``"mobile_homes"``, ``"rentals"``,
-            ``"subdivisions"``. By its number: ``"parcels_by_mcr"``, ``"parcels_by_section"``
-            (``"13-01N-04E"``). Of one APN: ``"map_files"``, ``"rental_registration"``,
-            ``"improvements"``, ``"similar_parcels"``, ``"sketches"``.
+            ``"subdivisions"``. By a number: ``"personal_property_account"`` (``"C-0000370"``, or
+            with a year ``"C-0000370-2025"``; C commercial, M multiple, L lessor),
+            ``"mobile_home_account"``, ``"mobile_home_of_vin"``, ``"parcels_by_mcr"``,
+            ``"parcels_by_section"`` (``"13-01N-04E"``), ``"map_files_by_mcr"``,
+            ``"map_files_by_page"`` (book and map, ``"304-77"``). Of one APN: ``"map_files"``,
+            ``"rental_registration"``, ``"improvements"``, ``"similar_parcels"``, ``"sketches"``.
         query
             What to look for.
         limit

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
+from urllib.parse import urlencode
 
 import aiohttp
 from protego import Protego
@@ -157,6 +158,15 @@ class HttpAsk(Asking):
         """Get one page; see the protocol for the parameters and the errors."""
         url = await self.allowed(path, params)
         page = await self.request(url, name=name, expect=expect, accept=accept)
+        self.pages.append(page)
+        return page
+
+    async def post_form(
+        self, path: str, *, name: str, form: Mapping[str, str], expect: Expect = "json"
+    ) -> Page:
+        """Get one page by posting a form, which changes nothing; see ``FormAsk``."""
+        url = await self.allowed(path, None)
+        page = await self.request(url, name=name, expect=expect, body=urlencode(form).encode())
         self.pages.append(page)
         return page
 

@@ -85,9 +85,9 @@ class Exchange:
         jar: aiohttp.CookieJar | None = None,
         body: object = None,
     ) -> Answer:
-        """Get an address, or post ``body`` as JSON, with the cookies of ``jar``; no redirects.
+        """Get an address, or post ``body``, with the cookies of ``jar``; no redirects.
 
-        Errors name the page by ``name``.
+        Bytes are an encoded form, anything else is posted as JSON. Errors name the page by ``name``.
 
         Raises
         ------
@@ -118,8 +118,10 @@ def _write_request(origin: Origin, url: URL, jar: aiohttp.CookieJar | None, body
         request += _write_headers({"Cookie": pairs})
     if body is None:
         return request + b"\r\n"
-    content = json.dumps(body).encode()
-    about = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    is_form = isinstance(body, bytes)
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    kind = "application/x-www-form-urlencoded" if is_form else "application/json"
+    about = {"Content-Type": kind, "Content-Length": str(len(content))}
     return b"%s%s\r\n%s" % (request, _write_headers(about), content)
 
 

@@ -13,7 +13,13 @@ from propkit.records import RECORD_TYPES
 HOME_COUNTY: Final = "maricopa"
 """The county whose sources are asked unless another one is named."""
 
-EXTRA_DATASETS: Final = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
+EXTRA_DATASETS: Final = (
+    "tax_levies",
+    "tax_installments",
+    "tax_statements",
+    "tax_valuations",
+    "tax_payment_halves",
+)
 """The tables whose pages cost requests of their own: collected only where they are named."""
 
 DATASETS: Final = tuple(

@@ -9,6 +9,33 @@ from propkit.errors import RequestError
 
 _SITUS: Final = {"situs_address": "text", "situs_city": "text", "situs_zip": "text"}
 
+_PERSONAL_PROPERTY: Final = {
+    "account_number": "text",
+    "name": "text",
+    "second_name": "text",
+    **_SITUS,
+    "is_multiple": "text",
+    "lease": "text",
+}
+_MOBILE_HOME: Final = {
+    "account_number": "text",
+    "name": "text",
+    "second_name": "text",
+    **_SITUS,
+    "vins": "texts",
+}
+_LISTED_PARCEL: Final = {
+    "apn": "text",
+    "owner_name": "text",
+    **_SITUS,
+    "property_type": "text",
+    "subdivision": "text",
+    "mcr": "text",
+    "section_township_range": "text",
+    "rental_id": "text",
+}
+_MAP_FILE: Final = {"kind": "text", "file_name": "text", "updated_on": "date", "url": "text"}
+
 LOOKUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "documents": {
         "recording_number": "text",
@@ -21,21 +48,8 @@ LOOKUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "docket_book": "text",
         "docket_page": "text",
     },
-    "personal_property": {
-        "account_number": "text",
-        "name": "text",
-        "second_name": "text",
-        **_SITUS,
-        "is_multiple": "text",
-        "lease": "text",
-    },
-    "mobile_homes": {
-        "account_number": "text",
-        "name": "text",
-        "second_name": "text",
-        **_SITUS,
-        "vins": "texts",
-    },
+    "personal_property": _PERSONAL_PROPERTY,
+    "mobile_homes": _MOBILE_HOME,
     "rentals": {
         "apn": "text",
         "owner_name": "text",
@@ -44,27 +58,14 @@ LOOKUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "agent": "text",
     },
     "subdivisions": {"subdivision": "text", "parcels": "int"},
-    "parcels_by_mcr": {
-        "apn": "text",
-        "owner_name": "text",
-        **_SITUS,
-        "property_type": "text",
-        "subdivision": "text",
-        "mcr": "text",
-        "section_township_range": "text",
-        "rental_id": "text",
-    },
-    "parcels_by_section": {
-        "apn": "text",
-        "owner_name": "text",
-        **_SITUS,
-        "property_type": "text",
-        "subdivision": "text",
-        "mcr": "text",
-        "section_township_range": "text",
-        "rental_id": "text",
-    },
-    "map_files": {"kind": "text", "file_name": "text", "updated_on": "date", "url": "text"},
+    "personal_property_account": _PERSONAL_PROPERTY,
+    "mobile_home_account": _MOBILE_HOME,
+    "mobile_home_of_vin": {"vin": "text", "account_number": "text"},
+    "parcels_by_mcr": _LISTED_PARCEL,
+    "parcels_by_section": _LISTED_PARCEL,
+    "map_files": _MAP_FILE,
+    "map_files_by_mcr": _MAP_FILE,
+    "map_files_by_page": _MAP_FILE,
     "rental_registration": {
         "apn": "text",
         "owner_name": "text",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +20,7 @@ from propkit.kinds import (
     parse_budget,
 )
 from propkit.layer_plan import keys_of_identifiers, keys_of_texts, make_layer_plan
+from propkit.pages import uncollected
 from propkit.plan import Plan, make_plan, make_search_plan
 from propkit.queries import read_queries
 from propkit.store import Reading
@@ -125,7 +124,7 @@ def plan_parcels(
         return make_search_plan(
             queries, searcher, active, by=search, mode=mode, priority=rank, budget=limit
         )
-    with _without_gc():
+    with uncollected():
         return _plan_apns(
             store,
             terms,
@@ -253,15 +252,3 @@ def _apns(identifiers: Identifiers) -> dict[str, None]:
 
 def _is_default(max_age: object) -> bool:
     return isinstance(max_age, str) and max_age == "default"
-
-
-@contextmanager
-def _without_gc() -> Iterator[None]:
-    """Let garbage be: among the 100,000 objects of a long list is none, yet a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

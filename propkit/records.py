@@ -98,6 +98,24 @@ class Residence(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Improvement(Record):
+    """A building on a commercial parcel; rank, model and ``cci`` are the assessor's own codes."""
+
+    table = "improvements"
+    scope = ("apn",)
+    identity = ("apn", "improvement_number")
+
+    apn: str
+    improvement_number: str
+    description: str | None = None
+    area_sqft: int | None = None
+    effective_age_years: int | None = None
+    quality_rank: str | None = None
+    model: str | None = None
+    cci: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Valuation(Record):
     """All values of one parcel for one tax year; ``assessment_ratio`` is a share from 0 to 1."""
 
@@ -176,10 +194,7 @@ class TaxLevy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxInstallment(Record):
-    """A half of a tax bill, or the whole of a small one.
-
-    The dates are the statute's (A.R.S. 42-18052), on a weekend the Monday after.
-    """
+    """A half of a bill, or a small one; dates by A.R.S. 42-18052, on a weekend the Monday after."""
 
     table = "tax_installments"
     scope = ("apn", "tax_year")
@@ -228,6 +243,22 @@ class TaxValuation(Record):
     full_cash_value: Decimal | None = None
     limited_property_value: Decimal | None = None
     property_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxPaymentHalves(Record):
+    """To which halves of the tax a payment went; ``number`` is that of the payment."""
+
+    table = "tax_payment_halves"
+    scope = ("apn", "tax_year")
+    identity = ("apn", "tax_year", "number")
+
+    apn: str
+    tax_year: int
+    number: int
+    amount: Decimal | None = None
+    first_half_amount: Decimal | None = None
+    second_half_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,8 +366,8 @@ class Lead(Record):
 RECORD_TYPES: dict[str, type[Record]] = {
     kind.table: kind
     for kind in (
-        *(Parcel, Residence, Valuation, TaxBill, TaxPayment, Sale, Document),
-        *(TaxLevy, TaxInstallment, TaxStatement, TaxValuation, Lead),
+        *(Parcel, Residence, Improvement, Valuation, TaxBill, TaxPayment, Sale, Document),
+        *(TaxLevy, TaxInstallment, TaxStatement, TaxValuation, TaxPaymentHalves, Lead),
     )
 }
 """Every record table by name, in the order in which they are shown."""

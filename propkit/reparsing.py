@@ -20,7 +20,7 @@ from propkit.store.kept import (
     Reread,
     add_bodies,
     compare_kept,
-    find_kept,
+    iter_kept,
     store_kept,
 )
 
@@ -70,20 +70,21 @@ def _reparse(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    left = [_Left(answers) for answers in find_kept(store, source.name).values()]
-    keys = len(left)
     frames: list[pd.DataFrame] = []
     unreadable: dict[str, str] = {}
-    count = 0
-    while left:
-        older: list[_Left] = []
-        for first in range(0, keys, _AT_ONCE):
-            some = left[first : first + _AT_ONCE]
-            read = list(_read_answers(store, source, some, older, unreadable))
-            count += len(read)
-            if read:
-                frames.append(write(read))
-        left = older
+    keys = count = 0
+    for kept in iter_kept(store, source.name):
+        left = [_Left(answers) for answers in kept.values()]
+        keys += len(left)
+        while left:
+            older: list[_Left] = []
+            for first in range(0, len(left), _AT_ONCE):
+                some = left[first : first + _AT_ONCE]
+                read = list(_read_answers(store, source, some, older, unreadable))
+                count += len(read)
+                if read:
+                    frames.append(write(read))
+            left = older
     empty = pd.DataFrame({name: pd.Series(dtype="string[pyarrow]") for name in DIFFERENCES})
     found = [frame for frame in frames if len(frame)]
     frame = pd.concat(found, ignore_index=True).astype("string[pyarrow]") if found else empty

@@ -61,7 +61,7 @@ class SourceSettings(BaseModel):
     """Records of one paid request, where a source sells by the page (400)."""
     user_agent: str | None = None
     obey_robots: bool = True
-    kind: Literal["arcgis", "socrata"] | None = None
+    kind: Literal["arcgis", "socrata", "file"] | None = None
     """Makes the source a map layer of your own; it then needs url, county and fields."""
     url: HttpUrl | None = None
     """The layer's address."""
@@ -73,6 +73,8 @@ class SourceSettings(BaseModel):
     """What picks the county's parcels, in the layer's own SQL."""
     licence: str | None = None
     """What the publisher says about use; kept with what is collected."""
+    file: dict[str, str] = Field(default_factory=dict)
+    """How a file is read: format, and member, layer, longitude, latitude, srs, encoding."""
 
     @field_validator("base_url")
     @classmethod

@@ -202,7 +202,9 @@ def test_a_fault_that_lasts_is_named_and_the_other_sources_go_on(
     truth = {table: in_order(rows) for table, rows in county.truth(apns).items()}
     lost = {table for table in RECORD_TYPES if stored[table] != truth[table]}
     gone = {
-        "maricopa_assessor": {"parcels", "residences", "valuations", "sales", "documents"},
+        "maricopa_assessor": {
+            *("parcels", "residences", "improvements", "valuations", "sales", "documents")
+        },
         "maricopa_treasurer": {"tax_bills", "tax_payments"},
         "maricopa_recorder": {"documents"},
     }[source]

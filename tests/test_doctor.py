@@ -60,6 +60,7 @@ def test_every_source_is_named_with_its_address_and_pace(county: County, monkeyp
         "maricopa_recorder",
         "maricopa_recorder_portal",
         "maricopa_treasurer",
+        "maricopa_treasurer_activities",
         "maricopa_treasurer_browser",
         "maricopa_treasurer_details",
     }

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
-from propkit.collector import Collector
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
 from propkit.sources import configure_sources
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 SYSTEMS = ("assessor", "treasurer", "recorder")
 ROLL = ["parcels", "residences", "valuations", "sales"]
 LAST = 60
+NOBODY = "http://127.0.0.1:9/nobody"
 
 
 @pytest.fixture
@@ -479,8 +479,15 @@ class PaidAssessor(MaricopaAssessor):
     credits_per_item = 3.0
 
 
+class SecondAssessor(MaricopaAssessor):
+    """The same tables and keys by another way in, which costs a request more."""
+
+    name = "second_assessor"
+    requests_per_item = 2
+
+
 class BrowserAssessor(MaricopaAssessor):
-    """Stands where a browser source will: the same tables and keys, by another way in."""
+    """Stands where a browser source will, for plans: none of its pages is for a browser."""
 
     name = "browser_assessor"
     transport = "browser"
@@ -492,7 +499,7 @@ def kit_with(county: County, path: Path, sources: dict[str, Any]) -> Iterator[pk
     settings = quick_settings(county, retry_attempts=1)
     model = configure_sources(settings)["maricopa_assessor"]
     configs = {
-        source.name: replace(model, source=source, base_url=base_url)
+        source.name: replace(model, source=source, base_url=base_url, host=base_url)
         for source, base_url in sources.values()
     }
     with pk.Kit(Store.open(path), settings, configs) as kit:
@@ -515,33 +522,50 @@ def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
     assert whole.credits == 15
 
 
-@pytest.mark.parametrize("mode", ["auto", "api_then_browser"])
-def test_another_way_in_is_tried_when_the_first_is_down(
-    county: County, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path: Path):
     """Each failed parcel is asked of the next way in, and is stored once."""
-    # No page of the assessor's is for a browser; real ones are tried in tests/browsing.
-    monkeypatch.setattr(
-        Collector,
-        "_item_ask",
-        lambda self, source, usage, *, rank=0: self._client.ask(
-            self.hosts[source], usage, rank=rank
-        ),
-    )
     apns = county.apns(4)
-    away = "http://127.0.0.1:9/nobody"
     sources = {
-        "http": (MaricopaAssessor(), away),
-        "browser": (BrowserAssessor(), county.base_url("assessor")),
+        "first": (MaricopaAssessor(), NOBODY),
+        "second": (SecondAssessor(), county.base_url("assessor")),
     }
     with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
-        plan = kit.plan(apns, datasets=ROLL, mode=mode)
+        plan = kit.plan(apns, datasets=ROLL)
         report = kit.collect(plan, progress=False)
         parcels = table_as_truth(kit, "parcels")
 
-    assert plan.fallbacks == {"maricopa_assessor": ("browser_assessor",)}
+    assert plan.fallbacks == {"maricopa_assessor": ("second_assessor",)}
     assert report.counts["maricopa_assessor"] == {"failed": 4}
-    assert report.counts["browser_assessor"] == {"done": 4}
+    assert report.counts["second_assessor"] == {"done": 4}
+    assert parcels == in_order(county.truth(apns)["parcels"])
+
+
+@pytest.mark.parametrize(
+    ("again", "fault"),
+    [("retry", {"kind": "status", "status": 503}), ("resume", {"kind": "captcha"})],
+)
+def test_what_failed_both_ways_is_asked_by_the_first_again_and_the_second_is_forgotten(
+    county: County, tmp_path: Path, again: str, fault: dict[str, Any]
+):
+    """Once the first way answers, the batch tells of no other, and of each parcel once."""
+    apns = county.apns(4)
+    sources = {
+        "first": (MaricopaAssessor(), county.base_url("assessor")),
+        "second": (SecondAssessor(), NOBODY),
+    }
+    county.switch(faults=[{**fault, "system": "assessor"}])
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        report = kit.collect(apns, datasets=ROLL, workers=1, progress=False)
+        county.switch(faults=[])
+        batch = kit.batch("last")
+        getattr(batch, again)()
+        healed = batch.wait(LAST)
+        items = batch.items()
+        parcels = table_as_truth(kit, "parcels")
+
+    assert report.counts == {"maricopa_assessor": {"failed": 4}, "second_assessor": {"failed": 4}}
+    assert healed.counts == {"maricopa_assessor": {"done": 4}}
+    assert sorted(items["key"]) == sorted(apns)
     assert parcels == in_order(county.truth(apns)["parcels"])
 
 

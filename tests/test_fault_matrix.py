@@ -50,7 +50,7 @@ HURRIED = {"hang": {"request_timeout": 0.4, "retry_attempts": 3}}
 """The settings with which a silent county costs no minutes, and a slow machine no failure."""
 
 TABLES_OF = {
-    "assessor": {"parcels", "residences", "valuations", "sales", "documents"},
+    "assessor": {"parcels", "residences", "improvements", "valuations", "sales", "documents"},
     "treasurer": {"tax_bills", "tax_payments"},
     "recorder": {"documents"},
 }

@@ -187,9 +187,9 @@ def test_money_becomes_float_on_request_only(store: Store):
 def test_an_unknown_frame_is_named_with_those_there_are(store: Store):
     """A misspelt name says what could have been meant."""
     expected = (
-        "no frame 'parcel'; expected one of parcels, residences, valuations, tax_bills, "
-        "tax_payments, sales, documents, tax_levies, tax_installments, tax_statements, "
-        "tax_valuations, leads, parcel_shapes, layers, hits, items, batches, batch_logs, "
+        "no frame 'parcel'; expected one of parcels, residences, improvements, valuations, "
+        "tax_bills, tax_payments, sales, documents, tax_levies, tax_installments, tax_statements, "
+        "tax_valuations, tax_payment_halves, leads, parcel_shapes, layers, hits, items, batches, batch_logs, "
         "lead_criteria, lead_persons, tax_liens, reparse_changes, purchases"
     )
 

@@ -341,7 +341,7 @@ def test_the_further_sections_of_a_parcel(kit: pk.Kit, truth: CountyTruth, count
         {
             "apn": shop.apn,
             "improvement_number": one["ImprovementNumber"],
-            "description": one["ImprovementDescription"],
+            "description": str(one["ImprovementDescription"]).strip(),
             "area_sqft": int(str(one["ImprovementSquareFootage"])),
             "effective_age_years": int(str(one["EffectiveAge"])),
             "quality_rank": "2",
@@ -375,6 +375,57 @@ def test_the_further_sections_of_a_parcel(kit: pk.Kit, truth: CountyTruth, count
     assert county.ledger("treasurer") == []
 
 
+def test_an_account_is_found_by_its_number(kit: pk.Kit, truth: CountyTruth) -> None:
+    """Each account is the one that the search shows; of another kind there is none."""
+    heads = [h for h in truth.heads() if h.is_in_assessor]
+    shops = [h for h in heads if h.property_type in BUSINESS_TYPES]
+    home = next(h for h in heads if h.index % 11 == 5 and h.index % 2)
+    by_search = {r["account_number"]: r for r in rows(kit.look_up("personal_property", "E"))}
+    for letter, odd in (("C", 0), ("L", 1)):
+        number = next(f"{h.index:07d}" for h in shops if h.index % 2 == odd)
+        for query in (f"{letter}-{number}", f"{letter.lower()} {number} 2025"):
+            assert rows(kit.look_up("personal_property_account", query)) == [by_search[number]]
+        assert len(kit.look_up("personal_property_account", f"M-{number}")) == 0
+    vins = [f"CAV{home.index:07d}X", f"CAV{home.index:07d}U"]
+    number = f"{home.index:07d}"
+
+    (found,) = rows(kit.look_up("mobile_home_account", number))
+
+    assert (found["account_number"], found["name"], found["vins"]) == (
+        number,
+        home.owner.name,
+        vins,
+    )
+    for vin in vins:
+        of_vin = rows(kit.look_up("mobile_home_of_vin", f"{vin[:3]} {vin[3:].lower()}"))
+        assert of_vin == [{"vin": vin, "account_number": number}]
+
+
+@pytest.mark.parametrize(
+    ("what", "query"),
+    [
+        ("personal_property_account", "C-9999999"),
+        ("mobile_home_account", "9999999"),
+        ("mobile_home_of_vin", "CAV9999999X"),
+        ("map_files_by_mcr", "999-99"),
+        ("map_files_by_page", "999-99"),
+    ],
+)
+def test_an_unknown_number_has_nothing(kit: pk.Kit, what: str, query: str) -> None:
+    frame = kit.look_up(what, query)
+
+    assert (len(frame), list(frame.columns)) == (0, list(LOOKUPS[what]))
+
+
+def test_map_files_of_a_plat_and_of_a_page(kit: pk.Kit, truth: CountyTruth) -> None:
+    head = next(h for h in truth.heads() if h.block.mcr and h.is_in_assessor)
+    mcr, page = head.block.mcr, f"{head.block.book}-{head.block.map_page:02d}"
+    expected = rows(kit.look_up("map_files", head.apn))
+
+    assert rows(kit.look_up("map_files_by_mcr", str(mcr))) == expected
+    assert rows(kit.look_up("map_files_by_page", page)) == expected
+
+
 def test_an_unknown_parcel_has_nothing(kit: pk.Kit) -> None:
     for what in ("improvements", "map_files", "sketches", "similar_parcels", "rental_registration"):
         frame = kit.look_up(what, "99999999")
@@ -402,6 +453,10 @@ def test_sections_as_people_write_them(text: str, expected: str) -> None:
         ("rentals", "  ", "the query is empty"),
         ("parcels_by_section", "here", "'here' is no section"),
         ("improvements", "SMITH", "'SMITH' is no APN"),
+        ("personal_property_account", "X-12", "'X-12' is no number for personal_property_account"),
+        ("mobile_home_account", "12a", "'12A' is no number for mobile_home_account"),
+        ("mobile_home_of_vin", "x!", "'X!' is no number for mobile_home_of_vin"),
+        ("map_files_by_page", "30-477", "'30-477' is no page of a map book"),
     ],
 )
 def test_what_cannot_be_looked_up_is_refused(kit: pk.Kit, what: str, query: str, said: str) -> None:
@@ -418,6 +473,10 @@ def test_what_cannot_be_looked_up_is_refused(kit: pk.Kit, what: str, query: str,
         ("subdivisions", [b'{"TOTAL": 2, "Results": [{"SubdivisionName": "A"}]}'] * 2, InvalidAnswerError),
         ("sketches", [b'{"TotalPages": 2, "Pages": []}'], LayoutChangedError),
         ("improvements", [b'{"a": 1}'], LayoutChangedError),
+        ("mobile_home_account", [b'{"a": 1}'], LayoutChangedError),
+        ("mobile_home_account", [b'[["a"]]'], LayoutChangedError),
+        ("mobile_home_of_vin", [b'"none such"'], LayoutChangedError),
+        ("mobile_home_of_vin", [b'{"a": 1}'], LayoutChangedError),
         ("map_files", [b'{"Parcel Maps": [{"FileName": "a", "UpdateDate": "x"}]}'], LayoutChangedError),
         ("similar_parcels", [b'{"MCR": "1"}', b'[{"Parcel": "x"}]'], LayoutChangedError),
     ],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from propkit.errors import InvalidAnswerError
-from propkit.pages import Page, check_page, find_block, is_html
+from propkit.pages import Page, check_page, find_block, is_html, uncollected
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -282,3 +284,30 @@ INNOCENT = {
 def test_an_innocent_page_is_no_block(name):
     """A word in an owner's name or a legal description stops no source."""
     assert find_block(INNOCENT[name]) is None
+
+
+def test_a_large_answer_is_decoded_without_looking_for_garbage(monkeypatch: pytest.MonkeyPatch):
+    """A small one is not worth it; afterwards all is as it was, after an error too."""
+    large = b'{"a": [' + b"[1], " * 60_000 + b"[2]]}"
+    loads, seen = orjson.loads, []
+    monkeypatch.setattr(
+        "propkit.pages.orjson.loads", lambda body: seen.append(gc.isenabled()) or loads(body)
+    )
+
+    assert len(page(large, JSON).json()["a"]) == 60_001
+    assert page(b"[1]", JSON).json() == [1]
+    with pytest.raises(InvalidAnswerError):
+        page(large[:-1], JSON).json()
+
+    assert seen == [False, True, False]
+    assert gc.isenabled()
+
+
+def test_who_has_switched_the_search_for_garbage_off_finds_it_off():
+    gc.disable()
+    try:
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -71,6 +71,16 @@ CONTRACT = {
         "market_area",
         "neighborhood",
     ],
+    "improvements": [
+        "apn",
+        "improvement_number",
+        "description",
+        "area_sqft",
+        "effective_age_years",
+        "quality_rank",
+        "model",
+        "cci",
+    ],
     "valuations": [
         "apn",
         "tax_year",
@@ -142,6 +152,14 @@ CONTRACT = {
         "limited_property_value",
         "property_class",
     ],
+    "tax_payment_halves": [
+        "apn",
+        "tax_year",
+        "number",
+        "amount",
+        "first_half_amount",
+        "second_half_amount",
+    ],
     "leads": [
         "radar_id",
         "apn",
@@ -199,6 +217,7 @@ CONTRACT = {
 IDENTITIES = {
     "parcels": ("county", "apn"),
     "residences": ("apn",),
+    "improvements": ("apn", "improvement_number"),
     "valuations": ("apn", "tax_year"),
     "tax_bills": ("apn", "tax_year"),
     "tax_payments": ("apn", "tax_year", "number"),
@@ -208,6 +227,7 @@ IDENTITIES = {
     "tax_installments": ("apn", "tax_year", "number"),
     "tax_statements": ("apn", "tax_year"),
     "tax_valuations": ("apn", "tax_year"),
+    "tax_payment_halves": ("apn", "tax_year", "number"),
     "leads": ("radar_id",),
 }
 ITEM_COLUMNS = [

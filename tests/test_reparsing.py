@@ -15,6 +15,7 @@ from propkit.errors import LayoutChangedError, RequestError
 from propkit.records import Parcel, TaxBill, TaxPayment
 from propkit.sources import Parsed
 from propkit.sources._config import find_sources
+from propkit.store.kept import iter_kept
 from tests.collecting import in_order, quick_kit, table_as_truth
 
 if TYPE_CHECKING:
@@ -78,6 +79,24 @@ def test_the_parser_that_collected_finds_no_difference(kit: pk.Kit, source: str)
     kept = kit.store.rows("SELECT count(DISTINCT key) n FROM fetches WHERE source = $1", [source])
     assert (frame.attrs["keys"], frame.attrs["answers"]) == (kept[0]["n"], kept[0]["n"])
     assert (frame.attrs["unreadable"], frame.attrs["is_applied"]) == ({}, False)
+
+
+@pytest.mark.parametrize("at_once", [1, 5, COUNT, 1000])
+def test_no_more_answers_are_held_than_asked_for_and_each_comes_once(
+    kit: pk.Kit, at_once: int
+) -> None:
+    """However many are taken at once, it is the same answers, each with all of its pages."""
+    rows = kit.store.rows(
+        "SELECT key, count(*) AS pages FROM fetches WHERE source = $1 GROUP BY key ORDER BY key",
+        [TREASURER],
+    )
+
+    groups = list(iter_kept(kit.store, TREASURER, at_once))
+
+    assert all(len(group) <= at_once for group in groups)
+    found = [(key, answers) for group in groups for key, answers in group.items()]
+    assert [(key, len(answers)) for key, answers in found] == [(row["key"], 1) for row in rows]
+    assert [len(answers[0].pages) for _, answers in found] == [row["pages"] for row in rows]
 
 
 def test_differences_are_told_first_and_stored_when_asked(kit: pk.Kit, county: County) -> None:
@@ -262,7 +281,7 @@ def test_the_command_tells_and_writes(
 
     assert code == 0
     assert capsys.readouterr().out.splitlines() == [
-        "maricopa_assessor: parser 1 has read 3 kept answers to 3 keys; 3 values would change",
+        "maricopa_assessor: parser 2 has read 3 kept answers to 3 keys; 3 values would change",
         "  parcels.jurisdiction: 3",
         str(tmp_path / "d.csv"),
     ]

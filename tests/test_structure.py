@@ -91,6 +91,8 @@ OWNERS = {
     "protego": {"http_client"},
     "psutil": {"browsing"},
     "pyarrow": {"store", "sharing"},
+    "pyogrio": {"layers"},
+    "pyproj": {"layers"},
     "pyarrow.flight": {"sharing"},
     "python_calamine": {"identifier_lists"},
     "selectolax": {"pages", "sources"},
@@ -234,7 +236,8 @@ def test_the_guard_of_owners_sees_a_wrong_import() -> None:
 
 def test_every_imported_package_is_a_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    listed = {re.split(r"[\[><=!~ ]", text)[0].lower() for text in project["dependencies"]}
+    texts = [*project["dependencies"], *project["optional-dependencies"]["files"]]
+    listed = {re.split(r"[\[><=!~ ]", text)[0].lower() for text in texts}
     listed = {name.replace("-", "_") for name in listed}
 
     packages = {found.target.partition(".")[0].lower() for found in _all_imports()}

@@ -99,8 +99,8 @@ class AreasDesk:
             The layer does not answer, or lacks a field that it should have.
         """
         shape = read_area(bbox, polygon)
-        check_size(shape)
-        config, _ = find_layer_config(self.sources, source)
+        config, layer_source = find_layer_config(self.sources, source)
+        check_size(shape, layer_source.layer.kind)
         asked = {"source": source, "where": where, "shape": shape}
         said = self._place.areas("measure", asked)
 

@@ -19,6 +19,7 @@ from propkit.errors import RequestError
 from propkit.http_client import HttpAsk, HttpClient
 from propkit.items import RetryPolicy
 from propkit.layers.catalogue import Catalogue, CountyLayer
+from propkit.layers.files import DAMAGES
 from propkit.layers.openaddresses import (
     MOST_BYTES,
     is_address,
@@ -154,7 +155,7 @@ def _read_packed(name: str, body: bytes) -> Iterator[tuple[str, bytes]]:
                     if held is not None and is_source_path(member.name):
                         yield member.name, held.read(MOST_BYTES + 1)
             return
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError) as error:
+    except (*DAMAGES, tarfile.TarError) as error:
         raise RequestError(f"{name} is a damaged archive: {error}") from error
     if not name.lower().endswith(".json"):
         raise RequestError(f"{name} is no folder, .zip, .tar.gz or .json file")

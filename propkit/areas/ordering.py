@@ -19,8 +19,9 @@ from propkit.sources import SourceConfig
 KIND = "area"
 """The kind of a batch that collects an area."""
 
-_MOST_ADDRESS = 5000
-"""Characters of a polygon; servers refuse an address that is much longer."""
+_MOST_CHARACTERS = {"socrata": 5000}
+_MOST_POSTED = 200_000
+"""Characters of a polygon that goes into an address, by the kind of layer, and that is posted."""
 
 Start = Callable[[list[Listener]], Batch]
 
@@ -84,11 +85,11 @@ def describe_area(area: object, where: str | None) -> str:
     return " ".join(words) or "in all"
 
 
-def check_size(area: object) -> None:
-    """Refuse a polygon with more corners than an address can hold."""
-    if len(str(area)) > _MOST_ADDRESS:
+def check_size(area: object, kind: str) -> None:
+    """Refuse a polygon with more corners than one request to such a layer can hold."""
+    if len(str(area)) > _MOST_CHARACTERS.get(kind, _MOST_POSTED):
         raise RequestError(
-            "the polygon has too many corners to be asked for in one address: simplify it"
+            "the polygon has too many corners to be asked for in one request: simplify it"
             " (shapely: polygon.simplify(0.001)), or use its bbox"
         )
 

@@ -43,6 +43,8 @@ class Assessor:
             return await self._search(request, path.removeprefix("/search/"), switches)
         if path.startswith("/mapid/"):
             return self._maps(path.removeprefix("/mapid/"))
+        if path.startswith(("/bpp/", "/mh/")):
+            return self._account(path)
         listing = re.fullmatch(r"/parcel/(mcr|str)/([^/]+)", path)
         if listing:
             return self._listing(request, listing[1], listing[2])
@@ -112,6 +114,24 @@ class Assessor:
             block = places.block_on_page(self._truth.seed, value.replace("/", ""))
             heads = [] if block is None else self._truth.block_heads(block)
         return as_json(shapes.map_ids(heads[0]) if heads else [])
+
+    def _account(self, path: str) -> web.Response:
+        """Return one account; a year of the roll is the only one there is."""
+        if path.startswith("/mh/vin/"):
+            vin = path.removeprefix("/mh/vin/").upper()
+            home = self._head_of_account(vin[3:-1], "mh") if len(vin) == 11 else None
+            is_known = home is not None and vin in shapes.mobile_home_row(home).values()
+            return as_json(f"{home.index:07d}" if home and is_known else "")
+        kind, *parts = path.strip("/").split("/")
+        head = self._head_of_account(parts[-1] if kind == "mh" else parts[1], kind)
+        if head is None or (kind == "bpp" and parts[0].lower() != shapes.account_kind(head)):
+            return as_json([])
+        return as_json(_SHAPES[kind](head))
+
+    def _head_of_account(self, number: str, kind: str) -> Head | None:
+        index = int(number) if number.isdecimal() and number.isascii() else self._truth.size
+        head = self._truth.head(index) if index < self._truth.size else None
+        return head if head is not None and head.is_in_assessor and _HAS[kind](head) else None
 
     async def _search(self, request: web.Request, kind: str, switches: Switches) -> web.Response:
         words = request.query.get("q", "").strip()
@@ -183,6 +203,7 @@ _KNOWN = re.compile(
     r"|/parcel/(mcr|str)/[^/]+"
     r"|/parcel/[0-9][0-9A-Za-z.\- ]*(/(propertyinfo|address|valuations|residential-details"
     r"|owner-details|improvements|sketches|mapids|rental-details(/.*)?|similar-parcels-residential(/.*)?))?"
+    r"|/bpp/[cmlCML]/\d+(/\d{4})?|/mh/\d+|/mh/vin/[0-9A-Za-z]+"
     r"|/mapid/(parcel/[^/]+|bookmap/\d{3}/\d{2}|mcr/[^/]+)"
 )
 

@@ -49,7 +49,12 @@ def rental_row(head: Head) -> Json:
 
 def personal_property_row(head: Head) -> Json:
     """Return a row of the business personal property search."""
-    return {**_account(head), "Multi": "", "Lease": "Y" if head.index % 2 else ""}
+    return {**_account(head), "Multi": "", "Lease": "Y" if account_kind(head) == "l" else ""}
+
+
+def account_kind(head: Head) -> str:
+    """Return the letter of an account's kind: c(ommercial) or l(essor)."""
+    return "cl"[head.index % 2]
 
 
 def mobile_home_row(head: Head) -> Json:
@@ -230,23 +235,17 @@ def residential_details(parcel: Parcel) -> Json:
 
 def improvements(parcel: Parcel) -> list[Json]:
     """Return the buildings of a commercial parcel; empty for houses."""
-    house = parcel.residence
-    if house is None or house.livable_area_sqft is not None:
-        return []
-    age = str(2025 - (house.construction_year or 2000))
-    parts = (("C", parcel.head.use_description, 3000 + parcel.head.index % 9000, "101", "338"),
-             ("D", "Site Improvements", 1, "201", "163"))  # fmt: skip
     return [
         {
-            "CCI": cci,
-            "EffectiveAge": age,
-            "ImprovementDescription": description,
-            "ImprovementNumber": f"000{number}",
-            "ImprovementSquareFootage": str(area_sqft),
-            "QualityRank": "2",
-            "Model": model,
+            "CCI": built.cci,
+            "EffectiveAge": str(built.effective_age_years),
+            "ImprovementDescription": _padded(built.description, 30),
+            "ImprovementNumber": built.improvement_number,
+            "ImprovementSquareFootage": str(built.area_sqft),
+            "QualityRank": built.quality_rank,
+            "Model": built.model,
         }
-        for cci, description, area_sqft, number, model in parts
+        for built in parcel.improvements
     ]
 
 

@@ -102,6 +102,7 @@ class County:
         """Return what each source needs to be pointed here, by the source's name."""
         found = {f"maricopa_{name}": {"base_url": self.base_url(name)} for name in SYSTEMS}
         found["maricopa_treasurer_details"] = {"base_url": self.base_url("treasurer")}
+        found["maricopa_treasurer_activities"] = {"base_url": self.base_url("treasurer")}
         token = self.token
         if token is not None:
             found["maricopa_assessor"]["token"] = token

@@ -5,7 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from propkit.demo_county import draw, facts
-from propkit.demo_county.parcel import Residence
+from propkit.demo_county.parcel import Head, Improvement, Residence
+
+ASSESSED_IN = 2025
 
 _PATIOS = draw.Choice(facts.PATIOS)
 _WALLS = draw.Choice(facts.EXTERIOR_WALLS)
@@ -73,3 +75,33 @@ def _building(random: Random) -> Residence:
         parking_type=None,
         physical_condition=None,
     )
+
+
+def make_improvements(head: Head, residence: Residence | None) -> tuple[Improvement, ...]:
+    """Return what was built on a commercial parcel; nothing for a house, whose own rows tell all."""
+    if residence is None or residence.livable_area_sqft is not None:
+        return ()
+    age = ASSESSED_IN - (residence.construction_year or 2000)
+    wings = range(1, 2 + head.index % 3)
+    main = [
+        Improvement(
+            improvement_number=f"000{number}01",
+            description=head.use_description,
+            area_sqft=3000 + head.index * number % 9000,
+            effective_age_years=age,
+            quality_rank="2",
+            model="338",
+            cci="C",
+        )
+        for number in wings
+    ]
+    site = Improvement(
+        improvement_number=f"000{len(main) + 1}01",
+        description="Site Improvements",
+        area_sqft=1,
+        effective_age_years=age,
+        quality_rank="2",
+        model="163",
+        cci="D",
+    )
+    return (*main, site)

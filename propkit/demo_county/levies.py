@@ -68,5 +68,19 @@ def make_installments(bill: TaxBill) -> tuple[Installment, ...]:
     )
 
 
+def make_halves(bill: TaxBill) -> tuple[tuple[int, int], ...]:
+    """Return what of each payment went to the first half and to the second, in cents.
+
+    The first half is paid before the second, by the oldest payment: the last of the page.
+    """
+    left = (bill.assessed_cents + 1) // 2
+    found = []
+    for payment in reversed(bill.payments):
+        first = min(left, payment.cents)
+        left -= first
+        found.append((first, payment.cents - first))
+    return tuple(reversed(found))
+
+
 def _workday(day: date) -> date:
     return day + timedelta(days=(0, 0, 0, 0, 0, 2, 1)[day.weekday()])

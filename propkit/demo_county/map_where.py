@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-Attributes = Mapping[str, Any]
-Test = Callable[[Attributes], bool]
+
+class Row(Protocol):
+    """What a condition is about: a value by the name of its field."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+Test = Callable[[Row], bool]
 
 _TOKENS = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.]*)"
@@ -83,7 +89,7 @@ class _Reader:
         right, compare = self._value(), _COMPARE[sign]
         return lambda row: _compare(compare, left(row), right(row))
 
-    def _value(self) -> Callable[[Attributes], Any]:
+    def _value(self) -> Callable[[Row], Any]:
         kind, token = self._next()
         if kind == "text":
             text = token[1:-1].replace("''", "'")
@@ -94,7 +100,7 @@ class _Reader:
         name = self._names.get(token.lower()) if kind == "name" else None
         if name is None:
             raise WhereError(token)
-        return lambda row: row.get(name)
+        return lambda row: row[name]
 
     def _next(self) -> tuple[str, str]:
         if not self._tokens:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ from propkit.demo_county.parcel import Parcel
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
 
-_LARGEST_ADDRESS = 7000
+_LONGEST_QUERY = 2048
 
 
 class Maps:
@@ -38,8 +39,8 @@ class Maps:
         layer = LAYERS.get(county)
         if layer is None or not rest.startswith("MapServer"):
             return web.Response(status=404, text="no such service\n")
-        if len(str(request.rel_url)) > _LARGEST_ADDRESS:
-            return web.Response(status=414, text="URI Too Long\n")
+        if len(request.query_string) > _LONGEST_QUERY:  # as IIS says it
+            return web.Response(status=404, text="404.15 Query String Too Long\n")
         part = rest.removeprefix("MapServer").strip("/")
         if part == "":
             return as_json({"layers": [{"id": 0, "name": layer.title}], "currentVersion": 10.81})
@@ -50,8 +51,11 @@ class Maps:
         self._queries += 1
         if self._queries <= switches.layers.first_fail:
             return _error(500, "Error performing query operation")
+        query: dict[str, str] = {**request.query}
+        if request.method == "POST":
+            query |= {name: str(value) for name, value in (await request.post()).items()}
         try:
-            return self._query(layer, county, request.query, switches.layers)
+            return self._query(layer, county, query, switches.layers)
         except (WhereError, ValueError, KeyError, TypeError) as error:
             return _error(400, "Unable to complete operation.", f"'where' is invalid: {error}")
 
@@ -90,7 +94,8 @@ class Maps:
         for index in range(self._truth.size):
             if not self._truth.head(index).is_in_assessor:
                 continue
-            if test is not None and not test(_Late(self, county, index, layer.object_id)):
+            write = partial(self._attributes, county, index)
+            if test is not None and not test(_LateRow(index, layer.object_id, write)):
                 continue
             if area is None or _is_in(self._truth.parcel(index), area):
                 found.append(index)
@@ -132,21 +137,16 @@ class Maps:
         return LAYERS[county].attributes(self._truth.parcel(index))
 
 
-class _Late(Mapping[str, Any]):
-    """A row's attributes; a parcel is made only where more than its number is asked for."""
+@dataclass(frozen=True, slots=True)
+class _LateRow:
+    """A row by its fields; a parcel is made only where more than its number is asked for."""
 
-    def __init__(self, maps: Maps, county: str, index: int, object_id: str) -> None:
-        self._row = (maps, county, index, object_id)
+    index: int
+    object_id: str
+    write: Callable[[], Mapping[str, Any]]
 
     def __getitem__(self, name: str) -> Any:
-        maps, county, index, object_id = self._row
-        return index + 1 if name == object_id else maps._attributes(county, index)[name]  # noqa: SLF001
-
-    def __iter__(self) -> Any:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
+        return self.index + 1 if name == self.object_id else self.write()[name]
 
 
 def _describe(layer: MapLayer, switches: LayerSwitches) -> dict[str, Any]:

@@ -82,6 +82,19 @@ class Residence:
 
 
 @dataclass(frozen=True, slots=True)
+class Improvement:
+    """A building on a commercial parcel, or what else was built there."""
+
+    improvement_number: str
+    description: str
+    area_sqft: int
+    effective_age_years: int
+    quality_rank: str
+    model: str
+    cci: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deed:
     """The last deed; one whose `number` is None is not in the assessor's roll."""
 
@@ -193,6 +206,7 @@ class Parcel:
     latitude: float | None
     longitude: float | None
     residence: Residence | None
+    improvements: tuple[Improvement, ...]
     deed: Deed
     sale: Sale | None
     valuations: tuple[Valuation, ...]

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 
-from propkit.demo_county.levies import exemption_of, make_installments, make_levies
+from propkit.demo_county.levies import exemption_of, make_halves, make_installments, make_levies
 from propkit.demo_county.parcel import Parcel
 
 Row = dict[str, object]
 
 TABLES = (
-    "parcels", "residences", "valuations", "tax_bills", "tax_payments", "sales", "documents",
+    "parcels", "residences", "improvements", "valuations", "tax_bills", "tax_payments", "sales", "documents",
     "leads",
 )  # fmt: skip
-DETAILS = ("tax_levies", "tax_installments", "tax_statements", "tax_valuations")
+DETAILS = (
+    "tax_levies", "tax_installments", "tax_statements", "tax_valuations", "tax_payment_halves",
+)  # fmt: skip
 
 
 def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
@@ -31,6 +33,7 @@ def render(parcels: Iterable[Parcel]) -> dict[str, list[Row]]:
         if parcel.head.is_in_assessor:
             tables["parcels"].append(parcel_row(parcel))
             tables["residences"].extend(_residence(parcel))
+            tables["improvements"].extend(_improvements(parcel))
             tables["valuations"].extend(_valuations(parcel))
             tables["sales"].extend(_sales(parcel))
             tables["documents"].extend(_documents(parcel))
@@ -97,6 +100,11 @@ def _residence(parcel: Parcel) -> Iterator[Row]:
             "market_area": block.market_area,
             "neighborhood": block.neighborhood,
         }
+
+
+def _improvements(parcel: Parcel) -> Iterator[Row]:
+    for built in parcel.improvements:
+        yield {"apn": parcel.head.apn, **asdict(built)}
 
 
 def _valuations(parcel: Parcel) -> Iterator[Row]:
@@ -198,7 +206,30 @@ def _tax_details(parcel: Parcel) -> dict[str, list[Row]]:
             }
             for value in parcel.valuations
         ],
+        "tax_payment_halves": _payment_halves(parcel),
     }
+
+
+def _payment_halves(parcel: Parcel) -> list[Row]:
+    """Return the payments by halves on the newest bill that has any."""
+    paid = next((bill for bill in parcel.tax_bills if bill.payments), None)
+    return (
+        []
+        if paid is None
+        else [
+            {
+                "apn": parcel.head.apn,
+                "tax_year": paid.tax_year,
+                "number": number,
+                "amount": _cents(payment.cents),
+                "first_half_amount": _cents(first),
+                "second_half_amount": _cents(second),
+            }
+            for number, (payment, (first, second)) in enumerate(
+                zip(paid.payments, make_halves(paid), strict=True), start=1
+            )
+        ]
+    )
 
 
 def _sales(parcel: Parcel) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -78,7 +79,7 @@ class Treasurer:
             all_years = request.query.get("List", "").lower() == "all"
             page = pages.summary_page(parcel, layout, all_years=all_years, action=SUMMARY)
             return as_page(page)
-        return as_page(_further_page(parcel, path, request.query.get("taxyear")))
+        return as_page(_further_page(parcel, path, request.query))
 
     def _choose(self, session: str, typed: str) -> web.Response:
         self._sessions[session] = typed.strip() or "?"
@@ -97,10 +98,11 @@ _PAGES = (
     "/parcel/valuations.aspx",
     "/parcel/detailedtaxstatement.aspx",
     "/parcel/taxdetails.aspx",
+    "/parcel/activitydetails.aspx",
 )
 
 
-def _further_page(parcel: Parcel, path: str, year: str | None) -> str:
+def _further_page(parcel: Parcel, path: str, query: Mapping[str, str]) -> str:
     """Return one of the pages behind the summary."""
     if path == "/parcel/activities.aspx":
         return pages.activities_page(parcel, action=SUMMARY)
@@ -109,9 +111,16 @@ def _further_page(parcel: Parcel, path: str, year: str | None) -> str:
     if path == "/parcel/detailedtaxstatement.aspx":
         return pages.statement_page(parcel, action=SUMMARY)
     bills = parcel.tax_bills
-    bill = next((b for b in bills if str(b.tax_year) == (year or str(bills[0].tax_year))), None)
+    is_activity = path == "/parcel/activitydetails.aspx"
+    year = query.get("Year" if is_activity else "taxyear", str(bills[0].tax_year))
+    bill = next((b for b in bills if str(b.tax_year) == year), None)
     if bill is None:
         return pages.not_found_page(f"{parcel.head.apn} in {year}", action=SUMMARY)
+    if is_activity:
+        number = query.get("Activity", "")
+        if number not in {str(one) for one in range(1, 1 + len(bill.payments))}:
+            return pages.not_found_page(f"{parcel.head.apn}, activity {number}", action=SUMMARY)
+        return pages.activity_page(parcel, bill, int(number), action=SUMMARY)
     return pages.details_page(parcel, bill, action=SUMMARY)
 
 

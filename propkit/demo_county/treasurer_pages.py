@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from propkit.demo_county.levies import exemption_of, make_installments, make_levies
+from propkit.demo_county.levies import exemption_of, make_halves, make_installments, make_levies
 from propkit.demo_county.parcel import Head, Owner, Parcel, TaxBill
 from propkit.demo_county.places import dashed_apn
 
@@ -81,13 +81,17 @@ def summary_page(parcel: Parcel, layout: Layout, *, all_years: bool, action: str
 
 def activities_page(parcel: Parcel, *, action: str) -> str:
     """Return the payments of all years, newest first."""
-    payments = [payment for bill in parcel.tax_bills for payment in bill.payments]
+    payments = [
+        (payment, number)
+        for bill in parcel.tax_bills
+        for number, payment in enumerate(bill.payments, start=1)
+    ]
     rows = "\n".join(
         f'<tr class="gridviewRow"><td>{p.tax_year}</td>'
-        f'<td><a href="ActivityDetails.aspx?Year={p.tax_year}">Payment</a></td>'
+        f'<td><a href="ActivityDetails.aspx?Year={p.tax_year}&amp;Activity={n}">Payment</a></td>'
         f'<td class="text-right">{_money(p.cents)}</td><td>{escape(p.payer)}</td>'
         f"<td>{p.paid_on:%m/%d/%Y}</td></tr>"
-        for p in payments
+        for p, n in payments
     )
     rows = rows or '<tr class="gridviewEmpty"><td colspan="5">No activities found</td></tr>'
     heads = "".join(f"<th>{h}</th>" for h in ("Tax Year", "Activity", "Amount", "Paid By", "Date"))
@@ -97,6 +101,19 @@ def activities_page(parcel: Parcel, *, action: str) -> str:
 {rows}
 </tbody></table></div>"""
     return frame("Activities", content, action=action)
+
+
+def activity_page(parcel: Parcel, bill: TaxBill, number: int, *, action: str) -> str:
+    """Return one payment by the halves that it paid."""
+    first, second = make_halves(bill)[number - 1]
+    payment = bill.payments[number - 1]
+    amounts = {"AmountTotal": payment.cents, "1stHalfTotal": first, "2ndHalfTotal": second}
+    spans = "\n".join(
+        f'<p><span id="{P}activityTaxPayment_lblCtxPmt{name}">{_money(cents)}</span></p>'
+        for name, cents in amounts.items()
+    )
+    content = f"{_header(parcel, 'Activity Details')}\n<p>{bill.tax_year} Tax Payment</p>\n{spans}"
+    return frame("Activity Details", content, action=action)
 
 
 def valuations_page(parcel: Parcel, *, action: str) -> str:

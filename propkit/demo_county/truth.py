@@ -147,6 +147,7 @@ class CountyTruth:
             latitude=round(block.latitude + lot % 8 * 0.0003, 6) if has_place else None,
             longitude=round(block.longitude + lot // 8 * 0.0003, 6) if has_place else None,
             residence=residence,
+            improvements=houses.make_improvements(head, residence),
             deed=deed,
             sale=deeds.make_sale(deed_stream, deed),
             valuations=valuations,

@@ -19,6 +19,8 @@ from propkit.pages import Page
 QUERY: Final = "query"
 MOST_ROWS: Final = 2000
 """Rows of one request, where the layer allows more."""
+LONGEST_QUERY: Final = 1800
+"""Characters that go into an address; many servers refuse 2,048, and what is longer is posted."""
 _USUAL_ROWS: Final = 1000
 _KINDS: Final = {
     "esriFieldTypeString": "text",

@@ -113,6 +113,7 @@ def _last_part(name: str) -> str:
 
 _ABSENT: Final = frozenset({"", "na", "n/a", "null", "none", "<null>", "nan"})
 _LONGEST_ABSENT: Final = 6
+_TEXTS_AND_NOTHING: Final = {str, type(None)}
 _NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _FIRST_DAY, _LAST_DAY = 17_000_101, 22_001_231
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -140,6 +141,15 @@ def read_text(value: Any) -> str | None:
     if len(value) <= _LONGEST_ABSENT and value.lower() in _ABSENT:
         return None
     return value  # type: ignore[no-any-return]
+
+
+def read_texts(values: Sequence[Any]) -> list[str | None]:
+    """Return a column's texts; what comes again and again (cities, codes) is read once."""
+    # Of other kinds 1, 1.0 and True are one key, and each reads differently.
+    if set(map(type, values)) <= _TEXTS_AND_NOTHING:
+        read = {value: read_text(value) for value in set(values)}
+        return [read[value] for value in values]
+    return list(map(read_text, values))
 
 
 def _read_number(value: Any) -> float | None:
@@ -234,7 +244,7 @@ def read_column(
         factor = field.factor
         return _read_all(column, values, lambda value: _scale(_read_number(value), factor, reader))
     if reader is read_text:
-        return list(map(read_text, values)), None
+        return read_texts(values), None
     return _read_all(column, values, reader)
 
 
@@ -243,7 +253,7 @@ def _scale(number: float | None, factor: float, reader: Callable[[Any], Any]) ->
 
 
 def _join(columns: list[list[Any]], separator: str) -> list[str | None]:
-    texts = [list(map(read_text, column)) for column in columns]
+    texts = [read_texts(column) for column in columns]
     return [separator.join(filter(None, parts)) or None for parts in zip(*texts, strict=True)]
 
 

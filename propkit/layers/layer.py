@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from propkit.errors import SettingsError
 from propkit.layers.fields import Field, read_field, write_field
+from propkit.layers.file_form import read_form
 
-KINDS: Final = ("arcgis", "socrata")
+KINDS: Final = ("arcgis", "socrata", "file")
 """What a layer can be asked by."""
 
 
@@ -25,15 +26,18 @@ class Layer:
         Lower case: ``"maricopa"``; elsewhere with the state's letters behind it, ``"bexar_tx"``,
         since many states have a Clark.
     kind
-        ``"arcgis"`` (a layer of a MapServer or FeatureServer) or ``"socrata"`` (a dataset).
+        ``"arcgis"`` (a layer of a MapServer or FeatureServer), ``"socrata"`` (a dataset) or
+        ``"file"`` (a download).
     url
-        Of the layer, or of the dataset without ``.json``.
+        Of the layer, of the dataset without ``.json``, or of the file.
     fields
         By column of ``parcels``; ``apn`` is needed.
     where
         What picks the county's parcels out of a layer that holds more, in the layer's own SQL.
     licence
         What the publisher says about use, as it was found; None: nothing is known.
+    file
+        How a file is to be read: see :class:`propkit.layers.file_form.FileForm`.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Layer:
     where: str | None = None
     licence: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    file: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,6 +66,7 @@ class Layer:
             "where": self.where,
             "licence": self.licence,
             "headers": dict(self.headers),
+            "file": dict(self.file),
         }
 
 
@@ -73,6 +79,7 @@ def make_layer(  # noqa: PLR0917 - the table of ready layers reads better so
     where: str | None = None,
     licence: str | None = None,
     headers: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
 ) -> Layer:
     """Return a layer whose fields are given as settings give them.
 
@@ -92,11 +99,12 @@ def make_layer(  # noqa: PLR0917 - the table of ready layers reads better so
         name=name,
         county=county,
         kind=kind,
-        url=url.rstrip("/").removesuffix(".json"),
+        url=url if kind == "file" else url.rstrip("/").removesuffix(".json"),
         fields=read,
         where=where,
         licence=licence,
         headers=dict(headers or {}),
+        file=read_form(file or {}).as_json() if kind == "file" else {},
     )
 
 

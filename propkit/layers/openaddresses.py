@@ -16,7 +16,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from propkit.errors import SettingsError
 from propkit.layers.catalogue import CountyLayer
 from propkit.layers.fields import Field, write_field
+from propkit.layers.file_form import FORMATS
 from propkit.layers.layer import make_layer
+from propkit.layers.tables import has_gdal
 
 MOST_BYTES: Final = 2**20
 """A larger file is none of the catalogue's."""
@@ -135,17 +137,20 @@ def _read_parcels(place: _Place, said: object, number: int) -> CountyLayer:
     fields: dict[str, Any] = {"apn": write_field(pid)}
     for column, field in _address_fields(conform):
         fields[column] = write_field(field)
-    url, where = _split_url(data)
-    layer = {
+    is_file = protocol.lower() != "esri"
+    url, where = (data, None) if is_file else _split_url(data)
+    layer: dict[str, Any] = {
         "name": more.get("name", place.name),
         "county": place.parcels_of,
         "url": url,
         "fields": fields,
-        "kind": "arcgis",
+        "kind": "file" if is_file else "arcgis",
         "where": where,
         "licence": more["licence"],
         "headers": _headers(said.get("request")),
     }
+    if is_file:
+        layer["file"] = _file_form(conform)
     try:
         make_layer(**layer)
     except SettingsError as error:
@@ -162,13 +167,46 @@ def _why_not(said: Mapping[str, Any], protocol: str, data: str) -> str | None:
     if not data:
         return "no address is said (data)"
     if protocol.lower() != "esri":
-        kind = _text(_mapping(said.get("conform")).get("format")) or "file"
-        packed = _text(said.get("compression"))
-        what = f"a {packed or 'plain'} {kind}"[:80]
-        return f"{what} to download by {protocol[:20]}: propkit asks layers, not files"
+        return _why_no_file(said, protocol, data)
     if not _LAYER_URL.fullmatch(_split_url(data)[0]):
         return "the address is not that of a layer (it ends in no number)"
     return None
+
+
+def _why_no_file(said: Mapping[str, Any], protocol: str, data: str) -> str | None:
+    """Return why a file cannot be read, None where it can."""
+    kind = _text(_mapping(said.get("conform")).get("format")).lower() or "file"
+    packed = _text(said.get("compression")).lower()
+    what = f"a {packed or 'plain'} {kind}"[:80]
+    if protocol.lower() != "http":
+        return f"{what} to download by {protocol[:20]}: propkit downloads by http and https only"
+    if packed not in {"", "zip", "gzip"}:
+        return f"{what}: propkit unpacks zip and gzip only"
+    if kind not in FORMATS:
+        return f"{what}: propkit reads {', '.join(FORMATS)} only"
+    if kind not in {"geojson", "csv"} and not has_gdal():
+        return (
+            f"{what}: GDAL reads it, which pip install 'propkit[files]' brings; then import again"
+        )
+    if not is_address(data):
+        return "the address of the file is none"
+    return None
+
+
+def _file_form(conform: Mapping[str, Any]) -> dict[str, str]:
+    """Return how the catalogue says that a file is to be read."""
+    keys = {
+        "member": "file",
+        "layer": "layer",
+        "longitude": "lon",
+        "latitude": "lat",
+        "srs": "srs",
+        "encoding": "encoding",
+        "delimiter": "csvsplit",
+    }
+    given = {name: conform.get(key) for name, key in keys.items()}
+    form = {name: value for name, value in given.items() if isinstance(value, str) and value}
+    return {"format": _text(conform.get("format")).lower(), **form}
 
 
 def _split_url(data: str) -> tuple[str, str | None]:
@@ -300,4 +338,8 @@ def is_source_path(path: str) -> bool:
 
 def is_address(text: str) -> bool:
     """Whether a text is an address to download from, and no path."""
-    return urlsplit(text).scheme in {"http", "https"}
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:  # brackets that are no address of version 6
+        return False

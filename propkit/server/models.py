@@ -16,6 +16,7 @@ Kind = Literal["comprehensive", "taxes", "sales_and_documents", "validation", "s
 Dataset = Literal[
     "parcels",
     "residences",
+    "improvements",
     "valuations",
     "tax_bills",
     "tax_payments",

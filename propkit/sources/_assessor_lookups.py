@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
 from propkit.pages import Page
+from propkit.sources._assessor_accounts import (
+    look_up_account,
+    read_mobile_home,
+    read_personal_property,
+    read_texts,
+)
+from propkit.sources._assessor_improvements import read_improvements
 from propkit.sources._assessor_search import PAGE_SIZE, demand_apn, read_hit
 from propkit.sources._base import Ask, SearchHits, read_date, read_int, read_text
 from propkit.sources._readers import Fields, fold_keys, is_empty, read_apn, read_area
 
 Row = dict[str, Any]
 
-_SITUS: Final = (
-    ("situs_address", "situsaddress"),
-    ("situs_city", "situscity"),
-    ("situs_zip", "situszip"),
-)
-_ACCOUNT: Final = (
-    ("account_number", "accountno"),
-    ("name", "name1"),
-    ("second_name", "name2"),
-    *_SITUS,
-)
 _SEARCHES: Final = {
     "personal_property": "/search/bpp/",
     "mobile_homes": "/search/mh/",
@@ -38,11 +35,17 @@ _SECTION: Final = re.compile(
 )
 _SALE: Final = re.compile(r"(?P<price>n/a|[^/]*)/(?P<day>.*)", re.DOTALL | re.IGNORECASE)
 
+_ACCOUNTS: Final = ("personal_property_account", "mobile_home_account", "mobile_home_of_vin")
+_PAGE: Final = re.compile(r"(\d{3})[\s-]*(\d{2})", re.ASCII)
+
 ASSESSOR_LOOKUPS: Final = (
     *_SEARCHES,
+    *_ACCOUNTS,
     "parcels_by_mcr",
     "parcels_by_section",
     "map_files",
+    "map_files_by_mcr",
+    "map_files_by_page",
     "rental_registration",
     "improvements",
     "similar_parcels",
@@ -65,7 +68,14 @@ async def look_up_assessor(what: str, given: Mapping[str, str], ask: Ask, limit:
         return await _page_through(
             f"/parcel/str/{read_section(query)}/", {}, _read_parcel, ask, limit
         )
-    rows = await _look_up_parcel(what, demand_apn(query), ask)
+    if what in _ACCOUNTS:
+        rows = await look_up_account(what, query, ask)
+    elif what == "map_files_by_mcr":
+        rows = await _ask_maps(f"mcr/{quote(query, safe='')}", ask)
+    elif what == "map_files_by_page":
+        rows = await _ask_maps("bookmap/{}/{}".format(*_read_page_number(query)), ask)
+    else:
+        rows = await _look_up_parcel(what, demand_apn(query), ask)
     return SearchHits(rows=tuple(rows[:limit]), total=len(rows), is_complete=len(rows) <= limit)
 
 
@@ -85,6 +95,13 @@ def read_section(text: str) -> str:
         raise RequestError(f"{text!r} is no section; expected one such as 13-01N-04E")
     section, township, north, range_, east = match.groups()
     return f"{int(section):02d}-{int(township):02d}{north}-{int(range_):02d}{east}"
+
+
+def _read_page_number(text: str) -> tuple[str, str]:
+    match = _PAGE.fullmatch(text)
+    if match is None:
+        raise RequestError(f"{text!r} is no page of a map book; expected one such as 304-77")
+    return match[1], match[2]
 
 
 async def _page_through(
@@ -155,16 +172,19 @@ async def _look_up_parcel(what: str, apn: str, ask: Ask) -> list[Row]:
         return [_read_similar(fold_keys(row, what)) for row in _rows_of(answer, what)]
     if what == "improvements":
         answer = await _section(apn, "improvements/", ask)
-        return [_read_improvement(apn, fold_keys(row, what)) for row in _rows_of(answer, what)]
+        return [asdict(one) for one in read_improvements(answer, apn)[0]]
     if what == "map_files":
         return _read_maps(await _section(apn, "mapids/", ask))
     return _read_sketches(apn, await _section(apn, "sketches/", ask))
 
 
 async def _section(apn: str, path: str, ask: Ask) -> Any:
-    page = await ask.get(f"/parcel/{apn}/{path}", name=path.partition("/")[0])
-    answer = page.json()
-    return fold_keys(answer, path) if isinstance(answer, dict) else answer
+    return await _get(f"/parcel/{apn}/{path}", path.partition("/")[0], ask)
+
+
+async def _get(path: str, name: str, ask: Ask) -> Any:
+    answer = (await ask.get(path, name=name)).json()
+    return fold_keys(answer, name) if isinstance(answer, dict) else answer
 
 
 def _rows_of(answer: Any, what: str) -> list[Any]:
@@ -175,26 +195,11 @@ def _rows_of(answer: Any, what: str) -> list[Any]:
     return answer
 
 
-def _texts(fields: Fields, *names: tuple[str, str]) -> Row:
-    if missing := [key for _, key in names[:1] if key not in fields]:
-        raise LayoutChangedError(f"search: a row without {missing[0]}: {sorted(fields)[:8]}")
-    return {column: read_text(fields.get(key)) for column, key in names}
-
-
-def _read_personal_property(fields: Fields) -> Row:
-    return _texts(fields, *_ACCOUNT, ("is_multiple", "multi"), ("lease", "lease"))
-
-
-def _read_mobile_home(fields: Fields) -> Row:
-    vins = [read_text(fields.get(f"vin{number}")) for number in range(1, 5)]
-    return _texts(fields, *_ACCOUNT) | {"vins": [vin for vin in vins if vin]}
-
-
 def _read_rental_row(fields: Fields) -> Row:
     apn = read_apn(fields.get("apn"))
     if apn is None:
         raise LayoutChangedError(f"search: a row without an APN: {sorted(fields)[:8]}")
-    return {"apn": apn} | _texts(
+    return {"apn": apn} | read_texts(
         fields,
         ("owner_name", "owner"),
         ("situs_address", "address"),
@@ -206,7 +211,7 @@ def _read_rental_row(fields: Fields) -> Row:
 
 
 def _read_subdivision(fields: Fields) -> Row:
-    name = _texts(fields, ("subdivision", "subdivisionname"))
+    name = read_texts(fields, ("subdivision", "subdivisionname"))
     return name | {"parcels": read_int(fields.get("parcelcount"), "ParcelCount")}
 
 
@@ -218,15 +223,15 @@ def _read_parcel(fields: Fields) -> Row:
 
 
 _ROWS: Final[Mapping[str, Callable[[Fields], Row]]] = {
-    "personal_property": _read_personal_property,
-    "mobile_homes": _read_mobile_home,
+    "personal_property": read_personal_property,
+    "mobile_homes": read_mobile_home,
     "rentals": _read_rental_row,
     "subdivisions": _read_subdivision,
 }
 
 
 def _read_rental(apn: str, fields: Fields) -> Row:
-    row = _texts(
+    row = read_texts(
         fields,
         ("owner_name", "ownername"),
         ("owner_phone", "ownerphone"),
@@ -238,22 +243,6 @@ def _read_rental(apn: str, fields: Fields) -> Row:
         for column, key in (("registered_on", "dateregistered"), ("updated_on", "lastupdate"))
     }
     return {"apn": apn} | row | days
-
-
-def _read_improvement(apn: str, fields: Fields) -> Row:
-    return {
-        "apn": apn,
-        **_texts(
-            fields,
-            ("improvement_number", "improvementnumber"),
-            ("description", "improvementdescription"),
-            ("quality_rank", "qualityrank"),
-            ("model", "model"),
-            ("cci", "cci"),
-        ),
-        "area_sqft": read_area(fields.get("improvementsquarefootage"), "ImprovementSquareFootage"),
-        "effective_age_years": read_int(fields.get("effectiveage"), "EffectiveAge"),
-    }
 
 
 def _read_similar(fields: Fields) -> Row:
@@ -278,6 +267,10 @@ def _read_similar(fields: Fields) -> Row:
     }
 
 
+async def _ask_maps(path: str, ask: Ask) -> list[Row]:
+    return _read_maps(await _get(f"/mapid/{path}", "mapids", ask))
+
+
 def _read_maps(answer: Any) -> list[Row]:
     if is_empty(answer):
         return []
@@ -289,7 +282,7 @@ def _read_maps(answer: Any) -> list[Row]:
             fields = fold_keys(file, "mapids")
             rows.append(
                 {"kind": kind.removesuffix(" maps")}
-                | _texts(fields, ("file_name", "filename"), ("url", "url"))
+                | read_texts(fields, ("file_name", "filename"), ("url", "url"))
                 | {"updated_on": _day(_read_map_date(fields.get("updatedate")))}
             )
     return rows

@@ -130,7 +130,7 @@ class Ask(Protocol):
         expect
             ``"json"``: a body that decodes as JSON, else it is tried again and at last an
             ``InvalidAnswerError``. ``"arcgis"``: JSON that says no error. ``"html"``: a page that
-            is not empty. A captcha, challenge or login page is a ``SourceBlockedError`` whatever
+            is not empty. ``"file"``: anything but a page. A captcha, challenge or login page is a ``SourceBlockedError`` whatever
             is expected.
         accept
             Lets an answer pass that would not (an HTML page in place of JSON which means

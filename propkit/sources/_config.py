@@ -21,12 +21,14 @@ from propkit.settings import Settings
 from propkit.sources._base import Source
 from propkit.sources._declared import read_source_file
 from propkit.sources.arcgis_parcels import ArcgisParcels
+from propkit.sources.file_parcels import FileParcels
 from propkit.sources.socrata_parcels import SocrataParcels
 from propkit.terms import Terms
 
 LAYER_KINDS: Mapping[str, Callable[[Layer], Source]] = {
     "arcgis": ArcgisParcels,
     "socrata": SocrataParcels,
+    "file": FileParcels,
 }
 """What asks a layer, by its kind."""
 
@@ -236,6 +238,7 @@ def _read_layer(name: str, given: SourceSettings) -> Layer:
         str(given.url),
         given.fields,
         kind=given.kind or "",
+        file=given.file,
         where=given.where,
         licence=given.licence,
     )

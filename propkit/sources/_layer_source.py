@@ -20,6 +20,7 @@ from propkit.layers.facts import Answer, LayerFacts
 from propkit.layers.fields import find_name
 from propkit.layers.layer import Layer
 from propkit.layers.reading import ReadShape, read_answers
+from propkit.pages import Expect, Page
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._readers import read_apn
 
@@ -68,6 +69,17 @@ class LayerSource(Protocol):
 
     async def fetch_part(self, area: Area, key: str, ask: Ask) -> Payload:
         """Ask for one part of an area, all of it."""
+        ...
+
+
+@runtime_checkable
+class FormAsk(Protocol):
+    """What can ask by a form, where an address cannot hold all that is asked."""
+
+    async def post_form(
+        self, path: str, *, name: str, form: Mapping[str, str], expect: Expect = "json"
+    ) -> Page:
+        """Get one page by posting a form, which changes nothing, so that it may be tried again."""
         ...
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
 from propkit.errors import InvalidAnswerError, SourceUnavailableError
 from propkit.layers import Layer, arcgis
@@ -17,7 +18,7 @@ from propkit.layers.facts import Answer, LayerFacts
 from propkit.layers.fields import find_name
 from propkit.layers.geometry import read_esri
 from propkit.layers.ready import READY
-from propkit.pages import Page
+from propkit.pages import Page, uncollected
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._layer_source import (
     KEYS_PER_ITEM,
@@ -27,6 +28,7 @@ from propkit.sources._layer_source import (
     PROVIDES,
     REQUESTS_PER_SECOND,
     ROWS,
+    FormAsk,
     Measured,
     check_pages,
     demand_object_id,
@@ -147,15 +149,17 @@ class ArcgisParcels:
 
     def parse(self, payload: Payload) -> Parsed:
         """Read the parcels, and their shapes, of a payload."""
-        answers = [
-            arcgis.read_answer(payload.pages[place]) for place in check_pages(self.layer, payload)
-        ]
-        return parse_rows(self.layer, payload, answers, read_esri)
+        places = check_pages(self.layer, payload)
+        with uncollected():
+            answers = [arcgis.read_answer(payload.pages[place]) for place in places]
+            return parse_rows(self.layer, payload, answers, read_esri)
 
     # --- asking -----------------------------------------------------------------------------
 
     async def _query(self, ask: Ask, name: str, params: arcgis.Params) -> Page:
         path = f"{self._path}/{arcgis.QUERY}"
+        if isinstance(ask, FormAsk) and len(urlencode(params)) > arcgis.LONGEST_QUERY:
+            return await ask.post_form(path, name=name, form=params, expect="arcgis")
         return await ask.get(path, name=name, params=params, expect="arcgis")
 
     async def _count(self, area: Area, ask: Ask, within: arcgis.Params | None = None) -> int:

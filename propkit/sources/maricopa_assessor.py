@@ -14,6 +14,12 @@ from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
+from propkit.sources._assessor_improvements import (
+    IMPROVEMENTS_KEY,
+    find_improvements,
+    lacks_improvements,
+    read_improvements,
+)
 from propkit.sources._assessor_lookups import ASSESSOR_LOOKUPS, look_up_assessor
 from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, read_assessor
 from propkit.sources._assessor_search import (
@@ -35,6 +41,7 @@ _TABLES_OF: Final = {
     "owner-details": ("parcels", "sales"),
     "valuations": ("valuations",),
     "residential-details": ("residences",),
+    IMPROVEMENTS_KEY: ("improvements",),
 }
 # One may be a hiccup; after three parcels in a row the one call is asked for no more.
 _REFUSALS_ENOUGH: Final = 3
@@ -46,7 +53,7 @@ class MaricopaAssessor:
 
     name: str = "maricopa_assessor"
     county: str = "maricopa"
-    provides: tuple[str, ...] = ("parcels", "residences", "valuations", "sales")
+    provides: tuple[str, ...] = ("parcels", "residences", "improvements", "valuations", "sales")
     needs: str | None = None
     base_url: str = "https://mcassessor.maricopa.gov"
     requests_per_second: float = 5.0
@@ -60,7 +67,7 @@ class MaricopaAssessor:
     # The county's documentation asks for a user agent "with a value of null".
     headers: Mapping[str, str] = {"user-agent": "null"}
     is_session_bound: bool = False
-    parser_version: int = 1
+    parser_version: int = 2
     lookups: tuple[str, ...] = ASSESSOR_LOOKUPS
 
     def __init__(self) -> None:
@@ -81,6 +88,7 @@ class MaricopaAssessor:
                 self._refusals = (kind, 0)
                 pages.append(page)
                 await _ask_sections(asked, _left_out(page), ask, pages, missing)
+                await _ask_improvements(asked, ask, pages, missing)
                 return self._payload(key, apn, pages, missing)
             if kind != "frame":
                 if not await is_known(asked, ask, pages):
@@ -142,7 +150,8 @@ class MaricopaAssessor:
         missing = {table for name in payload.missing for table in _TABLES_OF.get(name, ())}
         # Without one of its sections a parcel would have gaps that look like the county's.
         reading = read_assessor(payload, apn, self.county, has_parcel="parcels" not in missing)
-        found = (reading.parcel, reading.residence, *reading.valuations, reading.sale)
+        built, unsaid = read_improvements(find_improvements(payload), apn)
+        found = (reading.parcel, reading.residence, *built, *reading.valuations, reading.sale)
         deed = reading.deed_number
         is_number = deed is not None and deed.isdecimal() and 9 <= len(deed) <= 11
         return Parsed(
@@ -151,7 +160,7 @@ class MaricopaAssessor:
             if deed is not None and is_number
             else (),
             missing=tuple(table for table in self.provides if table in missing) if missing else (),
-            unsaid=reading.unsaid,
+            unsaid={**reading.unsaid, "improvements": unsaid} if unsaid else reading.unsaid,
         )
 
 
@@ -229,6 +238,11 @@ async def _ask_sections(
     return errors
 
 
+async def _ask_improvements(apn: str, ask: Ask, pages: list[Page], missing: dict[str, str]) -> None:
+    if lacks_improvements(pages):
+        await _ask_sections(apn, [IMPROVEMENTS_KEY], ask, pages, missing)
+
+
 def _why_no_data(page: Page) -> SourceError | None:
     if page.status == 500:
         return SourceUnavailableError(f"{page.name}: HTTP 500", url=page.url)
@@ -258,6 +272,7 @@ async def _ask_all_sections(
     keys = fold_keys(info.json(), "propertyinfo").keys() if info else ADDRESS_KEYS
     if not keys & ADDRESS_KEYS:
         await _ask_sections(apn, ["address"], ask, pages, missing)
+    await _ask_improvements(apn, ask, pages, missing)
     return True
 
 
@@ -279,6 +294,8 @@ def _sort_kept(pages: Mapping[str, Page]) -> tuple[list[Page], dict[str, str]]:
         return kept, {}
     else:
         asked = (*_SECTIONS, *(name for name in ("address",) if name in pages))
+    if lacks_improvements(kept):
+        asked = (*asked, IMPROVEMENTS_KEY)
     names = {page.name for page in kept}
     return kept, {name: "not among the kept pages" for name in asked if name not in names}
 

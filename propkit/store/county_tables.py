@@ -1,4 +1,4 @@
-"""The tables that came with all of the county's systems: migration 0006 and its ledger."""
+"""The tables that came with all of the county's systems: migrations 0006 and 0009, a ledger."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ COUNTY_TABLES: Final = f"""
         table_name VARCHAR NOT NULL, "row" VARCHAR NOT NULL, column_name VARCHAR NOT NULL,
         old VARCHAR, new VARCHAR, parser_version INTEGER NOT NULL,
         changed_at TIMESTAMPTZ NOT NULL);
+"""
+
+IMPROVEMENT_TABLES: Final = f"""
+    CREATE TABLE improvements (
+        apn VARCHAR NOT NULL, improvement_number VARCHAR NOT NULL, description VARCHAR,
+        area_sqft BIGINT, effective_age_years BIGINT, quality_rank VARCHAR, model VARCHAR,
+        cci VARCHAR, {_PROVENANCE});
+    CREATE TABLE tax_payment_halves (
+        apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, number BIGINT NOT NULL,
+        amount DECIMAL(14, 2), first_half_amount DECIMAL(14, 2),
+        second_half_amount DECIMAL(14, 2), {_PROVENANCE});
 """
 
 COUNTY_SCHEMAS: Final = {

@@ -7,7 +7,7 @@ differs are they written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,6 +27,12 @@ from propkit.store.results import append_rows
 FAILED_SUFFIX: Final = " (failed)"
 """What the name of a page ends in that failed its item."""
 
+KEYS_AT_ONCE: Final = 2000
+_KEPT: Final = (
+    "FROM fetches f LEFT JOIN items i USING (batch_id, source, key)"
+    " LEFT JOIN batch_heads b USING (batch_id)"
+    " WHERE f.source = $1 AND coalesce(b.kind, '') NOT IN (SELECT unnest($2))"
+)
 _OTHER_KINDS = ("validation", "search")
 _READ = ("done", "not_found", "skipped")
 _UNREAD = ("layout_changed", "invalid_answer")
@@ -70,20 +76,35 @@ class Reread:
     missing: tuple[str, ...]
 
 
-def find_kept(store: Reading, source: str) -> dict[str, list[KeptAnswer]]:
-    """Return the answers of a source by key, newest first, that a parser may be able to read.
+def iter_kept(
+    store: Reading, source: str, at_once: int = KEYS_AT_ONCE
+) -> Iterator[dict[str, list[KeptAnswer]]]:
+    """Yield the answers of a source by key, newest first, that a parser may be able to read.
 
-    Left out are answers to validations and searches, and those of items that failed for another
-    reason than that they could not be read.
+    So many keys are held at once, in their order, however many there are. Left out are answers to
+    validations and searches, and those of items that failed for another reason than that they
+    could not be read.
     """
+    last: str | None = None
+    while True:
+        keys = store.table(
+            f"SELECT DISTINCT f.key {_KEPT} AND ($3::VARCHAR IS NULL OR f.key > $3::VARCHAR)"
+            f" ORDER BY f.key LIMIT {int(at_once)}",
+            [source, list(_OTHER_KINDS), last],
+        )["key"].to_pylist()
+        if not keys:
+            return
+        yield _find_answers(store, source, keys)
+        last = keys[-1]
+
+
+def _find_answers(store: Reading, source: str, keys: Sequence[str]) -> dict[str, list[KeptAnswer]]:
+    """Return the answers to some keys, which are all there are between the first and the last."""
     rows = store.table(
         "SELECT f.key, f.apn, f.page, f.url, f.status, f.content_type, f.fetched_at, f.sha256,"
-        " f.batch_id, i.state, i.failure_class, i.missing FROM fetches f"
-        " LEFT JOIN items i USING (batch_id, source, key)"
-        " LEFT JOIN batch_heads b USING (batch_id)"
-        " WHERE f.source = $1 AND coalesce(b.kind, '') NOT IN (SELECT unnest($2))"
-        " ORDER BY f.key, f.rowid",
-        [source, list(_OTHER_KINDS)],
+        f" f.batch_id, i.state, i.failure_class, i.missing {_KEPT}"
+        " AND f.key BETWEEN $3 AND $4 ORDER BY f.key, f.rowid",
+        [source, list(_OTHER_KINDS), keys[0], keys[-1]],
     ).to_pylist()
     found: dict[str, list[KeptAnswer]] = {}
     group: list[dict[str, Any]] = []

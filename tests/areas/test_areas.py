@@ -212,6 +212,31 @@ def test_a_box_a_polygon_and_a_condition_pick_the_same_as_the_county(
         assert set(stored(kit, "maricopa_parcels")) == inside & of_city
 
 
+@pytest.mark.parametrize("switches", [{}, {"paging": "refused"}], ids=["offsets", "numbers"])
+def test_what_is_too_long_for_an_address_is_posted(
+    county: County, open_kit: OpenKit, switches: dict[str, Any]
+) -> None:
+    """Both a polygon of many corners and a long condition pick what they should."""
+    county.switch(layers={"max_rows": 100, **switches})
+    truth = truth_of(county, "maricopa_parcels")
+    placed = [row for row in truth.values() if row["latitude"] is not None]
+    west = sorted(row["longitude"] for row in placed)[len(placed) // 2] + 0.00005  # type: ignore[operator]
+    steps = [(-113.5 + (west + 113.5) * i / 300, 32.5) for i in range(301)]  # type: ignore[operator]
+    inside = {str(row["apn"]) for row in placed if row["longitude"] < west}  # type: ignore[operator]
+    some = sorted(inside)[:250]
+    where = " OR ".join(f"APN = '{apn}'" for apn in some)
+    with open_kit() as kit:
+        kit.collect_area(polygon=[*steps, (west, 34.5), (-113.5, 34.5)], progress=False)
+        assert set(stored(kit, "maricopa_parcels")) == inside
+
+        assert kit.plan_area(where=where).parcels == len(some)
+    queries = [one for one in county.ledger("arcgis") if one["path"].endswith("/query")]
+    assert {one["method"] for one in queries} == {"POST"}
+    assert {one["headers"]["content-type"] for one in queries} == {
+        "application/x-www-form-urlencoded"
+    }
+
+
 def test_an_area_makes_its_parcels_fresh_and_keeps_where_they_are_from(
     county: County, open_kit: OpenKit
 ) -> None:
@@ -294,6 +319,9 @@ def test_a_cancelled_area_keeps_what_came_and_goes_on(county: County, open_kit: 
         assert stored(kit, "wake_nc_parcels") == truth
 
 
+ZIGZAG = [(-112 + i / 1e5, 33 + i % 2 / 10) for i in range(400)]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -302,7 +330,8 @@ def test_a_cancelled_area_keeps_what_came_and_goes_on(county: County, open_kit: 
         ({"bbox": (-113, 33, -112, 34), "polygon": []}, "not both"),
         ({"polygon": [(1, 2), (3, 4)]}, "three or more"),
         ({"polygon": {"type": "LineString", "coordinates": []}}, "GeoJSON polygon"),
-        ({"polygon": [(-112 + i / 1e5, 33 + i % 2 / 10) for i in range(400)]}, "too many corners"),
+        ({"polygon": ZIGZAG, "source": "cook_il_parcels"}, "too many corners"),
+        ({"polygon": ZIGZAG * 40}, "too many corners"),
         ({"source": "nowhere"}, "no layer 'nowhere'"),
         ({"source": "propertyradar"}, "is no map layer"),
     ],

@@ -43,7 +43,7 @@ def catalogue_files(url: str) -> dict[str, bytes]:
     return {
         "oa-master/sources/us/nc/wake.json": source_file(url, "Wake"),
         "oa-master/sources/us/az/gila.json": source_file(
-            "https://x.example/gila.zip", "Gila", "az", protocol="http", compression="zip"
+            "https://x.example/gila.zip", "Gila", "az", protocol="http", compression="7z"
         ),
         "oa-master/sources/us/az/broken.json": b"{",
         "oa-master/README.md": b"no source",
@@ -89,7 +89,7 @@ def test_a_catalogue_is_imported_and_collected_from(
 
     assert (found.files, found.ready, found.unsupported) == (3, 1, 2)
     assert dict(found.reasons) == {
-        "a zip geojson to download by http": 1, "the file is no JSON": 1,
+        "a 7z geojson": 1, "the file is no JSON": 1,
     }  # fmt: skip
     sources = {"us_nc_wake": {"requests_per_second": 5000, "max_in_flight": 8}}
     used = pk.Settings.load(counties=settings.counties, sources=sources, collect=QUICK)

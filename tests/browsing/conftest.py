@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -199,6 +200,16 @@ def running(pids: set[int]) -> set[int]:
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def left_of(pids: set[int]) -> set[int]:
+    """Return those that still run, once the others have ended, or when it is too late."""
+    processes = []
+    for pid in running(pids):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+    psutil.wait_procs(processes, timeout=DEADLINE)
+    return running(pids)
 
 
 async def wait_until(holds: Callable[[], object]) -> None:

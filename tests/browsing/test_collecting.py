@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-from tests.browsing.conftest import DEADLINE, pids_of, running
+from propkit.pace import Place
+from tests.browsing.conftest import DEADLINE, left_of, pids_of
 from tests.collecting import in_order, quick_kit, table_as_truth
 from tests.test_fault_matrix import FAILURE_OF, apns_known_everywhere, rule_of
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
+DELAY = 0.5
 TAXES = ["tax_bills", "tax_payments"]
 BROWSER = "maricopa_treasurer_browser"
 
@@ -130,7 +132,10 @@ def test_a_wall_stops_the_source_and_shows_what_was_seen(county: County, tmp_pat
     assert f"kit.evidence('{report.batch_id}')" in str(report)
 
 
-def test_a_changed_way_in_is_gone_round_through_the_form(county: County, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["auto", "api_then_browser"])
+def test_a_changed_way_in_is_gone_round_through_the_form(
+    county: County, tmp_path: Path, mode: str
+) -> None:
     """Where HTTP finds a page that it cannot read, the browser is tried for the same parcel."""
     apns = apns_known_everywhere(county, 2)
     # The address with the parcel in it is gone; the form still works.
@@ -138,13 +143,45 @@ def test_a_changed_way_in_is_gone_round_through_the_form(county: County, tmp_pat
         faults=[{"kind": "status", "status": 503, "system": "treasurer", "path": "Parcel="}]
     )
     with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, retry_attempts=2) as kit:
-        plan = kit.plan(apns, datasets=TAXES)
+        plan = kit.plan(apns, datasets=TAXES, mode=mode)
         report = kit.collect(plan, progress=False)
         found = taxes_of(kit)
 
     assert plan.fallbacks == {"maricopa_treasurer": (BROWSER,)}
     assert report.counts == {"maricopa_treasurer": {"failed": 2}, BROWSER: {"done": 2}}
     assert found == truth_of(county, apns)
+
+
+def test_a_new_layout_in_mid_run_is_noticed_and_overwrites_nothing(
+    county: County, tmp_path: Path
+) -> None:
+    """As by HTTP: a few answers in a row that nobody can read stop the source, the rest waits."""
+    apns = apns_known_everywhere(county, 14)
+    workers, enough = 2, 3
+    settings = {"request_timeout": 60, "workers": workers, "breaker_failures": enough}
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, **settings) as kit:
+        kit.collect(apns, datasets=TAXES, mode="api", progress=False)
+        learned = taxes_of(kit)
+        # Five requests a parcel: some are read before the pages change.
+        county.switch(faults=[{"kind": "layout_v2", "system": "treasurer", "after": 15}])
+        report = kit.collect(apns, datasets=TAXES, mode="browser", max_age=0, progress=False)
+        stored = taxes_of(kit)
+        county.switch(faults=[])
+        batch = kit.batch("last")
+        batch.retry()
+        retried = batch.wait()
+        stored_at_last = taxes_of(kit)
+
+    assert learned == truth_of(county, apns)
+    counts = report.counts[BROWSER]
+    assert enough <= counts["failed"] <= enough + workers
+    assert counts["waiting"] == len(apns) - counts["failed"] - counts.get("done", 0) > 0
+    assert report.state == "paused"
+    assert report.failure_classes == {"layout_changed": counts["failed"]}
+    assert all(item.has_screenshot for item in report.failures)
+    assert stored == learned
+    assert retried.is_complete
+    assert stored_at_last == learned
 
 
 def test_a_browser_killed_in_mid_run_costs_no_item(county: County, tmp_path: Path) -> None:
@@ -197,25 +234,45 @@ def test_cancel_and_close_leave_no_browser(county: County, tmp_path: Path) -> No
     assert report.state == "cancelled"
     assert report.totals == {"done": 1, "cancelled": 3}
     assert len(stored) == 1
-    ended_at = time.monotonic() + DEADLINE
-    while running(tree) and time.monotonic() < ended_at:
-        time.sleep(0.05)
-    assert running(tree) == set()
+    assert left_of(tree) == set()
 
 
-def test_robots_and_the_crawl_delay_bind_the_browser_too(county: County, tmp_path: Path) -> None:
+def note_places(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """Return a list that fills with the places taken from now on: for what, and when."""
+    taken: list[tuple[str, float]] = []
+    enter = Place.__aenter__
+
+    async def noted(place: Place) -> Place:
+        await enter(place)
+        taken.append((str(place.url), place.started_at))
+        return place
+
+    monkeypatch.setattr(Place, "__aenter__", noted)
+    return taken
+
+
+def test_robots_and_the_crawl_delay_bind_the_browser_too(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The host is asked no faster than it says; a page that is forbidden is not opened."""
     apns = apns_known_everywhere(county, 2)
-    county.switch(robots={"root": "User-agent: *\nCrawl-delay: 0.5\nDisallow: /treasurer/Parcel/A"})
+    places = note_places(monkeypatch)
+    robots = f"User-agent: *\nCrawl-delay: {DELAY}\nDisallow: /treasurer/Parcel/A"
+    county.switch(robots={"root": robots})
     with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, request_timeout=60) as kit:
         report = kit.collect(apns, datasets=TAXES, mode="browser", progress=False)
         rates = kit._place.rates()
 
-    # The pace of the host is the delay's; its spacing is tested where paces are.
-    (rate,) = (rate for host, rate in rates.items() if host.endswith("/treasurer"))
-    assert rate <= 2.0  # 5,000 were set
+    pages = [entry for entry in county.ledger("treasurer") if entry["path"] != "/robots.txt"]
+    assert not [entry for entry in pages if "Activities" in entry["path"]]
     assert {item.failure_class for item in report.failures} == {"blocked"}
-    assert not [e for e in county.ledger("treasurer") if "Activities" in e["path"]]
+    (rate,) = (rate for host, rate in rates.items() if host.endswith("/treasurer"))
+    assert rate <= 1 / DELAY  # 5,000 were set
+    # Every request that came had a place of the pace, and these lie as far apart as was asked:
+    # when one arrives is for the machine to say.
+    taken = [at for url, at in places if "/treasurer" in url]
+    assert len(taken) == len(pages) >= 6
+    assert min(after - before for before, after in pairwise(taken)) >= 0.99 * DELAY
 
 
 def test_the_portal_gives_the_documents_that_the_api_gives(county: County, tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browsing.conftest import DEADLINE, pids_of, running
+from tests.browsing.conftest import DEADLINE, left_of, pids_of, running
 
 if TYPE_CHECKING:
     from propkit.demo_county import County
@@ -53,7 +52,4 @@ def test_no_browser_outlives_its_process(county: County, tmp_path: Path, end: st
         process.wait(DEADLINE)
         errors = process.stderr.read()
 
-    started_at = time.monotonic()
-    while running(tree) and time.monotonic() - started_at < DEADLINE:
-        time.sleep(0.05)
-    assert running(tree) == set(), errors
+    assert left_of(tree) == set(), errors

@@ -150,6 +150,7 @@ def test_the_county_hands_out_its_apns_truth_and_settings(county: County, truth:
         "maricopa_assessor": {"base_url": f"{county.url}/assessor", "token": "demo-token"},
         "maricopa_treasurer": {"base_url": f"{county.url}/treasurer"},
         "maricopa_treasurer_details": {"base_url": f"{county.url}/treasurer"},
+        "maricopa_treasurer_activities": {"base_url": f"{county.url}/treasurer"},
         "maricopa_recorder": {"base_url": f"{county.url}/recorder"},
     }
 

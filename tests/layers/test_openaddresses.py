@@ -117,6 +117,37 @@ def test_what_is_said_of_addresses_is_taken_along() -> None:
     }
 
 
+def test_a_file_to_download_is_a_source() -> None:
+    conform = {
+        "format": "csv", "pid": "P", "lon": "X", "lat": "Y", "srs": "EPSG:2223", "file": "a/p.csv",
+        "csvsplit": "|", "encoding": "latin-1", "headers": 1,
+    }  # fmt: skip
+    url = "https://gis.example.gov/data/parcels.zip?v=1"
+
+    found = entry(protocol="http", compression="zip", data=url, conform=conform)
+
+    assert (found.status, found.reason) == ("ready", None)
+    assert (found.layer["kind"], found.layer["url"]) == ("file", url)
+    assert make_layer(**found.layer).file == {
+        "format": "csv", "longitude": "X", "latitude": "Y", "srs": "EPSG:2223",
+        "member": "a/p.csv", "delimiter": "|", "encoding": "latin-1",
+    }  # fmt: skip
+
+
+def test_what_takes_gdal_says_so_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"protocol": "http", "compression": "zip", "data": "https://x.example/p.zip"}
+    conform = {"format": "shapefile", "pid": "P"}
+    with_gdal = entry(**told, conform=conform)
+
+    monkeypatch.setattr("propkit.layers.openaddresses.has_gdal", lambda: False)
+    without = entry(**told, conform=conform)
+
+    assert with_gdal.status == "ready"
+    assert without.reason == (
+        "a zip shapefile: GDAL reads it, which pip install 'propkit[files]' brings; then import again"
+    )
+
+
 def test_a_condition_and_headers_are_kept() -> None:
     found = entry(
         data=f"{URL}/query?where=COUNTY%3D%27X%27&f=json",
@@ -131,9 +162,14 @@ def test_a_condition_and_headers_are_kept() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"protocol": "http", "compression": "zip", "conform": {"format": "shapefile", "pid": "P"}},
-         "a zip shapefile to download by http: propkit asks layers, not files"),
-        ({"protocol": "ftp"}, "a plain geojson to download by ftp: propkit asks layers, not files"),
+        ({"protocol": "ftp"},
+         "a plain geojson to download by ftp: propkit downloads by http and https only"),
+        ({"protocol": "http", "compression": "7z"}, "a 7z geojson: propkit unpacks zip and gzip only"),
+        ({"protocol": "http", "conform": {"format": "xml", "pid": "P"}},
+         "a plain xml: propkit reads geojson, csv, shapefile, gdb only"),
+        ({"protocol": "http", "conform": {"pid": "P"}},
+         "a plain file: propkit reads geojson, csv, shapefile, gdb only"),
+        ({"protocol": "http", "data": "http://[x/a.zip"}, "the address of the file is none"),
         ({"protocol": None}, "no protocol is said"),
         ({"data": None}, "no address is said (data)"),
         ({"data": "https://x.example/arcgis/rest/services/P/MapServer"},
@@ -226,7 +262,7 @@ def test_only_json_of_the_catalogue_is_read(path: str, is_one: bool) -> None:
 
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["ESRI", "http", URL, "$1", "(", "join", "format", "regexp", "PARCEL"]),
+    | st.sampled_from(["ESRI", "http", "http://[x", "csv", "shapefile", "gdb", URL, "$1", "(", "join", "format", "regexp", "PARCEL"]),
     lambda inside: st.lists(inside, max_size=3)
     | st.dictionaries(
         st.sampled_from(["function", "field", "fields", "pattern", "replace", "separator", "pid",

@@ -20,7 +20,7 @@ from propkit.errors import (
     SourceUnavailableError,
 )
 from propkit.pages import Page
-from propkit.records import Parcel, Residence
+from propkit.records import Improvement, Parcel, Residence
 from propkit.sources import Parsed
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 
@@ -42,6 +42,18 @@ SECTIONS = {
     f"{ROOT}/residential-details": WHOLE["ResidentialPropertyData"],
 }
 EMPTY_SECTIONS = {key: [] for key in SECTIONS}
+# A house has no improvements, so their section is not asked for.
+HOUSE_TABLES = {*MaricopaAssessor.provides} - {"improvements"}
+BUILT = f"{ROOT}/improvements"
+SHOP = {
+    "CCI": "C",
+    "EffectiveAge": "25",
+    "ImprovementDescription": "Loft   ",
+    "ImprovementNumber": "000101",
+    "ImprovementSquareFootage": "9,991",
+    "QualityRank": "2",
+    "Model": "338",
+}
 
 Make = Callable[..., Any]
 
@@ -57,7 +69,7 @@ def test_one_call_is_enough(assessor: Make) -> None:
     parsed = run.collect("304-77-566")
 
     assert run.asked == [ROOT]
-    assert {record.table for record in parsed.records} == set(MaricopaAssessor.provides)
+    assert {record.table for record in parsed.records} == HOUSE_TABLES
 
 
 def test_a_section_that_the_one_call_leaves_out_is_asked_for(assessor: Make) -> None:
@@ -282,14 +294,13 @@ def test_empty_sections_of_a_known_parcel_are_invalid(assessor: Make) -> None:
 def test_a_failed_section_leaves_its_tables_out(
     assessor: Make, name: str, tables: tuple[str, ...], error: Exception
 ) -> None:
-    run = assessor({ROOT: [], SEARCH: KNOWN, **SECTIONS, f"{ROOT}/{name}": error})
+    answers = {ROOT: [], SEARCH: KNOWN, **SECTIONS, BUILT: []}
+    run = assessor({**answers, f"{ROOT}/{name}": error})
 
     parsed = run.collect(APN)
 
     assert parsed.missing == tables
-    assert {record.table for record in parsed.records} == (
-        set(MaricopaAssessor.provides) - set(tables)
-    )
+    assert {record.table for record in parsed.records} == HOUSE_TABLES - set(tables)
 
 
 @pytest.mark.parametrize("error", [SourceBlockedError("captcha"), SourceRejectedError("token")])
@@ -323,6 +334,68 @@ def test_the_address_is_asked_for_only_where_the_others_have_no_situs(assessor: 
     assert parsed.records == assessor({ROOT: WHOLE}).collect(APN).records
 
 
+def _without_house(answer: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a one-call answer without a house, and without some of its keys."""
+    house = {**answer["ResidentialPropertyData"], "LivableSpace": None, "ConstructionYear": None}
+    changed = {**answer, "ResidentialPropertyData": house}
+    return {key: value for key, value in changed.items() if key not in keys}
+
+
+LOFT = Improvement(
+    apn=APN,
+    improvement_number="000101",
+    description="Loft",
+    area_sqft=9991,
+    effective_age_years=25,
+    quality_rank="2",
+    model="338",
+    cci="C",
+)
+
+
+def test_improvements_that_the_one_call_carries_are_read_from_it(assessor: Make) -> None:
+    run = assessor({ROOT: {**_without_house(WHOLE), "Improvements": [SHOP, SHOP]}})
+
+    parsed = run.collect(APN)
+
+    assert run.asked == [ROOT]
+    assert [one for one in parsed.records if one.table == "improvements"] == [LOFT]
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["one call", "sections"])
+def test_improvements_are_asked_for_where_no_house_stands(assessor: Make, is_whole: bool) -> None:
+    shop = _without_house(WHOLE, "Improvements")
+    sections = {**SECTIONS, f"{ROOT}/residential-details": shop["ResidentialPropertyData"]}
+    whole = {ROOT: shop} if is_whole else {ROOT: [], SEARCH: KNOWN, **sections}
+    run = assessor({**whole, BUILT: [SHOP]})
+
+    payload = run.fetch(APN)
+    parsed = run.source.parse(payload)
+
+    assert run.asked == [*whole, BUILT]
+    assert [one for one in parsed.records if one.table == "improvements"] == [LOFT]
+    assert run.source.assemble(APN, None, payload.pages) == payload
+
+
+def test_improvements_that_cannot_be_had_are_missing(assessor: Make) -> None:
+    shop = _without_house(WHOLE, "Improvements")
+    run = assessor({ROOT: shop, BUILT: SourceUnavailableError("down")})
+
+    payload = run.fetch(APN)
+
+    assert run.source.parse(payload).missing == ("improvements",)
+    assert run.source.assemble(APN, None, payload.pages).missing.keys() == {"improvements"}
+
+
+def test_a_column_without_a_key_is_unsaid_not_absent(assessor: Make) -> None:
+    row = {key: value for key, value in SHOP.items() if key != "CCI"}
+    run = assessor(
+        {ROOT: {**WHOLE, "Improvements": [SHOP, {**row, "ImprovementNumber": "000201"}]}}
+    )
+
+    assert run.collect(APN).unsaid["improvements"] == {"cci"}
+
+
 def test_an_answer_about_another_parcel_is_invalid(assessor: Make) -> None:
     with pytest.raises(InvalidAnswerError, match="30477566A"):
         assessor({ROOT: {**WHOLE, "APN": "30477566A"}}).collect(APN)
@@ -344,14 +417,21 @@ def test_an_answer_about_another_parcel_is_invalid(assessor: Make) -> None:
         {"Owner": {**WHOLE["Owner"], "DeedDate": "last spring"}},
         {"ResidentialPropertyData": {"Bedrooms": 3}},
         {"LotSize": "0.3 acres"},
+        {"Improvements": {"000101": SHOP}},
+        {"Improvements": [[SHOP]]},
+        {"Improvements": [{**SHOP, "ImprovementNumber": ""}]},
+        {"Improvements": [{**SHOP, "ImprovementSquareFootage": "large"}]},
+        {"Improvements": [{**SHOP, "EffectiveAge": "25.5"}]},
+        {"Improvements": [{**SHOP, "APN": "30477567"}]},
+        {"Improvements": [SHOP, {**SHOP, "Model": "163"}]},
     ],
-    ids=lambda changes: json.dumps(changes)[:60],
+    ids=lambda changes: json.dumps(changes)[:60] + json.dumps(changes)[-60:],
 )
 def test_what_is_not_understood_is_a_changed_layout(
     assessor: Make, changes: dict[str, object]
 ) -> None:
     with pytest.raises(LayoutChangedError):
-        assessor({ROOT: {**WHOLE, **changes}}).collect(APN)
+        assessor({ROOT: {**WHOLE, **changes}, BUILT: []}).collect(APN)
 
 
 def test_the_same_valuation_twice_counts_once(assessor: Make) -> None:

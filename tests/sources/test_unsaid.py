@@ -132,6 +132,11 @@ UNSAID: dict[str, dict[str, set[str]]] = {
     "maricopa_treasurer/years_not_to_be_had": {
         "tax_bills": {"has_tax_lien", "status", "tax_lien_note"}
     },
+    "maricopa_treasurer_activities/an_activity_not_to_be_had": {},
+    "maricopa_treasurer_activities/never_paid": {},
+    "maricopa_treasurer_activities/one_payment_with_split_letter": {},
+    "maricopa_treasurer_activities/two_payments": {},
+    "maricopa_treasurer_activities/unknown_parcel": {},
     "maricopa_treasurer_browser/list_block_and_back_taxes": {"tax_bills": {"amount_paid"}},
     "maricopa_treasurer_browser/table_block_and_tax_years_with_split": {
         "tax_bills": {"amount_due", "amount_paid", "assessed_tax"}

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 # The tables of 0001 that may hold rows before 0002, and are still what they were.
 OLD_TABLES = [
-    *[table for table in RECORD_TYPES if table not in ("leads", *EXTRA_DATASETS)],
+    *[table for table in RECORD_TYPES if table not in ("leads", "improvements", *EXTRA_DATASETS)],
     *["fetches", "freshness", "items", "batch_heads", "batch_logs"],
 ]
 NEW_TABLES = [
     *["paces", "breakers", "runs", "coverage", "hits"],
     *["leads", "lead_criteria", "lead_persons", "purchases"],
-    *[*EXTRA_DATASETS, "tax_liens", "reparse_changes", "parcel_shapes", "layers"],
+    *[*EXTRA_DATASETS, "tax_liens", "reparse_changes", "parcel_shapes", "layers", "improvements"],
 ]
 
 

@@ -199,7 +199,7 @@ def test_choices_make_another_plan(kit: pk.Kit, county: County) -> None:
     panel = kit.panel(county.apns(2))
     press(panel, "collect")
     unchosen = {f"dataset:{name}": False for name in ("parcels", "residences", "valuations")}
-    unchosen |= {"dataset:sales": False, "dataset:documents": False}
+    unchosen |= dict.fromkeys(("dataset:improvements", "dataset:sales", "dataset:documents"), False)
 
     press(panel, "replan", **unchosen, priority="low", max_age="7d")
 

@@ -134,7 +134,7 @@ def test_words_for_numbers() -> None:
     assert [show_apn("12345678"), show_apn("20200000123")] == ["123-45-678", "20200000123"]
     assert [properties(1), properties(1200)] == ["1 property", "1,200 properties"]
     assert spell("not_found") == "Not found"
-    assert show_tables(DATASETS) == "all 7"
+    assert show_tables(DATASETS) == "all 8"
     assert show_tables([name for name in DATASETS if name != "tax_bills"]) == "all but tax bills"
     assert show_tables(["parcels"]) == "parcels"
     assert show_tables([]) == ""
