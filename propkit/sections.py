@@ -197,6 +197,45 @@ class BrowsingSettings(BaseModel):
         return self
 
 
+class PosterSettings(BaseModel):
+    """An account at a site that listings are posted to, and what its rows do not say themselves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: HttpUrl | None = None
+    account: str | None = None
+    """The name that the account logs in with, often a mail address."""
+    password: SecretStr | None = None
+    """None: the login is kept from the last time, asked for, or done by hand (``headed``)."""
+    category: str | None = None
+    """Name or number of the category, where a row has none; None: the first that is suggested."""
+    condition: str | None = None
+    seller: str | None = None
+    location: str | None = None
+    phone: str | None = None
+    workers: int = Field(default=1, ge=1, le=8)
+    """Most listings posted at once, each in a window of its own."""
+    pace_seconds: float | None = Field(default=None, ge=0)
+    """From one listing to the next at least; None: what the poster thinks polite."""
+    headed: bool = False
+    """Show the windows, so that a person can solve what only a person can."""
+    person_seconds: float | None = Field(default=None, ge=0)
+    """So long is waited for that person; None: ten minutes in a window that shows, else not."""
+    step_seconds: float = Field(default=30.0, gt=0)
+    """So long may one step of the form take."""
+    confirm_seconds: float = Field(default=60.0, gt=0)
+    """So long may it take from the last click to the listing's own page."""
+    settle_seconds: float | None = Field(default=None, ge=0)
+    """So long after the last click may a listing still appear; None: what the poster thinks."""
+    user_agent: str | None = None
+    """None: the browser's own."""
+
+    @field_validator("password", "account", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+
 class StoreSettings(BaseModel):
     """What the store keeps besides the records, which are kept for ever."""
 

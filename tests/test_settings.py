@@ -44,6 +44,7 @@ def test_without_files_and_variables_the_defaults_hold():
 
     assert settings.model_dump() == {
         "sources": {},
+        "posters": {},
         "source_files": (),
         "collect": {
             "profile": "balanced",

@@ -59,12 +59,13 @@ class Classifieds:
         self._images: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self._tries: Counter[str] = Counter()
 
-    def begin_anew(self) -> None:
-        """Forget every listing, visitor and image."""
+    def begin_anew(self, *, log_out: bool) -> None:
+        """Forget every listing and image, and with `log_out` every visitor."""
         self.ads.clear()
-        self._sessions.clear()
         self._images.clear()
         self._tries.clear()
+        if log_out:
+            self._sessions.clear()
 
     async def answer(self, request: web.Request, path: str, switches: Switches) -> web.Response:
         """Return a page, with a session cookie for whoever has none."""

@@ -143,9 +143,9 @@ class County:
         found: list[dict[str, Any]] = self._call("GET", "postings", {})
         return found
 
-    def clear_postings(self) -> None:
-        """Begin the classifieds site anew: no listing, nobody logged in."""
-        self._call("DELETE", "postings", {})
+    def clear_postings(self, *, log_out: bool = False) -> None:
+        """Begin the classifieds site anew; with `log_out` nobody is logged in any more."""
+        self._call("DELETE", "postings", {"log_out": 1 if log_out else None})
 
     def apns(
         self, count: int | None = None, *, skip: int = 0, seed: int | None = None

@@ -116,9 +116,8 @@ class Controls:
         return as_json(self._gate.classifieds.ads.as_json())
 
     async def clear_postings(self, request: web.Request) -> web.Response:
-        """Begin the classifieds site anew: no listing, nobody logged in."""
-        del request
-        self._gate.classifieds.begin_anew()
+        """Begin the classifieds site anew; with `log_out` nobody is logged in any more."""
+        self._gate.classifieds.begin_anew(log_out="log_out" in request.query)
         return as_json({"ok": True})
 
     async def get_apns(self, request: web.Request) -> web.Response:
