@@ -298,6 +298,39 @@ class ServerSettings(BaseModel):
     """How long a stream of events is silent at most."""
 
 
+class PostingSettings(BaseModel):
+    """How a listing sheet is posted (:mod:`propkit.posting`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: dict[str, str | int] = Field(default_factory=dict)
+    """By field (row_key, title, price, posting_status, ...) the sheet's column, or its place."""
+    store: Path | None = None
+    """The ledger; None: ``postings.duckdb`` beside the sheet."""
+    faulty: Literal["stop", "skip"] = "stop"
+    """Whether rows that cannot be posted as they are stop all, or are left out with an error."""
+    workers: int = Field(default=1, ge=1)
+    """Most listings posted at once, where the poster allows it."""
+    seconds_between: float | None = Field(default=None, ge=0)
+    """Seconds from one listing to the next; None: the poster's own."""
+    jitter_seconds: float | None = Field(default=None, ge=0)
+    """A pause drawn from 0 to this comes on top; None: the poster's own."""
+    retry_attempts: int = Field(default=3, ge=1)
+    """Most tries of one listing, as long as it was certainly not sent."""
+    backoff_initial: float = Field(default=2.0, ge=0)
+    """Seconds; the n-th pause is drawn from 0 to ``backoff_initial * 2 ** (n - 1)``."""
+    backoff_max: float = Field(default=60.0, ge=0)
+    """Seconds; no drawn pause is longer."""
+    row_timeout: float = Field(default=900.0, gt=0)
+    """Seconds for one try of one listing, a person's help with a captcha included."""
+    grace_seconds: float = Field(default=30.0, ge=0)
+    """After Interrupt, what is sent already has so long to come to its end."""
+    save_seconds: float = Field(default=30.0, gt=0)
+    """The sheet is saved at least so often, where anything is new."""
+    save_share: float = Field(default=0.1, gt=0, le=1)
+    """The sheet is saved after this share of the rows, too."""
+
+
 class NotifySettings(BaseModel):
     """Who is told when a batch that took a while has ended."""
 

@@ -34,6 +34,7 @@ from propkit.sections import (
     CollectSettings,
     NotifySettings,
     PosterSettings,
+    PostingSettings,
     ServerSettings,
     SourceSettings,
     StoreSettings,
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     server: ServerSettings = Field(default_factory=ServerSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     browsing: BrowsingSettings = Field(default_factory=BrowsingSettings)
+    posting: PostingSettings = Field(default_factory=PostingSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None

@@ -93,7 +93,7 @@ OWNERS = {
     "psutil": {"browsing"},
     "pyarrow": {"store", "sharing"},
     "pyarrow.flight": {"sharing"},
-    "python_calamine": {"identifier_lists"},
+    "python_calamine": {"identifier_lists", "posting"},
     "selectolax": {"pages", "sources"},
     "tornado": {"server"},
     "traitlets": {"widgets"},
@@ -106,6 +106,7 @@ PUBLIC = [
     "BatchReport",
     "Kit",
     "Plan",
+    "PostingReport",
     "Progress",
     "PropkitError",
     "Settings",
@@ -113,6 +114,8 @@ PUBLIC = [
     "allow_nested_loops",
     "demo",
     "open",
+    "post_listings",
+    "run_batch",
 ]
 
 HEAVY = {"aiohttp", "duckdb", "ipywidgets", "pandas", "playwright", "pyarrow", "pydantic"}

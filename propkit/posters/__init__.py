@@ -8,12 +8,17 @@ from propkit.posters._base import (
     PosterPace,
     Sending,
 )
+from propkit.posters._callables import FunctionPoster
+from propkit.posters._finding import find_poster, poster_names
 
 __all__ = [
+    "FunctionPoster",
     "Listing",
     "Posted",
     "Poster",
     "PosterLimits",
     "PosterPace",
     "Sending",
+    "find_poster",
+    "poster_names",
 ]
