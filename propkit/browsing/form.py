@@ -8,17 +8,36 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from propkit.browsing.window import Selectors, Window
-from propkit.errors import PostingError, SourceTimeoutError
+from propkit.browsing.window import Selectors, Window, exactly
+from propkit.errors import LayoutChangedError, PostingError, SourceTimeoutError
 
 if TYPE_CHECKING:
     from playwright.async_api import Route
 
+_VALUE = """field => field.tagName === 'SELECT'
+    ? (field.selectedOptions[0]?.text ?? '').trim().replace(/\\s+/g, ' ') : field.value"""
+_OPTIONS = """field => [...field.options ?? []].map(one => one.text.trim().replace(/\\s+/g, ' '))"""
+_LOOK_AT_FIELDS = f"""fields => Object.fromEntries(Object.entries(fields).flatMap(([name, places]) => {{
+    const place = places.find(one => document.querySelector(one))
+    return place === undefined ? []
+        : [[name, [place, ({_OPTIONS})(document.querySelector(place))]]]
+}}))"""
+"""Where each field is, and what it offers to choose from."""
+_READ_BACK = f"""([fields, counted]) => [
+    Object.fromEntries(Object.entries(fields).map(
+        ([name, place]) => [name, ({_VALUE})(document.querySelector(place) ?? {{value: ''}})])),
+    Object.fromEntries(counted.map(place => [place, document.querySelectorAll(place).length])),
+]"""
+_FILES_ARE_IN = """([shown, failed, count]) => document.querySelector(failed)
+    || document.querySelectorAll(shown).length >= count"""
+_QUICK_SECONDS, _AFTER_SECONDS = 0.5, 60.0
+"""What else the site may show is looked for only after this: looking costs the page time."""
+
 
 class Form:
-    """The form in a window.
+    """The form in a window: what is put into it is read back as a whole, by :meth:`check`.
 
     A field that does not hold what it was given is a `PostingError` that names it. Otherwise as
     :class:`propkit.browsing.window.Window`.
@@ -26,120 +45,169 @@ class Form:
 
     def __init__(self, window: Window) -> None:
         self._window = window
+        self._places: dict[str, str] = {}
+        self._offered: dict[str, list[str]] = {}
+        self._given: dict[str, str] = {}
+        self._ticked: dict[str, str] = {}
+        self._counted: dict[str, tuple[str, int]] = {}
 
-    async def fill(self, name: str, selectors: Selectors, text: str) -> None:
-        """Put a text into a box and see that it stands there.
+    async def find(self, elements: Mapping[str, Selectors]) -> None:
+        """Find the form's fields, each by the first of its selectors that is there.
 
         Raises
         ------
-        PostingError
-            The box did not take its value; the message names the field.
+        LayoutChangedError
+            Some are not; the message names every one.
         """
+        plain = {
+            name: [one for one in selectors if not one.startswith("role=")]
+            for name, selectors in elements.items()
+        }
+        async with self._window.mapped("the form"):
+            found: dict[str, Any] = await self._window.page.evaluate(_LOOK_AT_FIELDS, plain)
+            for name, selectors in elements.items():
+                for one in selectors:
+                    if name not in found and one.startswith("role="):
+                        locator = self._window.page.locator(one)
+                        if await locator.count():
+                            found[name] = [one, await locator.first.evaluate(_OPTIONS)]
+        if missing := [name for name in elements if name not in found]:
+            text = f"the form has no {', '.join(missing)}"
+            raise LayoutChangedError(text, url=self._window.url)
+        self._places = {name: place for name, (place, _) in found.items()}
+        self._offered = {name: offered for name, (_, offered) in found.items() if offered}
+
+    async def fill(self, name: str, text: str) -> None:
+        """Put a text into a box."""
         async with self._window.mapped(name):
-            box = self._window.locate(selectors).first
-            await box.fill(text)
-            got = await box.input_value()
-        if _as_typed(got) != _as_typed(text):
-            raise _not_taken(name, text, got)
+            await self._window.page.locator(self._places[name]).first.fill(text)
+        self._given[name] = text
 
-    async def fill_secret(self, name: str, selectors: Selectors, text: str) -> None:
-        """Put a text into a box so that no error shows it."""
-        from playwright.async_api import Error
+    def expect(self, name: str, text: str) -> None:
+        """Let :meth:`check` see that a box has a text which it got already."""
+        self._given[name] = text
 
-        try:
-            box = self._window.locate(selectors).first
-            await box.fill(text)
-            is_taken = await box.input_value() == text
-        except Error:
-            # Playwright's own message has the text in it.
-            is_taken = False
-        if not is_taken:
-            raise PostingError(f"the field {name} did not take its value")
-
-    async def choose(self, name: str, selectors: Selectors, label: str) -> None:
-        """Choose an entry of a list by its text and see that it is chosen."""
+    async def choose(self, name: str, label: str) -> None:
+        """Choose an entry of a list by its text."""
+        offered = self._offered.get(name, [])
+        if label not in offered:
+            choices = ", ".join(one for one in offered if one)
+            raise PostingError(f"{name} {label!r} is not offered; there are: {choices}")
         async with self._window.mapped(name):
-            box = self._window.locate(selectors).first
-            offered = [
-                " ".join(one.split()) for one in await box.locator("option").all_inner_texts()
-            ]
-            if label not in offered:
-                choices = ", ".join(one for one in offered if one)
-                raise PostingError(f"{name} {label!r} is not offered; there are: {choices}")
-            await box.select_option(label=label)
-            chosen = await box.locator("option:checked").all_inner_texts()
-        if [" ".join(one.split()) for one in chosen] != [label]:
-            raise _not_taken(name, label, ", ".join(chosen))
+            await self._window.page.locator(self._places[name]).first.select_option(label=label)
+        self._given[name] = label
 
     async def tick(self, name: str, selector: str) -> None:
-        """Tick one of a group of radio buttons and see that it is ticked."""
+        """Tick one of a group of radio buttons."""
         async with self._window.mapped(name):
             button = self._window.page.locator(selector).first
             if not await button.count():
                 raise PostingError(f"{name}: there is no such choice ({selector})")
             await button.click(no_wait_after=True)
-            is_checked = await button.is_checked()
-        if not is_checked:
-            raise _not_taken(name, selector, "nothing")
+        self._ticked[name] = selector
 
-    async def attach(self, selectors: Selectors, files: Sequence[Path]) -> None:
-        """Give files to a box; that they arrive is for `wait_for_count` to see."""
-        async with self._window.mapped("photos"):
-            await self._window.locate(selectors).first.set_input_files(list(files))
+    async def add(self, name: str, button: str, text: str, chips: str) -> None:
+        """Put a text into a box and press the button that adds it to a list of chips (CSS)."""
+        async with self._window.mapped(name):
+            await self._window.page.locator(self._places[name]).first.fill(text)
+            place = self._window.page.locator(self._places[button])
+            await place.first.click(no_wait_after=True)
+        self._counted[name] = (chips, self._counted.get(name, (chips, 0))[1] + 1)
 
-    async def wait_for_count(
-        self, name: str, selectors: Selectors, count: int, *, failed: Selectors, seconds: float
+    async def attach(self, name: str, files: Sequence[Path]) -> None:
+        """Give files to a box; that they arrive is for :meth:`wait_for_files` to see."""
+        async with self._window.mapped(name):
+            place = self._window.page.locator(self._places[name])
+            await place.first.set_input_files(list(files))
+
+    async def wait_for_files(
+        self, name: str, count: int, *, shown: str, failed: str, seconds: float
     ) -> None:
-        """Wait until there are so many elements, and as many that say they failed make no more.
+        """Wait until so many files show (CSS), or one says that it failed.
 
         Raises
         ------
         PostingError
             There are fewer in time, or some say that they failed.
         """
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + seconds
-        while True:
-            got, lost = await self._window.count(selectors), await self._window.count(failed)
-            if got >= count or lost or clock() >= ends_at:
-                break
-            await asyncio.sleep(0.02)
-        if got != count or lost:
-            said = f" ({await self._window.text(failed)})" if lost else ""
-            raise PostingError(f"the site has {got} of {count} {name}{said}")
+        from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
-    async def choose_option(
-        self, name: str, box: Selectors, options: Selectors, text: str, *, seconds: float
-    ) -> str:
-        """Type into a box that offers options, click the one that has the text, and return it.
+        page = self._window.page
+        async with self._window.mapped(name):
+            with contextlib.suppress(PlaywrightTimeoutError):
+                await page.wait_for_function(
+                    _FILES_ARE_IN, arg=[shown, failed, count], timeout=seconds * 1000
+                )
+            got = await page.locator(shown).count()
+            said = await page.locator(failed).all_inner_texts()
+        if got != count or said:
+            why = f" ({said[0]})" if said else ""
+            raise PostingError(f"the site has {got} of {count} {name}{why}")
+        self._counted[name] = (shown, count)
+
+    async def choose_option(self, name: str, text: str, options: str, *, seconds: float) -> None:
+        """Type into a box that offers options (CSS) and click the one that has the text.
 
         What is typed does not count for a site; only the option that was clicked does.
         """
         from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
         async with self._window.mapped(name):
-            typed = self._window.locate(box).first
-            await typed.fill("")
-            await typed.press_sequentially(text)
-            offered = self._window.locate(options).filter(visible=True)
-            words = re.findall(r"\w+", text.lower())
+            await self._window.page.locator(self._places[name]).first.press_sequentially(text)
+            offered = self._window.page.locator(options).filter(visible=True)
             try:
                 await offered.first.wait_for(timeout=seconds * 1000)
             except PlaywrightTimeoutError as error:
                 await self._window.check_alive(error)
                 raise PostingError(f"{name}: the site offers nothing for {text!r}") from error
             texts = [" ".join(one.split()) for one in await offered.all_inner_texts()]
+            words = re.findall(r"\w+", text.lower())
             fitting = [one for one in texts if all(word in one.lower() for word in words)]
             if len(fitting) != 1 and text not in fitting:
                 choices = ", ".join(fitting or texts)
                 raise PostingError(f"{name} {text!r} is not clear; the site offers: {choices}")
             wanted = text if text in fitting else fitting[0]
-            await offered.nth(texts.index(wanted)).click(no_wait_after=True)
-            got = await typed.input_value()
-            is_closed = not await offered.count()
-        if got != wanted or not is_closed:
-            raise _not_taken(name, wanted, got)
-        return wanted
+            await offered.filter(has_text=exactly(wanted)).first.click(no_wait_after=True)
+        self._given[name] = wanted
+        self._counted[name] = (options, 0)
+
+    async def check(self) -> None:
+        """Read everything back that was put into the form.
+
+        Raises
+        ------
+        PostingError
+            A field did not take its value, or has lost it since; the message names the field.
+        """
+        wrong = await self._find_wrong()
+        if wrong:  # a page may take a moment to show what it has
+            await asyncio.sleep(_QUICK_SECONDS)
+            wrong = await self._find_wrong()
+        if wrong:
+            raise PostingError("; ".join(wrong))
+
+    async def _find_wrong(self) -> list[str]:
+        page = self._window.page
+        plain = {n: self._places[n] for n in self._given if not self._places[n].startswith("role=")}
+        places = [place for place, _ in self._counted.values()]
+        async with self._window.mapped("the form"):
+            values, counts = await page.evaluate(_READ_BACK, [plain, places])
+            for name in self._given.keys() - plain.keys():
+                values[name] = await page.locator(self._places[name]).first.evaluate(_VALUE)
+            ticked = {n: await page.locator(s).first.is_checked() for n, s in self._ticked.items()}
+        wrong = [
+            f"the field {name} did not take {wanted!r}: it holds {values[name]!r}"
+            for name, wanted in self._given.items()
+            if _as_typed(values[name]) != _as_typed(wanted)
+        ]
+        wrong += [
+            f"the field {name} did not take its choice" for name in ticked if not ticked[name]
+        ]
+        return wrong + [
+            f"the field {name} did not take it: {counts[place]} of {wanted} ({place})"
+            for name, (place, wanted) in self._counted.items()
+            if counts[place] != wanted
+        ]
 
     # --- the last click -------------------------------------------------------------------------
 
@@ -180,7 +248,7 @@ class Form:
         there = asyncio.create_task(
             self._window.page.wait_for_url(address, timeout=0, wait_until="commit")
         )
-        said = asyncio.create_task(self._window.first_of(others, seconds=seconds + 60))
+        said = asyncio.create_task(self._look_for(others, seconds))
         cut = asyncio.create_task(self._window.is_cut.wait())
         tasks = (there, said, cut)
         try:
@@ -197,6 +265,10 @@ class Form:
             await asyncio.gather(*tasks, return_exceptions=True)
         why = "the connection was cut" if cut.done() and not cut.cancelled() else "no page came"
         raise SourceTimeoutError(f"after the last click {why}", url=self._window.url)
+
+    async def _look_for(self, others: Mapping[str, Selectors], seconds: float) -> str:
+        await asyncio.sleep(_QUICK_SECONDS)
+        return await self._window.first_of(others, seconds=seconds + _AFTER_SECONDS)
 
 
 async def _send_once(route: Route) -> None:
@@ -217,7 +289,3 @@ async def _send_once(route: Route) -> None:
 
 def _as_typed(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
-
-
-def _not_taken(name: str, wanted: str, got: str) -> PostingError:
-    return PostingError(f"the field {name} did not take {wanted!r}: it holds {got!r}")

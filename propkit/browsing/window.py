@@ -25,7 +25,7 @@ from yarl import URL
 from propkit.browsing.navigation import explain
 from propkit.browsing.pool import BrowserPool
 from propkit.browsing.slot import Identity, Slot
-from propkit.errors import LayoutChangedError
+from propkit.errors import LayoutChangedError, PostingError
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page, Request
@@ -34,6 +34,7 @@ Selectors = Sequence[str]
 """Where an element is found: Playwright's selectors, CSS among them, the one to prefer first."""
 
 _PICTURE_SECONDS = 5.0
+_QUICK_SECONDS = 0.5
 
 
 class Window:
@@ -73,7 +74,8 @@ class Window:
             self._slot = None
         slot = await self._pool.lend(self._identity)
         self._slot = slot
-        slot.on_data = _allow
+        async with self.mapped("the window"):
+            await slot.let_all_pass()
         slot.page.set_default_timeout(self.seconds * 1000)
         slot.page.on("requestfailed", self._note_failed)
         if self._state is not None and self._state.is_file():
@@ -127,6 +129,13 @@ class Window:
         """
         from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
+        name = next(iter(elements))
+        async with self.mapped(name):
+            # What is wanted first is mostly there at once, and looking for all costs the page time.
+            with contextlib.suppress(PlaywrightTimeoutError):
+                wanted = self.locate(elements[name]).filter(visible=True).first
+                await wanted.wait_for(timeout=_QUICK_SECONDS * 1000)
+                return name
         found = {name: self.locate(selectors) for name, selectors in elements.items()}
         either, *others = found.values()
         for other in others:
@@ -149,14 +158,6 @@ class Window:
         async with self.mapped("an element"):
             return bool(await self.locate(selectors).filter(visible=True).count())
 
-    async def require(self, elements: Mapping[str, Selectors]) -> None:
-        """Raise `LayoutChangedError` that names every element which is not there."""
-        async with self.mapped("the form"):
-            counts = await asyncio.gather(*(self.locate(one).count() for one in elements.values()))
-        missing = [name for name, count in zip(elements, counts, strict=True) if not count]
-        if missing:
-            raise LayoutChangedError(f"the form has no {', '.join(missing)}", url=self.url)
-
     async def text(self, selectors: Selectors) -> str:
         """Return the text of the first element that can be seen; empty where none is."""
         async with self.mapped("a text"):
@@ -168,11 +169,6 @@ class Window:
         async with self.mapped("texts"):
             found = await self.locate(selectors).filter(visible=True).all_inner_texts()
         return [" ".join(one.split()) for one in found]
-
-    async def count(self, selectors: Selectors) -> int:
-        """Return how many such elements there are."""
-        async with self.mapped("elements"):
-            return await self.locate(selectors).count()
 
     async def rows(self, selector: str, parts: Mapping[str, str]) -> list[dict[str, str]]:
         """Return a list's rows: the text, or for a link the address, of each row's parts (CSS)."""
@@ -192,8 +188,36 @@ class Window:
         async with self.mapped(name):
             locator = self.locate(selectors).filter(visible=True)
             if text is not None:
-                locator = locator.filter(has_text=_exactly(text))
+                locator = locator.filter(has_text=exactly(text))
             await locator.first.click(no_wait_after=True)
+
+    async def write(
+        self, name: str, selectors: Selectors, text: str, *, is_secret: bool = False
+    ) -> None:
+        """Put a text into a box and see that it stands there; no error shows a secret one.
+
+        Raises
+        ------
+        PostingError
+            The box did not take its value; the message names the field.
+        """
+        from playwright.async_api import Error
+
+        failure: Error | None = None
+        got = ""
+        try:
+            box = self.locate(selectors).first
+            await box.fill(text)
+            got = await box.input_value()
+        except Error as error:
+            failure = error
+        if failure is not None and not is_secret:
+            async with self.mapped(name):
+                raise failure
+        if got != text:
+            # Playwright's own message would have the secret in it.
+            shown = "its value" if is_secret else f"{text!r}: it holds {got!r}"
+            raise PostingError(f"the field {name} did not take {shown}")
 
     async def picture(self) -> bytes | None:
         """Return what the window shows, as JPEG; None where that cannot be had."""
@@ -247,9 +271,6 @@ class Window:
             self.is_cut.set()
 
 
-async def _allow(_: str) -> None:
-    """Let a page's own request for data go on; the poster's pace is between listings."""
-
-
-def _exactly(text: str) -> re.Pattern[str]:
+def exactly(text: str) -> re.Pattern[str]:
+    """Return a pattern for a whole text, blanks around it and its case left aside."""
     return re.compile(rf"^\s*{re.escape(text)}\s*$", re.IGNORECASE)

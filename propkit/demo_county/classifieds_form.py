@@ -90,6 +90,7 @@ place.oninput = async () => {
     return option
   }))
 }
+if (DEAF.includes('title')) document.getElementById('postad-title').value = ''
 for (const box of document.querySelectorAll('[data-field]'))
   if (DEAF.includes(box.dataset.field)) box.addEventListener(
     box.type === 'radio' ? 'click' : 'input',

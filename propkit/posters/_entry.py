@@ -7,7 +7,6 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from propkit.browsing.form import Form
 from propkit.browsing.window import Selectors, Window
 from propkit.errors import LayoutChangedError, PersonNeededError
 from propkit.sections import PosterSettings
@@ -119,8 +118,7 @@ class Entry:
         )
 
     async def _sign_in(self, window: Window, password: SecretStr) -> None:
-        form = Form(window)
-        await form.fill("email", self._elements["login form"], self._account)
-        elements = self._elements["password"]
-        await form.fill_secret("password", elements, password.get_secret_value())
+        await window.write("account", self._elements["login form"], self._account)
+        secret = password.get_secret_value()
+        await window.write("password", self._elements["password"], secret, is_secret=True)
         await window.press("sign in", self._elements["sign in"])

@@ -47,7 +47,7 @@ ELEMENTS: Final[Mapping[str, Selectors]] = {
     "captcha": (".g-recaptcha", "#challenge-running", "iframe[title*=challenge]"),
     "second factor": ("input[autocomplete=one-time-code]",),
     # The steps of the form.
-    "title": ('role=textbox[name="Ad title"i]',),
+    "title": ("#postad-title", 'role=textbox[name="Ad title"i]'),
     "next": ('role=button[name="Next"i]',),
     "suggested categories": ("[data-testid^=suggested-category]",),
     "free package": ("[data-testid=package-0-bottom-select]",),
@@ -57,12 +57,8 @@ ELEMENTS: Final[Mapping[str, Selectors]] = {
     "seller": ("[name=seller]", 'role=radio[name="Owner"i]'),
     "tags": ('role=textbox[name="Tags: (optional)"i]',),
     "add tag": ('role=button[name="Add"i]',),
-    "tag chips": ("[data-testid=tag-chip]",),
     "photos": ("input[type=file]",),
-    "thumbnails": ("[data-testid=image-thumbnail]",),
-    "photo errors": ("[data-testid=image-error]",),
     "location": ("#location", "#pstad-map-address"),
-    "location options": ("[role=listbox] [role=option]",),
     "phone": ("#PhoneNumber", 'role=textbox[name="Phone number: (optional)"i]'),
     "total": ("[data-testid=checkout-total]",),
     "post": ("[data-testid=checkout-post-btn]", 'role=button[name="Post Your Ad"i]'),
@@ -83,6 +79,10 @@ ELEMENTS: Final[Mapping[str, Selectors]] = {
 }
 """Where everything is found; a site that changed is followed here and nowhere else."""
 
+TAG_CHIPS: Final = "[data-testid=tag-chip]"
+THUMBNAILS: Final = "[data-testid=image-thumbnail]"
+PHOTO_ERRORS: Final = "[data-testid=image-error]"
+LOCATION_OPTIONS: Final = "[role=listbox] [role=option]"
 ROW: Final = "[data-testid^='listing-id-']"
 ROW_PARTS: Final = {"url": "a", "title": "a", "price": "[data-testid=listing-price]"}
 SELLER: Final = 'role=radio[name="{}"i]'
@@ -93,8 +93,8 @@ PROOF: Final = re.compile(r"/v-[^/?]+/[^/?]+/[^/?]+/(\d+)/?(?:[?#].*)?$")
 """The address that only a published listing has, with its id."""
 
 FORM: Final = (
-    "description", "price", "condition", "seller", "tags", "add tag", "photos", "location",
-    "phone", "total", "post",
+    "title", "description", "price", "condition", "seller", "tags", "add tag", "photos",
+    "location", "phone", "total", "post",
 )  # fmt: skip
 
 LIMITS: Final = PosterLimits(
@@ -141,8 +141,7 @@ class KijijiPoster:
         password = find_password(settings, self.site, self._kept)
         browsing = whole.browsing.model_copy(
             update={
-                # A form shows its photos, a captcha its pictures.
-                "block": ("media",),
+                "block": (),  # a form shows its photos, a captcha its pictures
                 "pages": settings.workers,
                 "browsers": 1,
                 "headed": settings.headed or whole.browsing.headed,
@@ -213,12 +212,12 @@ class KijijiPoster:
         form = Form(window)
         await window.go(FORM_PATH)
         await self.entry.reach(window, "title")
-        await form.fill("title", ELEMENTS["title"], listing.title)
+        await window.write("title", ELEMENTS["title"], listing.title)
         await self._choose_category(window, listing)
         await self.entry.reach(window, "free package")
         await window.press("free package", ELEMENTS["free package"])
         await self.entry.reach(window, "description", or_else=("post", "photos"))
-        await self._fill_in(window, form, listing)
+        await self._fill_in(form, listing)
         cost = _as_money(await window.text(ELEMENTS["total"]))
         if cost != 0:
             shown = "an unknown amount" if cost is None else f"${cost}"
@@ -247,34 +246,31 @@ class KijijiPoster:
         elements = ELEMENTS["suggested categories"]
         await window.press("suggested categories", elements, text=chosen or offered[0])
 
-    async def _fill_in(self, window: Window, form: Form, listing: Listing) -> None:
-        await window.require({name: ELEMENTS[name] for name in FORM})
+    async def _fill_in(self, form: Form, listing: Listing) -> None:
+        await form.find({name: ELEMENTS[name] for name in FORM})
         if listing.images:
-            await form.attach(ELEMENTS["photos"], listing.images)  # arrive while the rest is typed
-        await form.fill("title", ELEMENTS["title"], listing.title)
-        await form.fill("description", ELEMENTS["description"], listing.description)
+            await form.attach("photos", listing.images)  # they arrive while the rest is typed
+        form.expect("title", listing.title)  # from the first step
+        await form.fill("description", listing.description)
         if listing.price is not None:
-            await form.fill("price", ELEMENTS["price"], f"{listing.price:f}")
+            await form.fill("price", f"{listing.price:f}")
         if condition := self._value(listing, "condition"):
-            await form.choose("condition", ELEMENTS["condition"], condition)
+            await form.choose("condition", condition)
         if seller := self._value(listing, "seller"):
             await form.tick("seller", SELLER.format(seller.replace('"', "")))
-        for number, tag in enumerate(listing.tags, start=1):
-            await form.fill("tags", ELEMENTS["tags"], tag)
-            await window.press("add tag", ELEMENTS["add tag"])
-            if await window.count(ELEMENTS["tag chips"]) != number:
-                raise PostingError(f"the field tags did not take {tag!r}")
+        for tag in listing.tags:
+            await form.add("tags", "add tag", tag, TAG_CHIPS)
         if place := self._value(listing, "location"):
-            boxes = ELEMENTS["location"], ELEMENTS["location options"]
             seconds = self._settings.step_seconds
-            await form.choose_option("location", *boxes, place, seconds=seconds)
+            await form.choose_option("location", place, LOCATION_OPTIONS, seconds=seconds)
         if phone := self._value(listing, "phone"):
-            await form.fill("phone", ELEMENTS["phone"], phone)
-        if listing.images:
-            await form.wait_for_count(
-                "photos", ELEMENTS["thumbnails"], len(listing.images),
-                failed=ELEMENTS["photo errors"], seconds=_UPLOAD_SECONDS * len(listing.images),
+            await form.fill("phone", phone)
+        if count := len(listing.images):
+            await form.wait_for_files(
+                "photos", count, shown=THUMBNAILS, failed=PHOTO_ERRORS,
+                seconds=_UPLOAD_SECONDS * count,
             )  # fmt: skip
+        await form.check()
 
     async def _wait_for_proof(self, window: Window, form: Form) -> None:
         """Return when the listing's own page shows; raise what the site says otherwise."""
@@ -352,7 +348,7 @@ class KijijiPoster:
                 if _id_of(row["url"]) is None:
                     raise LayoutChangedError("a row of my ads has no address", url=window.url)
                 yield row
-            if not await window.count(ELEMENTS["next page"]):
+            if not await window.is_visible(ELEMENTS["next page"]):
                 return
         raise PostingUnknownError(f"the account has more than {_MOST_PAGES} pages of listings")
 
