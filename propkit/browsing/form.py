@@ -32,6 +32,7 @@ _READ_BACK = f"""([fields, counted]) => [
 ]"""
 _FILES_ARE_IN = """([shown, failed, count]) => document.querySelector(failed)
     || document.querySelectorAll(shown).length >= count"""
+_CHOICE_SECONDS = 2.0
 _QUICK_SECONDS, _AFTER_SECONDS = 0.5, 60.0
 """What else the site may show is looked for only after this: looking costs the page time."""
 
@@ -99,11 +100,17 @@ class Form:
 
     async def tick(self, name: str, selector: str) -> None:
         """Tick one of a group of radio buttons."""
+        from playwright.async_api import TimeoutError as PlaywrightTimeoutError
+
         async with self._window.mapped(name):
             button = self._window.page.locator(selector).first
-            if not await button.count():
-                raise PostingError(f"{name}: there is no such choice ({selector})")
-            await button.click(no_wait_after=True)
+            try:
+                await button.click(no_wait_after=True, timeout=_CHOICE_SECONDS * 1000)
+            except PlaywrightTimeoutError as error:
+                if await button.count():
+                    raise
+                text = f"{name}: there is no such choice ({selector})"
+                raise PostingError(text) from error
         self._ticked[name] = selector
 
     async def add(self, name: str, button: str, text: str, chips: str) -> None:

@@ -191,6 +191,17 @@ class Window:
                 locator = locator.filter(has_text=exactly(text))
             await locator.first.click(no_wait_after=True)
 
+    async def press_soon(self, name: str, selectors: Selectors) -> bool:
+        """Click an element that is there at once or soon; return whether it was."""
+        from playwright.async_api import TimeoutError as PlaywrightTimeoutError
+
+        async with self.mapped(name):
+            with contextlib.suppress(PlaywrightTimeoutError):
+                found = self.locate(selectors).filter(visible=True).first
+                await found.click(no_wait_after=True, timeout=_QUICK_SECONDS * 1000)
+                return True
+        return False
+
     async def write(
         self, name: str, selectors: Selectors, text: str, *, is_secret: bool = False
     ) -> None:

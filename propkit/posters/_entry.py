@@ -99,6 +99,12 @@ class Entry:
                 if await window.is_visible(self._elements[name]):
                     passed.add(name)
 
+    async def press(self, window: Window, name: str) -> None:
+        """Click an element as soon as it is there; otherwise as :meth:`reach`."""
+        if not await window.press_soon(name, self._elements[name]):
+            await self.reach(window, name)
+            await window.press(name, self._elements[name])
+
     def ask_person(self, what: str) -> None:
         """Tell the person what is to be done; raise where nobody can see the window."""
         if not self.person_seconds:

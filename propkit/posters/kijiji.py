@@ -37,6 +37,8 @@ from propkit.sections import PosterSettings
 from propkit.settings import Settings
 
 BASE_URL: Final = "https://www.kijiji.ca"
+FORM_PATH: Final = "/p-post-ad.html"
+MY_ADS_PATH: Final = "/m-my-ads/active/{}"
 
 ELEMENTS: Final[Mapping[str, Selectors]] = {
     # The login.
@@ -55,8 +57,8 @@ ELEMENTS: Final[Mapping[str, Selectors]] = {
     "price": ("#PriceAmount", "#priceAmount"),
     "condition": ("#condition_s", 'role=combobox[name="Condition:"i]'),
     "seller": ("[name=seller]", 'role=radio[name="Owner"i]'),
-    "tags": ('role=textbox[name="Tags: (optional)"i]',),
-    "add tag": ('role=button[name="Add"i]',),
+    "tags": ("#tags", 'role=textbox[name="Tags: (optional)"i]'),
+    "add tag": ("#add-tag", 'role=button[name="Add"i]'),
     "photos": ("input[type=file]",),
     "location": ("#location", "#pstad-map-address"),
     "phone": ("#PhoneNumber", 'role=textbox[name="Phone number: (optional)"i]'),
@@ -86,9 +88,6 @@ LOCATION_OPTIONS: Final = "[role=listbox] [role=option]"
 ROW: Final = "[data-testid^='listing-id-']"
 ROW_PARTS: Final = {"url": "a", "title": "a", "price": "[data-testid=listing-price]"}
 SELLER: Final = 'role=radio[name="{}"i]'
-
-FORM_PATH: Final = "/p-post-ad.html"
-MY_ADS_PATH: Final = "/m-my-ads/active/{}"
 PROOF: Final = re.compile(r"/v-[^/?]+/[^/?]+/[^/?]+/(\d+)/?(?:[?#].*)?$")
 """The address that only a published listing has, with its id."""
 
@@ -214,8 +213,7 @@ class KijijiPoster:
         await self.entry.reach(window, "title")
         await window.write("title", ELEMENTS["title"], listing.title)
         await self._choose_category(window, listing)
-        await self.entry.reach(window, "free package")
-        await window.press("free package", ELEMENTS["free package"])
+        await self.entry.press(window, "free package")
         await self.entry.reach(window, "description", or_else=("post", "photos"))
         await self._fill_in(form, listing)
         cost = _as_money(await window.text(ELEMENTS["total"]))
@@ -235,16 +233,19 @@ class KijijiPoster:
             await window.go(f"{FORM_PATH}?{asked}")
             return
         await window.press("next", ELEMENTS["next"])
+        if not wanted:
+            await self.entry.press(window, "suggested categories")
+            return
         await self.entry.reach(window, "suggested categories")
         offered = await window.texts(ELEMENTS["suggested categories"])
         chosen = next((one for one in offered if one.lower() == wanted.lower()), None)
-        if wanted and chosen is None:
+        if chosen is None:
             raise PostingRefusedError(
                 f"the site does not suggest the category {wanted!r} for {listing.title!r}, but "
                 f"{', '.join(offered)}; name one of these, or the category's number"
             )
         elements = ELEMENTS["suggested categories"]
-        await window.press("suggested categories", elements, text=chosen or offered[0])
+        await window.press("suggested categories", elements, text=chosen)
 
     async def _fill_in(self, form: Form, listing: Listing) -> None:
         await form.find({name: ELEMENTS[name] for name in FORM})
@@ -333,8 +334,7 @@ class KijijiPoster:
             place = f"[data-testid='listing-id-{wanted}'] "
             await window.press("delete", [place + one for one in ELEMENTS["delete"]])
             for name in ("no reason", "delete my ad", "close dialog"):
-                await self.entry.reach(window, name)
-                await window.press(name, ELEMENTS[name])
+                await self.entry.press(window, name)
             async for row in self._my_ads(window):
                 if _id_of(row["url"]) == wanted:
                     raise PostingError(f"the listing {posted.url} is still there")
