@@ -88,7 +88,7 @@ class Engine:
             if todo and not self._is_stopping:
                 await self._work(todo)
         finally:
-            await self._saver.save()
+            await self._saver.save_all()
         for job in self._prepared.jobs:
             if job.key not in self._results:
                 self._results[job.key] = self._result(job, "not_reached", job.status.text)

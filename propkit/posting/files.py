@@ -6,12 +6,13 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from propkit.errors import SheetError
+from propkit.posting.cells import is_blank
 from propkit.posting.delimited import patch_delimited, read_delimited
 from propkit.posting.sheet_xml import Value
 from propkit.posting.statuses import STATUS_COLUMNS
@@ -110,6 +111,15 @@ class SheetFile:
         except OSError as error:
             raise SheetError(f"{self.path.name} cannot be written: {error}") from error
         self.table = after
+
+    def lost(self, keys: Collection[str]) -> set[str]:
+        """Return which of these rows have no status in the file as it is now.
+
+        Another program may have saved an older copy over what was written.
+        """
+        table = self._read(self._content())
+        found = {table.key(row): table.cell(row, "posting_status") for row in table.rows}
+        return {key for key in keys if key in found and is_blank(found[key])}
 
     @property
     def backup(self) -> Path:
