@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,8 +37,6 @@ class FakeSite:
         line = json.dumps({"row_key": listing.row_key, "title": listing.title, "url": url})
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
         return url
 
     def listings(self) -> list[dict[str, str]]:
