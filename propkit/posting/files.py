@@ -81,6 +81,18 @@ class SheetFile:
                 return f"{self.path.name} is open in {program} ({name} says so): close it there"
         return None
 
+    def check(self, keys: Iterable[str]) -> None:
+        """See that these rows can be given a status, without writing anything.
+
+        Raises
+        ------
+        SheetError
+            They cannot: a status column of formulas, a part of the workbook that is damaged.
+        """
+        trial = {key: dict.fromkeys(STATUS_COLUMNS, "") for key in keys}
+        if trial:
+            self._read(self._patch(self._content(), self.table, trial))
+
     def save(self, statuses: Mapping[str, Mapping[str, Value]]) -> None:
         """Write statuses, by row key and status column, into the file as it is now.
 

@@ -3,7 +3,7 @@
 Run as ``python post_run.py ORDER``, where ORDER is JSON: ``sheet``, ``site``, ``ledger``,
 ``faults`` by row key, and ``kill``: the name of a step and how often it comes before the process
 kills itself there. Steps are those of the poster, and ``fsync`` (of the sheet's new file).
-``pause`` names a row at which it says "paused" and waits for ever. It prints its report as JSON.
+``say`` is a step that it tells of. It prints these and its report as JSON, a line each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import propkit as pk
@@ -29,9 +28,8 @@ def main(order: dict[str, object]) -> None:
         left -= step == step_to_die
         if step == step_to_die and left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        if step == order.get("pause"):
-            say("paused")
-            time.sleep(600)
+        if step == order.get("say"):
+            say(step)
 
     real_fsync = os.fsync
 
