@@ -58,7 +58,7 @@ class LastClick:
         *,
         is_dry_run: bool,
         may_send: Callable[[], bool],
-        on_sent: Callable[[], None],
+        on_sent: Callable[[Posting], None],
     ) -> None:
         self.sent: Posting | None = None
         self.posting = posting
@@ -77,7 +77,7 @@ class LastClick:
             raise PostingUnknownError("the poster was about to make the last click twice")
         # From here on in doubt, also if this is cancelled while it is written.
         self.sent = replace(self.posting, state="sent", sent_at=datetime.now(UTC))
-        self._on_sent()
+        self._on_sent(self.sent)
         await self.ledger.write(self.sent)
 
 

@@ -68,7 +68,8 @@ class Engine:
         self._results: dict[str, RowResult] = {}
         self._in_doubt: list[tuple[Job, Posting, bool]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._sent: set[str] = set()
+        self._sent: set[str] = set()  # may be published, and has not come to its end
+        self._spared: set[str] = set()  # of these those whose answer is awaited
         self._state = "completed"
         self._stopped_by = ""
 
@@ -88,10 +89,10 @@ class Engine:
             if todo and not self._is_stopping:
                 await self._work(todo)
         finally:
-            await self._saver.save()
+            await self._saver.save_all()
         for job in self._prepared.jobs:
             if job.key not in self._results:
-                self._results[job.key] = self._result(job, "not_reached", job.status.text)
+                self._results[job.key] = self._left_result(job)
         store = self._prepared.store
         if store is not None and self._state == "completed":
             await asyncio.wrap_future(end_run(store, self._prepared.run_id))
@@ -127,7 +128,7 @@ class Engine:
 
     def _cancel(self, with_sent: bool = False) -> None:  # noqa: FBT001, FBT002
         for key, task in self._tasks.items():
-            if with_sent or key not in self._sent:
+            if with_sent or key not in self._spared:
                 task.cancel()
 
     # ------------------------------------------------------------ rows that need no poster
@@ -184,8 +185,6 @@ class Engine:
                 self._in_doubt.sort(key=lambda one: one[1].sent_at or one[1].intent_at)
                 job, posting, is_from_before = self._in_doubt.pop(0)
                 await self._guarded(job.key, self._look_last(job, posting, is_from_before))
-            for job, posting, _ in self._in_doubt:
-                await self._end_row(job, posting, "unknown")
 
     async def _guarded(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         """Do a piece of work that :meth:`stop` may cancel; then it is left."""
@@ -240,7 +239,7 @@ class Engine:
                     self._ledger,
                     is_dry_run=self._is_dry_run,
                     may_send=lambda: not self._is_stopping,
-                    on_sent=lambda: self._sent.add(job.key),
+                    on_sent=self._note_sent,
                 )
                 listing, seconds = job.checked.listing, self._settings.row_timeout
                 ended = await post_once(self._poster, listing, click, seconds)
@@ -249,7 +248,6 @@ class Engine:
             log.info("%s: attempt %s failed: %s", job.key, tried, ended.error)
             if tried < self._settings.retry_attempts:
                 await self._patience.back_off(tried)
-        self._sent.discard(job.key)
         posting = ended.posting
         if ended.kind == "ready":
             await self._end_row(job, posting, "ready")
@@ -258,6 +256,7 @@ class Engine:
             await self._end_row(job, posting, "posted")
         elif ended.kind == "doubt" or (ended.kind == "person" and posting.sent_at is not None):
             posting = await self._ledger.end(posting, "unknown", ended.error)
+            self._spared.discard(job.key)
             if ended.kind == "doubt" and self._workers == 1 and not self._is_stopping:
                 await self._look_last(job, posting, is_from_before=False)
             else:
@@ -267,6 +266,10 @@ class Engine:
             await self._end_row(job, posting, "failed")
         if ended.kind == "person":
             self._end_early("stopped", f"a person is needed: {ended.error}")
+
+    def _note_sent(self, posting: Posting) -> None:
+        self._sent.add(posting.row_key)
+        self._spared.add(posting.row_key)
 
     def _make_pace(self) -> Pace | None:
         given = self._settings.seconds_between
@@ -296,8 +299,9 @@ class Engine:
             return "found", await self._ledger.confirm(posting, found, "find")
         if found is None:
             return "absent", posting
-        why = posting.error or "the run ended after the last click"
-        error = f"may be posted: {why}; {describe(found)}"
+        error = posting.error or "the run ended after the last click"
+        if (unseen := describe(found)) not in error:
+            error = f"{error}; {unseen}"
         if isinstance(found, PersonNeededError):
             self._end_early("stopped", f"a person is needed: {describe(found)}")
         return "unknown", await self._ledger.end(posting, "unknown", error)
@@ -366,8 +370,18 @@ class Engine:
                 reason=_FOUND if is_posted and posting.settled_by == "find" else "",
             )
         self._results[job.key] = result
+        self._sent.discard(job.key)
+        self._spared.discard(job.key)
         self._progress.row_ended(result)
         await self._saver.row_ended()
+
+    def _left_result(self, job: Job) -> RowResult:
+        """Return what is to be said of a row that the end of the run left."""
+        if job.key not in self._sent:
+            return self._result(job, "not_reached", job.status.text)
+        # The sheet is told nothing: the next run looks by itself.
+        error = "may be posted: the run ended after the last click; the next one looks for it"
+        return self._result(job, "unknown", job.status.text, error=error)
 
     def _result(
         self, job: Job, outcome: Outcome, status: str, *, error: str = "", reason: str = ""

@@ -6,12 +6,13 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from propkit.errors import SheetError
+from propkit.posting.cells import is_blank
 from propkit.posting.delimited import patch_delimited, read_delimited
 from propkit.posting.sheet_xml import Value
 from propkit.posting.statuses import STATUS_COLUMNS
@@ -80,6 +81,18 @@ class SheetFile:
                 return f"{self.path.name} is open in {program} ({name} says so): close it there"
         return None
 
+    def check(self, keys: Iterable[str]) -> None:
+        """See that these rows can be given a status, without writing anything.
+
+        Raises
+        ------
+        SheetError
+            They cannot: a status column of formulas, a part of the workbook that is damaged.
+        """
+        trial = {key: dict.fromkeys(STATUS_COLUMNS, "") for key in keys}
+        if trial:
+            self._read(self._patch(self._content(), self.table, trial))
+
     def save(self, statuses: Mapping[str, Mapping[str, Value]]) -> None:
         """Write statuses, by row key and status column, into the file as it is now.
 
@@ -110,6 +123,15 @@ class SheetFile:
         except OSError as error:
             raise SheetError(f"{self.path.name} cannot be written: {error}") from error
         self.table = after
+
+    def lost(self, keys: Collection[str]) -> set[str]:
+        """Return which of these rows have no status in the file as it is now.
+
+        Another program may have saved an older copy over what was written.
+        """
+        table = self._read(self._content())
+        found = {table.key(row): table.cell(row, "posting_status") for row in table.rows}
+        return {key for key in keys if key in found and is_blank(found[key])}
 
     @property
     def backup(self) -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -112,6 +113,7 @@ class Saver:
         self._ended = 0
         self._values: dict[str, Mapping[str, Value]] = {}
         self._ids: dict[str, str] = {}
+        self._saved: dict[str, Mapping[str, Value]] = {}
         self._lock = asyncio.Lock()
 
     def take(self, row_key: str, values: Mapping[str, Value], posting_id: str | None) -> None:
@@ -126,6 +128,14 @@ class Saver:
         is_late = time.monotonic() - self._saved_at >= self._seconds
         if self._ended % self._every_rows == 0 or is_late:
             await self.save()
+
+    async def save_all(self) -> None:
+        """Save what is new, and what was saved in this run and is there no more."""
+        if self._file is not None and self._saved:
+            with suppress(SheetError):  # told of by what comes now
+                for key in await asyncio.to_thread(self._file.lost, self._saved):
+                    self._values.setdefault(key, self._saved[key])
+        await self.save()
 
     async def save(self) -> None:
         """Save what is new."""
@@ -147,6 +157,7 @@ class Saver:
             await self._ledger.tell(list(ids.values()))
             self.trouble = ""
             self._saved_at = time.monotonic()
+            self._saved.update(values)
             for key, saved in values.items():
                 if self._values[key] is saved:  # nothing newer came meanwhile
                     del self._values[key]

@@ -96,6 +96,8 @@ def prepared(order: Order, poster: Poster, settings: Settings) -> Iterator[Prepa
         decided = _decide(order, poster, table, sheet, file=file, store=store)
         if faulty == "stop":
             _refuse_faults(decided.jobs, file)
+        if file is not None:
+            file.check(job.key for job in decided.jobs if job.decision.action != "skip")
         if order.dry_run:
             yield decided
             return

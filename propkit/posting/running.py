@@ -213,15 +213,16 @@ class _Run:
         return self._report
 
     def _main(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            try:
                 self._report = runner.run(self._go())
-        except BaseException as error:  # noqa: BLE001 -- it is raised where the run was begun
-            self._error = error
-        finally:
-            with self._lock:
-                self._stop = None
-            self._ended.set()
+            except BaseException as error:  # noqa: BLE001 -- it is raised where the run was begun
+                self._error = error
+            finally:
+                with self._lock:
+                    self._stop = None
+                # Closing the loop waits for a person's function that hangs: nobody else need wait.
+                self._ended.set()
 
     async def _go(self) -> PostingReport:
         poster, posting = self._poster, self._settings.posting

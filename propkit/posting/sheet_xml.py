@@ -74,7 +74,7 @@ class _Places:
         if local == "sheetData":
             self.prefix = f"{prefix}:" if prefix else ""
             self._in_data = True
-            if self.xml[self._tag_end(here) - 2 : self._tag_end(here) - 1] == b"/":
+            if self._is_empty_tag(here):
                 raise SheetError("the worksheet has no rows")
         elif local == "col" and attributes.get("style"):
             self.styles.append(
@@ -83,7 +83,8 @@ class _Places:
         elif local == "row" and self._in_data:
             last = self.rows[-1].number if self.rows else 0
             row = _Row(int(attributes.get("r", last + 1)), here, self._tag_end(here))
-            row.is_empty_tag = self.xml[row.tag_end - 2 : row.tag_end - 1] == b"/"
+            row.is_empty_tag = self._is_empty_tag(here)
+            row.end = row.tag_end if row.is_empty_tag else 0
             row.spans = attributes.get("spans", "")
             self.rows.append(row)
         elif local == "c" and self._in_data and self.rows:
@@ -91,6 +92,7 @@ class _Places:
             last = cells[-1].column if cells else 0
             column = column_of(attributes["r"]) if "r" in attributes else last + 1
             self._cell = _Cell(column, here, style=attributes.get("s", ""))
+            self._cell.end = self._tag_end(here) if self._is_empty_tag(here) else 0
             cells.append(self._cell)
         elif local == "f" and self._cell is not None:
             self._cell.is_formula = True
@@ -98,13 +100,19 @@ class _Places:
     def _end(self, name: str) -> None:
         local = name.rpartition(":")[2]
         if local == "c" and self._cell is not None:
-            self._cell.end = self._tag_end(self._parser.CurrentByteIndex)
+            # Of an element in one tag the parser tells no place for its end.
+            self._cell.end = self._cell.end or self._tag_end(self._parser.CurrentByteIndex)
             self._cell = None
         elif local == "row" and self._in_data:
-            self.rows[-1].end = self._tag_end(self._parser.CurrentByteIndex)
+            row = self.rows[-1]
+            row.end = row.end or self._tag_end(self._parser.CurrentByteIndex)
         elif local == "sheetData":
             self._in_data = False
             self.data_end = self._parser.CurrentByteIndex
+
+    def _is_empty_tag(self, start: int) -> bool:
+        end = self._tag_end(start)
+        return self.xml[end - 2 : end - 1] == b"/"
 
     def _tag_end(self, start: int) -> int:
         """Return the place behind the tag that begins here; a value may hold a '>'."""
