@@ -107,10 +107,10 @@ class Form:
             try:
                 await button.click(no_wait_after=True, timeout=_CHOICE_SECONDS * 1000)
             except PlaywrightTimeoutError as error:
-                if await button.count():
-                    raise
-                text = f"{name}: there is no such choice ({selector})"
-                raise PostingError(text) from error
+                if not await button.count():
+                    text = f"{name}: there is no such choice ({selector})"
+                    raise PostingError(text) from error
+                await button.click(no_wait_after=True)  # a slow page; ticked twice it is ticked
         self._ticked[name] = selector
 
     async def add(self, name: str, button: str, text: str, chips: str) -> None:
@@ -176,7 +176,8 @@ class Form:
             wanted = text if text in fitting else fitting[0]
             await offered.filter(has_text=exactly(wanted)).first.click(no_wait_after=True)
         self._given[name] = wanted
-        self._counted[name] = (options, 0)
+        if text == wanted:  # the text alone does not tell; a list that has closed does
+            self._counted[name] = (options, 0)
 
     async def check(self) -> None:
         """Read everything back that was put into the form.

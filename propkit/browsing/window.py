@@ -130,12 +130,9 @@ class Window:
         from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
         name = next(iter(elements))
-        async with self.mapped(name):
-            # What is wanted first is mostly there at once, and looking for all costs the page time.
-            with contextlib.suppress(PlaywrightTimeoutError):
-                wanted = self.locate(elements[name]).filter(visible=True).first
-                await wanted.wait_for(timeout=_QUICK_SECONDS * 1000)
-                return name
+        if await self.is_there_soon(elements[name]):
+            # What is wanted first mostly is, and looking for all of them costs the page time.
+            return name
         found = {name: self.locate(selectors) for name, selectors in elements.items()}
         either, *others = found.values()
         for other in others:
@@ -191,14 +188,14 @@ class Window:
                 locator = locator.filter(has_text=exactly(text))
             await locator.first.click(no_wait_after=True)
 
-    async def press_soon(self, name: str, selectors: Selectors) -> bool:
-        """Click an element that is there at once or soon; return whether it was."""
+    async def is_there_soon(self, selectors: Selectors) -> bool:
+        """Whether an element can be seen now or soon."""
         from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
-        async with self.mapped(name):
+        async with self.mapped("an element"):
             with contextlib.suppress(PlaywrightTimeoutError):
                 found = self.locate(selectors).filter(visible=True).first
-                await found.click(no_wait_after=True, timeout=_QUICK_SECONDS * 1000)
+                await found.wait_for(timeout=_QUICK_SECONDS * 1000)
                 return True
         return False
 

@@ -83,6 +83,7 @@ place.oninput = async () => {
     const option = Object.assign(document.createElement('li'), {textContent: text})
     option.setAttribute('role', 'option')
     option.onclick = () => {
+      asked++  // an answer that is still to come opens the list no more
       options.replaceChildren()
       if (DEAF.includes('location')) return
       place.value = chosen.value = text

@@ -101,9 +101,8 @@ class Entry:
 
     async def press(self, window: Window, name: str) -> None:
         """Click an element as soon as it is there; otherwise as :meth:`reach`."""
-        if not await window.press_soon(name, self._elements[name]):
-            await self.reach(window, name)
-            await window.press(name, self._elements[name])
+        await self.reach(window, name)
+        await window.press(name, self._elements[name])
 
     def ask_person(self, what: str) -> None:
         """Tell the person what is to be done; raise where nobody can see the window."""
