@@ -14,7 +14,8 @@ are the panels that a notebook shows, and ``kit.py`` is what it holds. ``asking.
 by HTTP and through a browser share. ``reparsing.py`` reads kept answers again, ``lookups.py`` and
 ``document_codes.py`` say what else the offices can be asked. ``buying.py`` pays for leads within
 caps, ``leads/`` counts them first, orders them and settles what got lost. ``layers/`` reads map
-layers of any county, ``areas/`` counts and collects what lies in an area of one::
+layers of any county, ``areas/`` counts and collects what lies in an area of one. ``posting/`` goes
+the other way: from a listing sheet through one of ``posters/`` to a site, and the status back::
 
     import propkit as pk
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from propkit.nested_loops import allow_nested_loops
     from propkit.opening import demo, open  # noqa: A004
     from propkit.plan import Plan
+    from propkit.posting import PostingReport, post_listings, run_batch
     from propkit.progress import Progress
     from propkit.runtime.batch import Batch
     from propkit.runtime.report import BatchReport
@@ -49,6 +51,7 @@ __all__ = [
     "BatchReport",
     "Kit",
     "Plan",
+    "PostingReport",
     "Progress",
     "PropkitError",
     "Settings",
@@ -56,6 +59,8 @@ __all__ = [
     "allow_nested_loops",
     "demo",
     "open",
+    "post_listings",
+    "run_batch",
 ]
 
 # A log line from the collector's thread would land in whatever cell runs.
@@ -68,12 +73,15 @@ _ROOMS = {
     "BatchReport": "propkit.runtime.report",
     "Kit": "propkit.kit",
     "Plan": "propkit.plan",
+    "PostingReport": "propkit.posting",
     "Progress": "propkit.progress",
     "PropkitError": "propkit.errors",
     "Settings": "propkit.settings",
     "allow_nested_loops": "propkit.nested_loops",
     "demo": "propkit.opening",
     "open": "propkit.opening",
+    "post_listings": "propkit.posting",
+    "run_batch": "propkit.posting",
 }
 
 

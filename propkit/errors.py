@@ -20,6 +20,12 @@
     │   └── CollectionCancelledError the batch was cancelled before the answer came
     ├── StoreError               the DuckDB file cannot be opened, read or written
     │   └── StoreInUseError          another program holds the file: close it there, or name another file
+    ├── SheetError               (ValueError) fix the listing sheet: missing columns, values, images
+    ├── PostingError             one listing was not published; before the last click tried again
+    │   ├── PostingRefusedError      the site says no: change the row
+    │   ├── PostingUnknownError      it may be published: looked for, never posted again blindly
+    │   └── PersonNeededError        captcha, second factor, login: the run stops and asks a person
+    ├── DryRunEndedError         a dry run has come to the last click, which is not made
     ├── ExportError              the workbook cannot be written
     └── BrowserNotFoundError     install a browser or set PROPKIT_BROWSER
 
@@ -148,6 +154,30 @@ class StoreInUseError(StoreError):
     def __init__(self, message: str, *, pid: int | None = None) -> None:
         super().__init__(message)
         self.pid = pid
+
+
+class SheetError(PropkitError, ValueError):
+    """The listing sheet cannot be posted as it is; the message names every fault."""
+
+
+class PostingError(PropkitError):
+    """A listing was certainly not published."""
+
+
+class PostingRefusedError(PostingError):
+    """The site refuses the listing: a duplicate, a limit, a forbidden word; not tried again."""
+
+
+class PostingUnknownError(PostingError):
+    """Whether a listing was published is not known."""
+
+
+class PersonNeededError(PostingError):
+    """Only a person can go on: a captcha, a second factor, a login that is refused."""
+
+
+class DryRunEndedError(PropkitError):
+    """A dry run has come to the last click; a poster lets it through."""
 
 
 class ExportError(PropkitError):

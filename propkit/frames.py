@@ -31,6 +31,8 @@ _ORDERS = {
     "tax_liens": "apn, tax_year",
     "reparse_changes": "changed_at, source, key, table_name, row, column_name",
     "purchases": "asked_at, purchase_id",
+    "listings": "poster, sheet, row_key",
+    "postings": "intent_at, posting_id",
 }
 
 _LOOKUP_DTYPES = {

@@ -39,6 +39,14 @@ class Notice:
         failed = f", {self.failed} failed" if self.failed else ""
         return f"propkit: batch {self.state}, {self.ended} of {self.total} items{failed}"
 
+    @property
+    def text(self) -> str:
+        """What happened, in a few lines."""
+        return (
+            f"Batch {self.batch_id} is {self.state} after {self.seconds:.0f} s:\n"
+            f"{self.ended} of {self.total} items, {self.failed} failed.\n"
+        )
+
 
 Notify = Callable[[Notice], object]
 """What is called at the end of a batch, in a thread of its own; what it raises is logged."""
@@ -64,9 +72,13 @@ class EndListener:
             seconds=round(progress.elapsed_seconds, 3),
         )
         hooks, self._hooks = self._hooks, ()
-        if hooks:
-            # Not in the collector's thread, which others wait for.
-            threading.Thread(target=_tell, args=(hooks, notice), name="propkit-notices").start()
+        tell(hooks, notice)
+
+
+def tell(hooks: Sequence[Notify], notice: Notice) -> None:
+    """Call hooks, in a thread of their own: others wait for the one that calls this."""
+    if hooks:
+        threading.Thread(target=_tell, args=(hooks, notice), name="propkit-notices").start()
 
 
 def make_hooks(settings: NotifySettings) -> list[Notify]:
@@ -94,10 +106,7 @@ def mail_notice(notice: Notice, settings: NotifySettings) -> None:
     message["Subject"] = notice.title
     message["From"] = settings.mail_from or settings.mail_to[0]
     message["To"] = ", ".join(settings.mail_to)
-    message.set_content(
-        f"Batch {notice.batch_id} is {notice.state} after {notice.seconds:.0f} s:\n"
-        f"{notice.ended} of {notice.total} items, {notice.failed} failed.\n"
-    )
+    message.set_content(notice.text)
     if settings.smtp_security == "tls":
         connection: smtplib.SMTP = smtplib.SMTP_SSL(
             settings.smtp_host,

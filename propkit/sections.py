@@ -199,6 +199,45 @@ class BrowsingSettings(BaseModel):
         return self
 
 
+class PosterSettings(BaseModel):
+    """An account at a site that listings are posted to, and what its rows do not say themselves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: HttpUrl | None = None
+    account: str | None = None
+    """The name that the account logs in with, often a mail address."""
+    password: SecretStr | None = None
+    """None: the login is kept from the last time, asked for, or done by hand (``headed``)."""
+    category: str | None = None
+    """Name or number of the category, where a row has none; None: the first that is suggested."""
+    condition: str | None = None
+    seller: str | None = None
+    location: str | None = None
+    phone: str | None = None
+    workers: int = Field(default=1, ge=1, le=8)
+    """Most listings posted at once, each in a window of its own."""
+    pace_seconds: float | None = Field(default=None, ge=0)
+    """From one listing to the next at least; None: what the poster thinks polite."""
+    headed: bool = False
+    """Show the windows, so that a person can solve what only a person can."""
+    person_seconds: float | None = Field(default=None, ge=0)
+    """So long is waited for that person; None: ten minutes in a window that shows, else not."""
+    step_seconds: float = Field(default=30.0, gt=0)
+    """So long may one step of the form take."""
+    confirm_seconds: float = Field(default=60.0, gt=0)
+    """So long may it take from the last click to the listing's own page."""
+    settle_seconds: float | None = Field(default=None, ge=0)
+    """So long after the last click may a listing still appear; None: what the poster thinks."""
+    user_agent: str | None = None
+    """None: the browser's own."""
+
+    @field_validator("password", "account", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+
 class StoreSettings(BaseModel):
     """What the store keeps besides the records, which are kept for ever."""
 
@@ -259,6 +298,39 @@ class ServerSettings(BaseModel):
     """How many jobs a page has, unless the request says."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How long a stream of events is silent at most."""
+
+
+class PostingSettings(BaseModel):
+    """How a listing sheet is posted (:mod:`propkit.posting`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: dict[str, str | int] = Field(default_factory=dict)
+    """By field (row_key, title, price, posting_status, ...) the sheet's column, or its place."""
+    store: Path | None = None
+    """The ledger; None: ``postings.duckdb`` beside the sheet."""
+    faulty: Literal["stop", "skip"] = "stop"
+    """Whether rows that cannot be posted as they are stop all, or are left out with an error."""
+    workers: int = Field(default=1, ge=1)
+    """Most listings posted at once, where the poster allows it."""
+    seconds_between: float | None = Field(default=None, ge=0)
+    """Seconds from one listing to the next; None: the poster's own."""
+    jitter_seconds: float | None = Field(default=None, ge=0)
+    """A pause drawn from 0 to this comes on top; None: the poster's own."""
+    retry_attempts: int = Field(default=3, ge=1)
+    """Most tries of one listing, as long as it was certainly not sent."""
+    backoff_initial: float = Field(default=2.0, ge=0)
+    """Seconds; the n-th pause is drawn from 0 to ``backoff_initial * 2 ** (n - 1)``."""
+    backoff_max: float = Field(default=60.0, ge=0)
+    """Seconds; no drawn pause is longer."""
+    row_timeout: float = Field(default=900.0, gt=0)
+    """Seconds for one try of one listing, a person's help with a captcha included."""
+    grace_seconds: float = Field(default=30.0, ge=0)
+    """After Interrupt, what is sent already has so long to come to its end."""
+    save_seconds: float = Field(default=30.0, gt=0)
+    """The sheet is saved at least so often, where anything is new."""
+    save_share: float = Field(default=0.1, gt=0, le=1)
+    """The sheet is saved after this share of the rows, too."""
 
 
 class NotifySettings(BaseModel):

@@ -33,6 +33,8 @@ from propkit.sections import (
     BrowsingSettings,
     CollectSettings,
     NotifySettings,
+    PosterSettings,
+    PostingSettings,
     ServerSettings,
     SourceSettings,
     StoreSettings,
@@ -59,12 +61,14 @@ class Settings(BaseSettings):
     )
 
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    posters: dict[str, PosterSettings] = Field(default_factory=dict)
     collect: CollectSettings = Field(default_factory=CollectSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     browsing: BrowsingSettings = Field(default_factory=BrowsingSettings)
+    posting: PostingSettings = Field(default_factory=PostingSettings)
     contact: str | None = None
     """A mail address or URL by which a county can reach you; sent with every request."""
     browser: Path | None = None
@@ -127,7 +131,10 @@ def _describe(fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     variable = "PROPKIT_" + "__".join(str(part).upper() for part in fault["loc"])
     # A token may also stand under a name with a typing error, or in the place of a table.
-    is_secret = bool({"token", "smtp_password"} & {*fault["loc"]}) or fault["type"] in _WRONG_PLACE
+    is_secret = (
+        bool({"token", "password", "smtp_password"} & {*fault["loc"]})
+        or fault["type"] in _WRONG_PLACE
+    )
     is_secret = is_secret or "@" in str(fault["input"])
     shown = "" if is_secret or isinstance(fault["input"], dict) else f" {fault['input']!r}"
     name = variable if variable in os.environ else path

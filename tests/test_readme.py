@@ -8,8 +8,10 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import tomllib
 from dataclasses import fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +119,43 @@ def test_the_lines_with_a_worker_run(
 
 
 def test_no_other_python_is_shown() -> None:
-    assert len(_blocks("python")) == 3
+    assert len(_blocks("python")) == 4
+
+
+def write_listing_sheet() -> None:
+    """Make the sheet and the poster that the README speaks of."""
+    Path("my_poster.py").write_text(_blocks("python")[3], "utf-8")
+    rows = {"id": ["T1", "T2"], "title": ["Dump truck", "Bucket truck"]}
+    pd.DataFrame(rows).to_excel("trucks.xlsx", index=False)
+
+
+def test_the_poster_posts() -> None:
+    heard: list[str] = []
+
+    class Site(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    write_listing_sheet()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as site:
+        threading.Thread(target=site.serve_forever).start()
+        poster = Path("my_poster.py")
+        port = str(site.server_address[1])
+        poster.write_text(poster.read_text("utf-8").replace("8901", port), "utf-8")
+        report = pk.run_batch("trucks.xlsx", poster="my_poster.py:post")
+        again = pk.run_batch("trucks.xlsx", poster="my_poster.py:post")
+        site.shutdown()
+
+    assert heard == ["Dump truck", "Bucket truck"]
+    assert (report.success, report.successful_posts, report.skipped_records) == (True, 2, 0)
+    assert (again.success, again.successful_posts, again.skipped_records) == (True, 0, 2)
+    assert {one.url for one in report.results} == {f"http://localhost:{port}/listings"}
 
 
 def test_the_settings_file_is_read() -> None:
@@ -248,6 +286,7 @@ def test_commands_run_in_their_order(
     owned: list[Path] = []
     monkeypatch.setattr(worker, "run_worker", lambda db, **_: owned.append(db))
     codes = {}
+    write_listing_sheet()
 
     for line in _commands():
         words = shlex.split(line)

@@ -44,6 +44,7 @@ def test_without_files_and_variables_the_defaults_hold():
 
     assert settings.model_dump() == {
         "sources": {},
+        "posters": {},
         "source_files": (),
         "collect": {
             "profile": "balanced",
@@ -107,6 +108,21 @@ def test_without_files_and_variables_the_defaults_hold():
             "idle_seconds": 60.0,
             "headed": False,
             "block": ("image", "font", "media"),
+        },
+        "posting": {
+            "columns": {},
+            "store": None,
+            "faulty": "stop",
+            "workers": 1,
+            "seconds_between": None,
+            "jitter_seconds": None,
+            "retry_attempts": 3,
+            "backoff_initial": 2.0,
+            "backoff_max": 60.0,
+            "row_timeout": 900.0,
+            "grace_seconds": 30.0,
+            "save_seconds": 30.0,
+            "save_share": 0.1,
         },
         "contact": None,
         "browser": None,

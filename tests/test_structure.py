@@ -44,6 +44,7 @@ FLOW = [
     ["http_client"],
     ["browser", "browsing"],
     ["sources"],
+    ["posters"],
     ["quality"],
     ["store"],
     ["planning"],
@@ -53,6 +54,7 @@ FLOW = [
     ["notices"],
     ["nested_loops"],
     ["buying"],
+    ["posting"],
     ["collector"],
     ["batch_run"],
     ["runtime"],
@@ -94,7 +96,7 @@ OWNERS = {
     "pyogrio": {"layers"},
     "pyproj": {"layers"},
     "pyarrow.flight": {"sharing"},
-    "python_calamine": {"identifier_lists"},
+    "python_calamine": {"identifier_lists", "posting"},
     "selectolax": {"pages", "sources"},
     "tornado": {"server"},
     "traitlets": {"widgets"},
@@ -107,6 +109,7 @@ PUBLIC = [
     "BatchReport",
     "Kit",
     "Plan",
+    "PostingReport",
     "Progress",
     "PropkitError",
     "Settings",
@@ -114,6 +117,8 @@ PUBLIC = [
     "allow_nested_loops",
     "demo",
     "open",
+    "post_listings",
+    "run_batch",
 ]
 
 HEAVY = {"aiohttp", "duckdb", "ipywidgets", "pandas", "playwright", "pyarrow", "pydantic"}

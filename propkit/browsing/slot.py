@@ -99,6 +99,10 @@ class Slot:
         patterns.append({"urlPattern": "*/favicon.ico"})  # the browser's own wish
         await self._session.send("Fetch.enable", {"patterns": patterns})
 
+    async def let_all_pass(self) -> None:
+        """Let the page load and send what it likes; such a page cannot be wiped."""
+        await self._session.send("Fetch.disable")
+
     def watch_data(self) -> None:
         """Note the answers to the page's own requests from now on, until the tab is closed."""
         # Only where they matter: each answer costs a message from the browser.

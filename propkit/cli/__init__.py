@@ -25,8 +25,9 @@ from propkit.cli._common import (
     open_kit,
 )
 from propkit.cli.county_commands import add_county_commands
+from propkit.cli.posting_commands import add_posting_command
 from propkit.cli.store_commands import add_store_commands
-from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError
+from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError, SheetError
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except (IdentifierError, RequestError, SettingsError) as error:
+    except (IdentifierError, RequestError, SettingsError, SheetError) as error:
         print(f"propkit: {error}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:  # who reads along (head, less) has gone
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_store_commands(commands)
     add_county_commands(commands)
+    add_posting_command(commands)
 
     county = commands.add_parser("county", help="serve the demo county on loopback")
     county.add_argument("--port", type=int, default=8900)

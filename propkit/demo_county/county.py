@@ -17,8 +17,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
+from propkit.demo_county.classifieds_switches import ACCOUNTS
 from propkit.demo_county.datasets import DATASET_ID, DATASET_SOURCE
-from propkit.demo_county.faults import DATASETS, LEADS, MAPS, SYSTEMS
+from propkit.demo_county.faults import CLASSIFIEDS, DATASETS, LEADS, MAPS, SYSTEMS
 from propkit.demo_county.map_rows import LAYERS
 
 READY_SECONDS = 30.0
@@ -131,6 +132,21 @@ class County:
     def clear_account(self) -> None:
         """Begin the leads account's month anew."""
         self._call("DELETE", "account", {})
+
+    def poster_settings(self) -> dict[str, dict[str, str]]:
+        """Return what the poster needs to be pointed here, by the poster's name."""
+        email, password = next(iter(ACCOUNTS.items()))
+        url = f"{self.url}/{CLASSIFIEDS}"
+        return {"kijiji": {"base_url": url, "account": email, "password": password}}
+
+    def postings(self) -> list[dict[str, Any]]:
+        """Return every listing posted to the classifieds site, the deleted ones too."""
+        found: list[dict[str, Any]] = self._call("GET", "postings", {})
+        return found
+
+    def clear_postings(self, *, log_out: bool = False) -> None:
+        """Begin the classifieds site anew; with `log_out` nobody is logged in any more."""
+        self._call("DELETE", "postings", {"log_out": 1 if log_out else None})
 
     def apns(
         self, count: int | None = None, *, skip: int = 0, seed: int | None = None

@@ -31,7 +31,10 @@ LEADS = "propertyradar"
 MAPS, DATASETS = "arcgis", "socrata"
 """The map servers of several counties, and a site of open data."""
 
-ALL_SYSTEMS = (*SYSTEMS, LEADS, MAPS, DATASETS)
+CLASSIFIEDS = "classifieds"
+"""A site where people sell things."""
+
+ALL_SYSTEMS = (*SYSTEMS, LEADS, MAPS, DATASETS, CLASSIFIEDS)
 
 FAULT_KINDS: Final[Mapping[str, str]] = {
     "status": "An answer with the HTTP `status`, with `retry_after` seconds as number or date.",

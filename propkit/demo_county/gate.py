@@ -12,8 +12,16 @@ from aiohttp import web
 from propkit.demo_county import strikes
 from propkit.demo_county.answers import as_json
 from propkit.demo_county.assessor import Assessor
+from propkit.demo_county.classifieds import Classifieds
 from propkit.demo_county.datasets import Datasets
-from propkit.demo_county.faults import ALL_SYSTEMS, DATASETS, LEADS, MAPS, FaultPlan
+from propkit.demo_county.faults import (
+    ALL_SYSTEMS,
+    CLASSIFIEDS,
+    DATASETS,
+    LEADS,
+    MAPS,
+    FaultPlan,
+)
 from propkit.demo_county.leads import LeadsApi
 from propkit.demo_county.ledger import Entry, Ledger, kept_headers
 from propkit.demo_county.limits import Bucket, Limit, retry_after
@@ -39,6 +47,7 @@ class Gate:
         self.ledger = Ledger()
         self._treasurer = Treasurer(truth)
         self.leads = LeadsApi(truth)
+        self.classifieds = Classifieds()
         self._systems: dict[str, System] = {
             "assessor": Assessor(truth),
             "treasurer": self._treasurer,
@@ -46,6 +55,7 @@ class Gate:
             LEADS: self.leads,
             MAPS: Maps(truth),
             DATASETS: Datasets(truth),
+            CLASSIFIEDS: self.classifieds,
         }
         self._latency = Random(truth.seed)
         self.buckets = {system: Bucket(Limit()) for system in ALL_SYSTEMS}

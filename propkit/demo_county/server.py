@@ -58,12 +58,14 @@ def read_faults_file(path: Path) -> dict[str, object]:
 def make_app(gate: Gate) -> web.Application:
     """Return the application: control routes, and everything else through the gate."""
     controls = Controls(gate)
-    app = web.Application(client_max_size=1024**2)
+    app = web.Application(client_max_size=16 * 1024**2)
     app.router.add_get("/_county/health", controls.get_health)
     app.router.add_get("/_county/ledger", controls.get_ledger)
     app.router.add_delete("/_county/ledger", controls.clear_ledger)
     app.router.add_get("/_county/account", controls.get_account)
     app.router.add_delete("/_county/account", controls.clear_account)
+    app.router.add_get("/_county/postings", controls.get_postings)
+    app.router.add_delete("/_county/postings", controls.clear_postings)
     app.router.add_get("/_county/apns", controls.get_apns)
     app.router.add_get("/_county/truth", controls.get_truth)
     app.router.add_get("/_county/switches", controls.get_switches)
@@ -106,6 +108,16 @@ class Controls:
         """Begin the leads account's month anew, without any charge or list."""
         del request
         self._gate.leads.begin_anew()
+        return as_json({"ok": True})
+
+    async def get_postings(self, request: web.Request) -> web.Response:
+        """Return every listing that was posted to the classifieds site, oldest first."""
+        del request
+        return as_json(self._gate.classifieds.ads.as_json())
+
+    async def clear_postings(self, request: web.Request) -> web.Response:
+        """Begin the classifieds site anew; with `log_out` nobody is logged in any more."""
+        self._gate.classifieds.begin_anew(log_out="log_out" in request.query)
         return as_json({"ok": True})
 
     async def get_apns(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
+from propkit.demo_county.classifieds_switches import ClassifiedsSwitches
 from propkit.demo_county.faults import ALL_SYSTEMS, Rule, read_rule
 from propkit.demo_county.layer_switches import LayerSwitches
 from propkit.demo_county.lead_switches import LeadSwitches
@@ -46,12 +47,13 @@ class Switches:
     robots: Mapping[str, str] = field(default_factory=dict)
     leads: LeadSwitches = field(default_factory=LeadSwitches)
     layers: LayerSwitches = field(default_factory=LayerSwitches)
+    classifieds: ClassifiedsSwitches = field(default_factory=ClassifiedsSwitches)
 
     def changed(self, changes: object) -> Switches:
         """Return these switches with some changed; raise ValueError for what cannot be.
 
-        `limits` and `robots` change only the systems named, `leads` and `layers` only their own
-        switches named; None lifts a limit, and `limits` None lifts all.
+        `limits` and `robots` change only the systems named, `leads`, `layers` and
+        `classifieds` only their own switches named; None lifts a limit, and `limits` None lifts all.
         """
         if not isinstance(changes, Mapping):
             raise ValueError(f"switches are an object, not {changes!r}")  # noqa: TRY004
@@ -76,6 +78,8 @@ class Switches:
             return self.leads.changed(value)
         if name == "layers":
             return self.layers.changed(value)
+        if name == "classifieds":
+            return self.classifieds.changed(value)
         return _READERS.get(name, partial(_read_word, name))(value)
 
 

@@ -20,6 +20,7 @@ from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
+from propkit.store.posting_tables import POSTING_SCHEMAS, POSTING_TABLES
 
 STORAGE_VERSION = "v1.5.0"
 """An older DuckDB (from 1.5) can still open the file."""
@@ -171,6 +172,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0007_evidence", EVIDENCE_TABLE),
     ("0008_layers", LAYER_TABLES),
     ("0009_improvements", IMPROVEMENT_TABLES),
+    ("0011_postings", POSTING_TABLES),
 ]
 
 
@@ -369,6 +371,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
     **LEAD_SCHEMAS,
     **COUNTY_SCHEMAS,
     **LAYER_SCHEMAS,
+    **POSTING_SCHEMAS,
 }
 """Arrow schemas of the tables that are written besides the record tables, by table."""
 

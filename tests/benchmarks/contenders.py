@@ -38,6 +38,7 @@ CONTENDERS = {
     "reparse": "reparsing:reparse_kept",
     "browser_pages": "browsers:browser_pages",
     "browser_leak": "browsers:browser_leak",
+    "postings": "posting:postings",
 }
 """Each contender's module and function."""
 
@@ -52,6 +53,7 @@ NOT_COMPARED = (
     "reparse",
     "browser_pages",
     "browser_leak",
+    "postings",
 )
 """Their rows are not compared: they store none, or check them by themselves."""
 

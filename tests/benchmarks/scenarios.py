@@ -132,6 +132,13 @@ _LEAK_NOTE = (
     " counts once), measured five times a second beside propkit."
 )
 
+_POSTING_RULES = (
+    "The same clicks for the same fields, row by row in one window, in turns of a fifth of the rows;"
+    " login and the start of the browser are in it. propkit does more: it reads and checks the"
+    " sheet, reads every field back, writes intent and proof into the ledger and the status into"
+    " the workbook. Each listing is on the site once: checked."
+)
+
 _AREA_RULES = (
     "Four pages in flight. Every contender stored the same parcels and the same outlines. propkit"
     " does more: it describes and counts the layer first, checks that each page came whole, keeps"
@@ -329,5 +336,14 @@ SCENARIOS: dict[str, Scenario] = {
         table=tables.leak_table,
         checks=targets.check_leak,
         notes=(_LEAK_NOTE,),
+    ),
+    "posting": Scenario(
+        says="A listing sheet is posted to the demo county's classifieds site, row by row.",
+        entries=(Entry("postings", (250,)),),
+        rounds=1,
+        rules=_POSTING_RULES,
+        minutes=6,
+        table=tables.posting_table,
+        checks=targets.check_posting,
     ),
 }

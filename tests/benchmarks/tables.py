@@ -162,6 +162,18 @@ def browser_table(found: Found) -> list[str]:
     return _table(["way", ":pages/s", ":propkit to it"], lines)
 
 
+def posting_table(found: Found) -> list[str]:
+    """Return a line for each way of posting."""
+    lines = []
+    for entry in found["entries"]:
+        median = entry["median"]
+        lines += [
+            ["propkit", f"{median['own_ms']:.0f}", ""],
+            ["Playwright by hand", f"{median['hand_ms']:.0f}", f"{median['to_hand']:.2f} ×"],
+        ]
+    return _table(["way", ":ms a row", ":propkit to it"], lines)
+
+
 def leak_table(found: Found) -> list[str]:
     """Return a line about pages that leak."""
     lines = []

@@ -195,6 +195,14 @@ def check_leak(found: Found) -> list[Check]:
     ]
 
 
+def check_posting(found: Found) -> list[Check]:
+    """Compare a row's time with that of the same clicks by hand."""
+    own = _find(found, "postings")
+    if not own:
+        return []
+    return [Check("time per row, propkit to the same clicks", own["median"]["to_hand"], 1.1)]
+
+
 def per_second(entry: Found) -> float:
     """Return the median parcels per second of a contender."""
     return float(entry["parcels"] / entry["median"]["seconds"])

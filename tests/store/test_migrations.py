@@ -26,6 +26,7 @@ NEW_TABLES = [
     *["paces", "breakers", "runs", "coverage", "hits"],
     *["leads", "lead_criteria", "lead_persons", "purchases"],
     *[*EXTRA_DATASETS, "tax_liens", "reparse_changes", "parcel_shapes", "layers", "improvements"],
+    *["postings", "posting_runs"],
 ]
 
 

@@ -1,0 +1,42 @@
+"""An account's login: where it is kept from one run to the next, and who is asked for a password."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import sys
+from pathlib import Path
+
+from platformdirs import user_state_path
+from pydantic import SecretStr
+
+from propkit.sections import PosterSettings
+
+
+def login_file(poster: str, site: str, account: str | None) -> Path:
+    """Return the file that keeps an account's login at a site; its name does not tell whose."""
+    told = hashlib.sha256(f"{site}\n{account or ''}".encode()).hexdigest()[:16]
+    return user_state_path("propkit") / "posters" / f"{poster}-{told}.json"
+
+
+def evidence_folder(poster: str) -> Path:
+    """Return the folder of the pictures of what failed."""
+    return user_state_path("propkit") / "posters" / f"{poster}-evidence"
+
+
+def find_password(settings: PosterSettings, site: str, kept: Path) -> SecretStr | None:
+    """Return the account's password; a person at the keyboard is asked where nothing else is known.
+
+    None where there is a kept login, a window to log in by hand, or nobody to ask.
+    """
+    if settings.password is not None or settings.account is None:
+        return settings.password
+    if settings.headed or kept.is_file() or not _is_somebody_there():
+        return None
+    typed = getpass.getpass(f"Password of {settings.account} at {site}: ")
+    return SecretStr(typed) if typed else None
+
+
+def _is_somebody_there() -> bool:
+    # A notebook's kernel asks through its front end.
+    return "ipykernel.iostream" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())

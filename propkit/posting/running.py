@@ -1,0 +1,270 @@
+"""``run_batch`` and ``post_listings``: a run in a thread and a loop of its own.
+
+Never on a notebook's loop: it would stall while another cell computes, and a blocking call would
+stall the notebook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from propkit.notices import make_hooks, tell
+from propkit.posters import FunctionPoster, find_poster
+from propkit.posting.engine import Engine
+from propkit.posting.preparing import Order, prepared
+from propkit.posting.progress import Progress, ProgressCallback, RowCallback
+from propkit.posting.report import PostingNotice, PostingReport
+from propkit.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+_SLICE_SECONDS: Final = 0.2
+
+
+def run_batch(  # noqa: PLR0917 -- the order that notebooks know
+    df_or_path: Any,
+    mode: str = "new",
+    poster: Any = None,
+    images_dir: str | os.PathLike[str] | None = None,
+    progress_cb: ProgressCallback | None = None,
+    file_path: str | os.PathLike[str] | None = None,
+    *,
+    repost: bool = False,
+    dry_run: bool = False,
+    workers: int | None = None,
+    columns: Mapping[str, str | int] | None = None,
+    sheet: str | None = None,
+    name: str | None = None,
+    store: Any = None,
+    faulty: str | None = None,
+    row_cb: RowCallback | None = None,
+    settings: Settings | None = None,
+) -> PostingReport:
+    """Post each row of a listing sheet, or do something else for each; wait, return the report.
+
+    No row is posted twice: the ledger says before the last click that it is about to be made, and
+    what may be published is looked for on the account's own page before anything else. Interrupt
+    (Ctrl+C, the stop button) ends the run with everything kept and returns the report; the same
+    call goes on with what is left.
+
+    Parameters
+    ----------
+    df_or_path
+        The sheet: a DataFrame with any index, or the path of an .xlsx, .xlsm, .csv, .tsv or .txt
+        file, which gets the statuses written into it.
+    mode
+        ``"new"``: rows whose status is blank, "pending", "failed", or begins with "Error";
+        ``"all"``: every row. Rows with a proof of posting are left out in both.
+    poster
+        The name of a poster, a :class:`propkit.posters.Poster`, or a function that is called with
+        each row as a dict (:class:`propkit.posters.FunctionPoster` says what it may return).
+    images_dir
+        The folder of the images; nothing outside it is used. None: the sheet's folder.
+    progress_cb
+        Called with a percentage and a line after each row, in the thread of the run.
+    file_path
+        The file of a DataFrame: its rows with the same keys get the statuses.
+    repost
+        Post rows with a proof again, too; interrupted, the same call goes on with what is left.
+    dry_run
+        Do everything but the last click; nothing is written anywhere.
+    workers
+        Most listings at once, where the poster allows it; None is the setting (1).
+    columns
+        By field the sheet's column, e.g. ``{"row_key": "truck_id", "title": "Heading"}``, or for a
+        sheet without header its place from 1 on. Fields: row_key, title, description, price, tags,
+        images, posting_status, posted_url, posted_at, attempt, error. None is the setting.
+    sheet
+        A workbook's sheet; None is the first visible one with the needed columns.
+    name
+        What the sheet is called in the ledger; None is the file's name. A DataFrame without file
+        should have one: else its rows are known again by their key and content only.
+    store
+        The ledger: a kit, or a store's path. None is the setting, else ``postings.duckdb`` in the
+        sheet's folder (of a DataFrame without file: in this one).
+    faulty
+        ``"stop"``: rows that cannot be posted as they are stop all, before anything is opened;
+        ``"skip"``: they get an error, the others are posted. None is the setting (stop).
+    row_cb
+        Called with a :class:`RowResult` when a row has ended, in the thread of the run.
+    settings
+        None reads ``propkit.toml`` and the ``PROPKIT_…`` variables.
+
+    Returns
+    -------
+    PostingReport
+        Also a mapping: success, total_records, successful_posts, failed_posts, skipped_records,
+        results, message.
+
+    Raises
+    ------
+    SheetError
+        The sheet cannot be posted as it is; the message names every fault, nothing was touched.
+    RequestError, SettingsError
+        An option or a setting is wrong.
+    StoreError
+        The ledger cannot be opened or written.
+    """
+    order = Order(
+        source=df_or_path,
+        mode=mode,
+        images_dir=images_dir,
+        file_path=file_path,
+        repost=repost,
+        dry_run=dry_run,
+        workers=workers,
+        columns=columns,
+        sheet=sheet,
+        name=name,
+        store=store,
+        faulty=faulty,
+    )
+    run = _Run(order, poster, Progress(progress_cb, row_cb), settings)
+    run.start()
+    while True:
+        try:
+            while not run.wait(_SLICE_SECONDS):
+                pass
+            return run.result()
+        except KeyboardInterrupt:
+            run.stop()
+
+
+async def post_listings(
+    df_or_path: Any, *, poster: Any, progress_cb: ProgressCallback | None = None, **options: Any
+) -> PostingReport:
+    """Do as :func:`run_batch` and keep the notebook's buttons alive meanwhile.
+
+    Cancelled, the run ends as after Interrupt, with everything kept; then the cancellation goes on.
+
+    Parameters
+    ----------
+    df_or_path, poster, progress_cb, options
+        As for :func:`run_batch`.
+    """
+    row_cb, settings = options.pop("row_cb", None), options.pop("settings", None)
+    run = _Run(Order(source=df_or_path, **options), poster, Progress(progress_cb, row_cb), settings)
+    run.start()
+    try:
+        while not run.wait(0):  # noqa: ASYNC110 -- the end comes from another thread
+            await asyncio.sleep(_SLICE_SECONDS)
+    except BaseException:
+        run.stop()
+        while not run.wait(_SLICE_SECONDS):
+            pass
+        raise
+    return run.result()
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop that can start a browser; on Windows Jupyter sets another kind."""
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.new_event_loop()
+
+
+class _Run:
+    """One run in its thread."""
+
+    def __init__(
+        self, order: Order, poster: Any, progress: Progress, settings: Settings | None
+    ) -> None:
+        self._settings = Settings.load() if settings is None else settings
+        self._order = order
+        self._poster = find_poster(poster, self._settings)
+        self._progress = progress
+        self._report: PostingReport | None = None
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._stops = 0
+        self._stop: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin; what the run's functions print lands in the cell that began it."""
+        context = contextvars.copy_context()
+        threading.Thread(
+            target=context.run, args=(self._main,), name="propkit-posting", daemon=True
+        ).start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait a while for the end; return whether it has come."""
+        return self._ended.wait(seconds)
+
+    def stop(self) -> None:
+        """End the run early; asked again, without waiting for what is sent already."""
+        with self._lock:
+            self._stops += 1
+            if self._stop is not None:
+                self._stop()
+
+    def result(self) -> PostingReport:
+        """Return the report, or raise what ended the run."""
+        if self._error is not None:
+            raise self._error
+        assert self._report is not None  # noqa: S101 -- one of the two is set when it has ended
+        return self._report
+
+    def _main(self) -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            try:
+                self._report = runner.run(self._go())
+            except BaseException as error:  # noqa: BLE001 -- it is raised where the run was begun
+                self._error = error
+            finally:
+                with self._lock:
+                    self._stop = None
+                # Closing the loop waits for a person's function that hangs: nobody else need wait.
+                self._ended.set()
+
+    async def _go(self) -> PostingReport:
+        poster, posting = self._poster, self._settings.posting
+        with prepared(self._order, poster, self._settings) as ready:
+            if isinstance(poster, FunctionPoster):
+                poster.rows = ready.rows
+            engine = Engine(
+                ready,
+                poster,
+                posting,
+                self._progress,
+                workers=self._order.workers or posting.workers,
+                is_dry_run=self._order.dry_run,
+            )
+            self._let_stop(engine)
+            report = await engine.run()
+        self._notify(report)
+        return report
+
+    def _let_stop(self, engine: Engine) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            grace = None if self._stops < 2 else 0.0
+            loop.call_soon_threadsafe(engine.stop, grace)
+
+        with self._lock:
+            self._stop = stop
+            if self._stops:
+                stop()
+
+    def _notify(self, report: PostingReport) -> None:
+        notify = self._settings.notify
+        if report.is_dry_run or report.seconds < notify.after_seconds:
+            return
+        notice = PostingNotice(
+            batch_id=report.run_id,
+            state=report.state,
+            ended=report.successful_posts + report.failed_posts,
+            total=report.total_records,
+            failed=report.failed_posts,
+            seconds=report.seconds,
+            message=report.message,
+        )
+        tell(make_hooks(notify), notice)

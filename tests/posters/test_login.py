@@ -1,0 +1,207 @@
+"""The account's login: kept, asked for, never shown; what only a person can do is left to her."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import stat
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from propkit.browsing.window import Window
+from propkit.demo_county import County
+from propkit.demo_county.classifieds_switches import SECOND_FACTOR
+from propkit.errors import PersonNeededError, SettingsError
+from propkit.posters import _account
+from propkit.posters.kijiji import KijijiPoster
+from propkit.sections import PosterSettings
+from propkit.settings import Settings
+from tests.posters.selling import DEADLINE, free_site, make_listing, posting_at
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+HEADED = "set posters.<name>.headed = true, run again and do it in the window that opens"
+
+
+async def nothing() -> None:
+    """Be asked before the last click, and let it be made."""
+
+
+async def tick_the_box(window: Window) -> None:
+    await window.page.click("#human")
+
+
+async def type_the_code(window: Window) -> None:
+    await window.page.fill("#code", SECOND_FACTOR)
+    await window.page.click("button:has-text('Verify')")
+
+
+def get_person(
+    poster: KijijiPoster, act: Callable[[Window], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Let somebody do something in the window when she is asked; return what she is told."""
+    told: list[str] = []
+    (window,) = poster._windows._queue
+    tasks = []
+
+    def come(text: str) -> None:
+        told.append(text)
+        tasks.append(asyncio.create_task(act(window)))
+
+    monkeypatch.setattr(poster.entry, "on_person", come)
+    monkeypatch.setattr(poster.entry, "person_seconds", DEADLINE)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("switches", "asked"),
+    [
+        ({"captcha": "login"}, "a captcha"),
+        ({"captcha": "post"}, "a captcha"),
+        ({"second_factor": True}, "the code of a second factor"),
+    ],
+)
+async def test_where_nobody_sees_the_window_what_a_person_must_do_stops_the_run(
+    site: County, poster: KijijiPoster, switches: dict[str, object], asked: str
+) -> None:
+    free_site(site, log_out=True)
+    site.switch(classifieds=switches)
+
+    with pytest.raises(PersonNeededError) as failure:
+        await poster.post(make_listing(), nothing)
+
+    assert str(failure.value) == (
+        f"{poster.site} asks for {asked}, which only a person can give: {HEADED}"
+    )
+    assert site.postings() == []
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({"captcha": "login"}, tick_the_box, "a captcha"),
+        ({"captcha": "post"}, tick_the_box, "a captcha"),
+        ({"second_factor": True}, type_the_code, "the code of a second factor"),
+    ],
+)
+async def test_when_the_person_has_done_it_the_listing_goes_on(
+    site: County,
+    poster: KijijiPoster,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[dict[str, object], Callable[[Window], Awaitable[None]], str],
+) -> None:
+    switches, act, asked = case
+    free_site(site, log_out=True)
+    site.switch(classifieds=switches)
+    told = get_person(poster, act, monkeypatch)
+
+    await poster.post(
+        make_listing(extra={"location": "Mesa", "condition": "New", "seller": "Owner"}), nothing
+    )
+
+    (text,) = told
+    assert text == (
+        f"{poster.site} asks for {asked}: do it in the browser's window within 1 min, "
+        "then it goes on by itself"
+    )
+    assert len(site.postings()) == 1
+
+
+async def test_a_person_who_does_not_come_ends_the_waiting(
+    site: County, poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_site(site, log_out=True)
+    site.switch(classifieds={"captcha": "login"})
+    monkeypatch.setattr(poster.entry, "person_seconds", 0.2)
+
+    with pytest.raises(PersonNeededError, match="asks for a captcha"):
+        await poster.login()
+
+
+async def test_without_a_password_the_person_logs_in(
+    site: County, poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def log_in(window: Window) -> None:
+        await window.page.fill("#email", "seller@example.org")
+        await window.page.fill("#password", "demo-password")
+        await window.page.click("button:has-text('Sign in')")
+
+    free_site(site, log_out=True)
+    monkeypatch.setattr(poster.entry, "_password", None)
+    told = get_person(poster, log_in, monkeypatch)
+
+    await poster.login()
+
+    assert [text.partition(": ")[0] for text in told] == [f"{poster.site} asks for a login"]
+
+
+async def test_a_wrong_password_stops_the_run_and_is_shown_nowhere(
+    site: County, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with posting_at(site, password="not-the-word") as poster:
+        with pytest.raises(PersonNeededError) as failure:
+            await poster.login()
+
+    shown = "".join(traceback.format_exception(failure.value)) + caplog.text + repr(vars(poster))
+    assert str(failure.value) == (
+        f"{poster.site} refuses the login: The email or password is incorrect."
+    )
+    assert "not-the-word" not in shown
+
+
+async def test_a_login_is_kept_for_the_next_run_in_a_file_of_the_owner_only(
+    site: County, home: Path
+) -> None:
+    async with posting_at(site) as poster:
+        await poster.login()
+    site.clear_ledger()
+    async with posting_at(site, password=None) as poster:
+        await poster.login()
+
+    (kept,) = (home / "xdg_state_home" / "propkit" / "posters").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "demo-password" not in kept.read_text("utf-8")
+    assert "seller" not in kept.name
+    assert [one["path"] for one in site.ledger("classifieds")] == ["/p-post-ad.html"]
+
+
+async def test_a_password_is_asked_for_where_a_person_sits_and_nothing_else_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(_account.getpass, "getpass", lambda text: asked.append(text) or "typed")
+    kept, missing = tmp_path / "kept.json", tmp_path / "missing.json"
+    kept.write_text("{}", "utf-8")
+
+    def find(*, account: str | None = "me", is_there: bool = True, **more: object) -> str | None:
+        monkeypatch.setattr(_account, "_is_somebody_there", lambda: is_there)
+        file = kept if more.pop("is_kept", False) else missing
+        found = _account.find_password(
+            PosterSettings(account=account, **more), "https://site", file
+        )
+        return found.get_secret_value() if found else None
+
+    assert find(password="set") == "set"
+    assert [find(headed=True), find(is_kept=True), find(account=None), find(is_there=False)] == (
+        [None] * 4
+    )
+    assert asked == []
+    assert find() == "typed"
+    assert asked == ["Password of me at https://site: "]
+
+
+async def test_a_password_in_a_wrong_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROPKIT_POSTERS__KIJIJI__PASSWORD__X", "s3cret-word")
+
+    with pytest.raises(SettingsError) as failure:
+        Settings.load()
+
+    assert "s3cret-word" not in str(failure.value)

@@ -1,0 +1,109 @@
+"""Interrupt keeps everything: in a script, in a cell that waits, in a cell that awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import propkit as pk
+from tests.posting.sheets import make_trucks, outcomes, read_sheet
+from tests.posting.site import FakeSite, SitePoster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent.parent
+DEADLINE = 60.0
+
+
+def test_ctrl_c_saves_and_returns_the_report(tmp_path: Path) -> None:
+    """Older code returned without saving; here a row hangs right after the last click."""
+    sheet, site = tmp_path / "trucks.xlsx", FakeSite(tmp_path / "site.jsonl")
+    make_trucks(4).to_excel(sheet, index=False)
+    order = {
+        "sheet": str(sheet),
+        "site": str(site.path),
+        "ledger": str(tmp_path / "ledger.duckdb"),
+        "faults": {"T003": ["hang_late"]},
+        "say": "after_click",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.posting.post_run", json.dumps(order)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(3)] == ['"after_click"\n'] * 3
+        process.send_signal(signal.SIGINT)
+        report = json.loads(process.communicate(timeout=DEADLINE)[0])
+
+    assert process.returncode == 0
+    assert report["state"] == "interrupted"
+    assert list(report["outcomes"].values()) == ["posted", "posted", "unknown", "not_reached"]
+    assert list(read_sheet(sheet)["posting_status"].str[:6]) == ["Posted", "Posted", "", ""]
+    again = pk.run_batch(sheet, poster=SitePoster(site), store=tmp_path / "ledger.duckdb")
+    assert outcomes(again) == {
+        **dict.fromkeys(["T001", "T002"], "skipped"),
+        **dict.fromkeys(["T003", "T004"], "posted"),
+    }
+    assert site.counts() == dict.fromkeys(make_trucks(4)["truck_id"], 1)
+
+
+async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:
+    site = FakeSite(tmp_path / "site.jsonl")
+    reached = threading.Event()
+
+    def at(step: str) -> None:
+        if step == "before_sent" and len(site.listings()) == 2:
+            reached.set()
+
+    poster = SitePoster(site, faults={"T003": ["hang"]}, at=at)
+    options: dict[str, Any] = {"store": tmp_path / "ledger.duckdb", "name": "trucks"}
+    cell = asyncio.create_task(pk.post_listings(make_trucks(4), poster=poster, **options))
+    assert await asyncio.to_thread(reached.wait, DEADLINE)
+
+    cell.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cell
+    report = await pk.post_listings(make_trucks(4), poster=SitePoster(site), **options)
+
+    assert poster.calls[-1] == "close"
+    assert list(outcomes(report).values()) == ["skipped", "skipped", "posted", "posted"]
+    assert site.counts() == dict.fromkeys(make_trucks(4)["truck_id"], 1)
+
+
+async def test_run_batch_works_in_a_cell(tmp_path: Path) -> None:
+    """A notebook's loop runs already, as it does here."""
+    site = FakeSite(tmp_path / "site.jsonl")
+
+    report = pk.run_batch(make_trucks(2), poster=SitePoster(site), store=tmp_path / "l.duckdb")
+
+    assert report.successful_posts == 2
+
+
+def test_what_is_sent_has_a_while_to_end(
+    post: Callable[..., pk.PostingReport], site: FakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted between the last click and the answer, the row still gets its proof."""
+    main_thread = threading.main_thread()
+
+    def at(step: str) -> None:
+        if step == "after_sent":
+            assert main_thread.ident is not None
+            signal.pthread_kill(main_thread.ident, signal.SIGINT)
+
+    report = post(make_trucks(3), at=at)
+
+    assert outcomes(report) == {"T001": "posted", "T002": "not_reached", "T003": "not_reached"}
+    assert report.message == "frame: 1 posted, 0 skipped, 2 not reached (interrupted)"
