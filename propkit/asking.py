@@ -6,8 +6,7 @@ import asyncio
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -58,6 +57,43 @@ class Failure:
 
 Once = Callable[[float, bool], Awaitable[Page | Failure]]
 """One try: given the pause for a host that refuses without one, and whether it is the last."""
+
+
+class AskedPlace:
+    """A place of a host's pace for one request of an item, as a context.
+
+    A class, for a generator would take thrice as long, for every request.
+    """
+
+    __slots__ = ("_asking", "_url")
+
+    def __init__(self, asking: Asking, url: URL) -> None:
+        self._asking = asking
+        self._url = url
+
+    async def __aenter__(self) -> Place:
+        asking, url = self._asking, self._url
+        asking.usage.check()
+        pace = asking.host.pace
+        # To wait for a place, or as a host asks, is no delay of the item's own.
+        left = None if asking.is_free else asking.stop_time()
+        is_first = await asking.start_item(url)
+        place = pace.place(asking.retry.retry_after_max, url=url, rank=asking.rank)
+        await place.__aenter__()
+        try:
+            if left is not None:
+                asking.go_on(left)
+            if is_first and asking.host.item_pace is not None:
+                asking.host.item_pace.restart()
+            asking.usage.spend()  # the wait may have been long
+        except BaseException:
+            pace.leave()
+            raise
+        asking.had_no_effect = False
+        return place
+
+    async def __aexit__(self, *_: object) -> None:
+        self._asking.host.pace.leave()
 
 
 class Asking(ABC):
@@ -135,25 +171,24 @@ class Asking(ABC):
             page=page,
         )
 
-    @asynccontextmanager
-    async def place(self, url: URL) -> AsyncIterator[Place]:
-        """Wait for a place of the host's pace, hold it, and count one request."""
-        self.usage.check()
-        pace, longest = self.host.pace, self.retry.retry_after_max
-        # To wait for a place, or as a host asks, is no delay of the item's own.
-        left = None if self._is_started and pace.is_free() else self.stop_time()
-        is_first, self._is_started = not self._is_started, True
-        if is_first and self.host.item_pace is not None:
-            async with self.host.item_pace.place(longest, url=url, rank=self.rank):
-                pass
-        async with pace.place(longest, url=url, rank=self.rank) as place:
-            if left is not None:
-                self.go_on(left)
-            if is_first and self.host.item_pace is not None:
-                self.host.item_pace.restart()
-            self.usage.spend()  # the wait may have been long
-            self.had_no_effect = False
-            yield place
+    def place(self, url: URL) -> AskedPlace:
+        """Return what waits for a place of the host's pace, holds it, and counts one request."""
+        return AskedPlace(self, url)
+
+    async def start_item(self, url: URL) -> bool:
+        """Wait until the item may start, where items are spaced; return whether it is its first."""
+        if self._is_started:
+            return False
+        self._is_started = True
+        assert self.host.item_pace is not None  # noqa: S101 -- else it has started when it is made
+        longest = self.retry.retry_after_max
+        async with self.host.item_pace.place(longest, url=url, rank=self.rank):
+            return True
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the next request may start at once."""
+        return self._is_started and self.host.pace.is_free()
 
     def note_received(self, url: URL, size: int, seconds: float) -> None:
         """Count an answer's bytes, and remember it where it took long."""

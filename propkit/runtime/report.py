@@ -205,6 +205,11 @@ class BatchReport:
 
 def make_report(store: Reading, batch_id: str) -> BatchReport:
     """Return what a batch did so far, from the store."""
+    with store.sparing():
+        return _read_report(store, batch_id)
+
+
+def _read_report(store: Reading, batch_id: str) -> BatchReport:
     head = read_head(store, batch_id)
     counts: dict[str, dict[str, int]] = {}
     for source, outcome, count in count_items(store, batch_id):

@@ -272,7 +272,7 @@ class BatchWork:
         try:
             # Looked up here, not where it is started: who starts a batch does not wait for it.
             guards = await asyncio.to_thread(make_guards, self.collector, run)
-            with self._store.running():
+            with self._store.sparing():
                 state = await run_batch(self.collector, run, guards)
         except StoreError:
             raise  # nothing can be written

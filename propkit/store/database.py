@@ -20,7 +20,7 @@ from propkit.store.reading import Params, Reading, to_frame
 from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
 
-BATCH_MEMORY = "256MB"
+BATCH_MEMORY = "96MB"
 ROW_GROUP = 20_480
 """Rows of a row group: a checkpoint writes the last one of each table anew, some kB a row."""
 _NAME = "propkit"
@@ -40,7 +40,7 @@ class Store(Reading):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._uses = 0
-        self._running = 0
+        self._sparing = 0
         self._guests_read_files = False
         self._is_locked = False
         self._checkpoint_lock = threading.Lock()
@@ -90,24 +90,24 @@ class Store(Reading):
                 return
             del _open_stores[self.path]
             self.writer.close()
+            self._limit_memory(BATCH_MEMORY)  # closing is a checkpoint too
             self._connection.close()
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Keep DuckDB's memory small while a batch runs.
+    def sparing(self) -> Iterator[None]:
+        """Keep DuckDB's memory small while a batch runs or is reported on.
 
-        A checkpoint reads the last row group of kept answers anew, up to 122,880 of them, and
-        takes for it what it may.
+        A checkpoint takes what it may, and so does what was read once and might be read again.
         """
         with _open_lock:
-            self._running += 1
+            self._sparing += 1
             self._limit_memory(BATCH_MEMORY)
         try:
             yield
         finally:
             with _open_lock:
-                self._running -= 1
-                if not self._running:
+                self._sparing -= 1
+                if not self._sparing:
                     self._limit_memory(None)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:

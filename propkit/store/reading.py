@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ class Reading(ABC):
         RequestError
             The SQL is wrong, is more than one statement, or would write.
         """
+
+    def sparing(self) -> AbstractContextManager[None]:
+        """Keep DuckDB's memory small meanwhile, where the file is held here."""
+        return nullcontext()
 
     def frame(self, sql: str, params: Params = None) -> pd.DataFrame:
         """Return a query's answer as a DataFrame with Arrow dtypes (ids text, money exact)."""

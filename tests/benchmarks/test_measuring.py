@@ -53,5 +53,5 @@ def test_every_scenario_asks_contenders_that_there_are_for_parcels_at_each_host(
         assert {len(entry.shares) for entry in scenario.entries} == {len(scenario.hosts)}
 
 
-def test_all_scenarios_together_take_less_than_an_hour() -> None:
-    assert sum(scenario.minutes for scenario in SCENARIOS.values()) < 60
+def test_all_scenarios_together_take_less_than_40_minutes() -> None:
+    assert sum(scenario.minutes for scenario in SCENARIOS.values()) < 40
