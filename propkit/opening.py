@@ -77,8 +77,6 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
     parcels, seed
         The county's size and the seed of everything in it.
     """
-    from propkit.demo_county import start_county
-
     given = Settings.load()
     with ExitStack() as ends:
         if path is None:

@@ -28,7 +28,9 @@ T = TypeVar("T")
 class CollectorThread:
     """The thread of one store; ``submit`` hands it work from any other thread.
 
-    ``works`` are the batches that run or ran here, by id, whichever kit started them.
+    ``works`` are the batches that run or ran here, by id, whichever kit started them. One batch at
+    a time looks up what it begins with, ``looking_up``: many that are started at once would take
+    the processor from those who wait for the answer that theirs is started.
     """
 
     _threads: ClassVar[dict[Store, CollectorThread]] = {}
@@ -36,6 +38,7 @@ class CollectorThread:
 
     def __init__(self, store: Store) -> None:
         self.works: dict[str, BatchWork] = {}
+        self.looking_up = asyncio.Lock()
         self._store = store
         self._uses = 0
         self._loop = _new_loop()

@@ -271,7 +271,8 @@ class BatchWork:
         ends = [asyncio.create_task(self._beat(run)), asyncio.create_task(self._log(run))]
         try:
             # Looked up here, not where it is started: who starts a batch does not wait for it.
-            guards = await asyncio.to_thread(make_guards, self.collector, run)
+            async with self._thread.looking_up:
+                guards = await asyncio.to_thread(make_guards, self.collector, run)
             with self._store.sparing():
                 state = await run_batch(self.collector, run, guards)
         except StoreError:

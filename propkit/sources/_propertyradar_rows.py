@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 from propkit.errors import (
@@ -127,8 +128,9 @@ def read_leads(
         "radar_id": list(newest),
         "criteria_id": [criteria_id] * len(newest),
     }
-    for column, (name, read) in _COLUMNS.items():
-        values = [row.get(name) for row in newest.values()]
+    for (column, (name, read)), values in zip(
+        _COLUMNS.items(), _take_fields(list(newest.values())), strict=True
+    ):
         try:
             columns[column] = _read_column(values, read)
         except LayoutChangedError:
@@ -140,6 +142,14 @@ def read_leads(
                     some.append(None)
                     notes.append(f"{radar_id}: {name} {value!r:.40} cannot be read")
     return RecordBlock({Lead: columns}), tuple(notes)
+
+
+def _take_fields(rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
+    """Return the values of each field but RadarID; None where a row does not have it."""
+    try:
+        return list(zip(*map(_get_fields, rows), strict=True)) or [()] * len(_COLUMNS)
+    except KeyError:
+        return [[row.get(name) for row in rows] for name, _ in _COLUMNS.values()]
 
 
 def read_ids(parsed: Parsed) -> list[str]:
@@ -197,7 +207,6 @@ def _read_links(value: Any) -> list[str]:
 
 def unsaid_columns(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return the columns of which not every row has the field."""
-    rows = list(rows)
     named = set(FIELDS).intersection(*rows)
     return frozenset(c for c, (name, _) in _COLUMNS.items() if name not in named)
 
@@ -223,9 +232,12 @@ def _read_whole(name: str, value: Any) -> int | None:
 
 def _read_money(name: str, value: Any) -> Decimal | None:
     # The most of them are plain numbers, also as text; all others are read with care.
-    text = repr(value) if type(value) in (int, float) else value if type(value) is str else ""
-    is_plain = text.isascii() and text.replace(".", "", 1).isdecimal()
-    amount = Decimal(text) if is_plain else read_decimal(value, name)
+    if type(value) is int:
+        amount: Decimal | None = Decimal(value)
+    else:
+        text = repr(value) if type(value) is float else value if type(value) is str else ""
+        is_plain = text.isascii() and text.replace(".", "", 1).isdecimal()
+        amount = Decimal(text) if is_plain else read_decimal(value, name)
     if amount is not None and abs(amount) >= _MOST_MONEY:
         raise LayoutChangedError(f"{name}: {value!r} is beyond measure")
     return None if amount is None else amount.quantize(_CENT)
@@ -325,3 +337,5 @@ _COLUMNS: Final[Mapping[str, tuple[str, _Reader]]] = {
 
 FIELDS: Final = ("RadarID", *(name for name, _ in _COLUMNS.values()))
 """The names of the fields that are asked for."""
+
+_get_fields: Final = itemgetter(*FIELDS[1:])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import propkit as pk
 from propkit.sources import configure_sources
-from propkit.widgets import ProgressBars
 from tests.benchmarks.by_hand import TABLES
 from tests.benchmarks.jobs import Finish, HostJob, Job
 from tests.benchmarks.layer_by_hand import IN_FLIGHT as AREA_IN_FLIGHT
@@ -43,6 +42,8 @@ def propkit_kits(job: Job, folder: Path) -> Finish:
 
 def propkit_with_bars(job: Job, folder: Path) -> Callable[[], dict[str, float]]:
     """Collect while the notebook's bars show it, and say what that costs the main thread."""
+    from propkit.widgets import ProgressBars  # here: nobody else has the widgets loaded
+
     settings, apns = _settings(job, job.hosts[0]), job.hosts[0].keys
     configure_sources(settings)
     open_kit, bars = pk.open, ProgressBars()
