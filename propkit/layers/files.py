@@ -34,6 +34,8 @@ DAMAGES: Final = (
     *(EOFError, OSError, RuntimeError, ValueError),
 )
 """What the standard library raises at a damaged archive, an encrypted one among them."""
+# A delimiter of two characters, an encoding that is none, and whatever GDAL raises.
+_UNREADABLE: Final = (OSError, ValueError, LookupError, TypeError, RuntimeError)
 _CHUNK: Final = 2**20
 _ENDINGS: Final = {
     "geojson": (".geojson", ".json"),
@@ -81,7 +83,7 @@ def cut_file(body: bytes, form: FileForm, wanted: Iterable[str], folder: Path) -
             page = folder / f"rows-{start}.json"
             page.write_text(json.dumps(_as_page(some, kept, start)), "utf-8")
             start += len(some)
-    except (OSError, UnicodeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise InvalidAnswerError(f"the file cannot be read: {error!s:.200}") from error
     return CutFile(folder=folder, rows=start, names=tuple(table.names))
 

@@ -98,7 +98,11 @@ def _read_features(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
                 continue
             except RecursionError as error:
                 raise LayoutChangedError("the file is no GeoJSON: it is nested too deep") from error
-            if not isinstance(feature, dict) or feature.get("type") != "Feature":
+            if not (
+                isinstance(feature, dict)
+                and feature.get("type") == "Feature"
+                and isinstance(feature.get("properties"), dict | None)
+            ):
                 raise LayoutChangedError(f"the file holds no feature but {str(feature)[:60]!r}")
             yield feature
 

@@ -215,6 +215,12 @@ def test_an_archive_of_too_many_files_is_refused(
         (b"[" * 100_000, {"format": "geojson"}, LayoutChangedError, "is no GeoJSON"),
         (b"a,b\n1,2\n", {"format": "csv"}, LayoutChangedError, "no field pin, owner, acres; it has a, b"),
         (b"\xff\xff\n", {"format": "csv"}, InvalidAnswerError, "cannot be read"),
+        (table(), {"format": "csv", "delimiter": "||"}, InvalidAnswerError, "cannot be read: .*1-char"),
+        (table(), {"format": "csv", "encoding": "klingon"}, InvalidAnswerError, "encoding: klingon"),
+        (b'{"features": [{"type": "Feature", "properties": [1]}]}', {"format": "geojson"},
+         LayoutChangedError, "no feature but"),
+        (geojson(shapes=[{"type": "Point", "coordinates": ["x", 1]}] * 7), {"format": "geojson"},
+         InvalidAnswerError, "cannot be read"),
         (gzip.compress(geojson())[:-30], {"format": "geojson"}, InvalidAnswerError, "is damaged"),
     ],
 )  # fmt: skip
@@ -246,7 +252,7 @@ def test_a_form_that_is_none_is_told_of(said: dict[str, Any], message: str) -> N
         read_form(said)
 
 
-@settings(max_examples=60)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["geojson", "csv"]), st.integers(0, 2**16), st.binary(max_size=8), st.booleans()
 )
