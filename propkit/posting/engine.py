@@ -128,7 +128,8 @@ class Engine:
 
     def _cancel(self, with_sent: bool = False) -> None:  # noqa: FBT001, FBT002
         for key, task in self._tasks.items():
-            if with_sent or key not in self._spared:
+            is_own = task is asyncio.current_task()  # it ends by itself
+            if not is_own and (with_sent or key not in self._spared):
                 task.cancel()
 
     # ------------------------------------------------------------ rows that need no poster

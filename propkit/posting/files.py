@@ -73,7 +73,6 @@ class SheetFile:
         """Return who has the file open, for people; None where nobody is known to."""
         owners = (
             (f"~${self.path.name}", "Excel"),
-            (f"~${self.path.name[2:]}", "Excel"),  # long names lose their beginning
             (f".~lock.{self.path.name}#", "LibreOffice"),
         )
         for name, program in owners:

@@ -138,7 +138,10 @@ class Saver:
         await self.save()
 
     async def save(self) -> None:
-        """Save what is new."""
+        """Save what is new; cancelled, it comes to its end all the same."""
+        await asyncio.shield(self._save())
+
+    async def _save(self) -> None:
         async with self._lock:
             values, ids = dict(self._values), dict(self._ids)
             if not values:

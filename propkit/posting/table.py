@@ -125,16 +125,14 @@ def find_columns(
     """Return the place of each field's column, and every fault."""
     faults = [f"no field {field!r} to map" for field in columns if field not in FIELDS]
     places: dict[str, int] = {}
+    # A column that is mapped to one field is not taken for another by its usual name.
+    mapped = {i for field in _NAMES for i in _find_named(names, columns.get(field))}
     for field, usual in _NAMES.items():
         wanted = columns.get(field)
         choices = usual if wanted is None else (str(wanted),)
-        found: list[int] = []
-        for choice in choices:
-            found = [i for i, name in enumerate(names) if name == choice != ""] or [
-                i for i, name in enumerate(names) if fold_name(name) == fold_name(choice) != ""
-            ]
-            if found:
-                break
+        taken = mapped if wanted is None else set[int]()
+        matches = ([i for i in _find_named(names, one) if i not in taken] for one in choices)
+        found = next((some for some in matches if some), [])
         if field == "row_key" and not found and wanted is None:
             found = [i for i, name in enumerate(names) if name.lower().endswith("_id")]
         if len(found) > 1:
@@ -150,6 +148,14 @@ def find_columns(
     if doubled:
         faults.append(f"one column is meant for several: {', '.join(sorted(doubled))}")
     return places, faults
+
+
+def _find_named(names: Sequence[str], choice: object) -> list[int]:
+    if not isinstance(choice, str):
+        return []
+    exact = [i for i, name in enumerate(names) if name == choice != ""]
+    folded = fold_name(choice)
+    return exact or [i for i, name in enumerate(names) if fold_name(name) == folded != ""]
 
 
 def _is_by_place(columns: Columns) -> bool:

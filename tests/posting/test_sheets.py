@@ -76,14 +76,15 @@ def test_every_missing_column_is_told_at_once(post: Post, site: FakeSite, tmp_pa
         (["id", "title", "title"], {}, "several columns may be title"),
         (
             ["id", "title", "x"],
-            {"row_key": "title"},
+            {"row_key": "x", "title": "x"},
             "one column is meant for several: row_key, tit",
         ),
+        (["id", "title", "x"], {"row_key": "title"}, "no column for title"),
         (["id", "title", "x"], {"row_key": 1, "title": 9}, "title = 9: there are 3 columns"),
         (
             ["id", "title", "x"],
             {"row_key": 1, "title": "x"},
-            "without a header every column is named",
+            "title = 'x': without a header every column is named by place",
         ),
         (["id", "title", "x"], {"row_key": 1, "title": 0}, "title = 0: without a header"),
         (
