@@ -53,7 +53,7 @@ class FakeSite:
 class SitePoster:
     """A poster of that site, which fails as it is told.
 
-    ``faults`` has, by row key, what goes wrong at its attempts, in their order: ``early`` (before
+    ``faults`` has, by row key ("" is the login, "find T001" a look), what goes wrong at its attempts, in their order: ``early`` (before
     the last click), ``lost`` (after it, not published), ``dropped`` (published, no answer),
     ``refused``, ``denied`` (the site says no after it), ``captcha``, ``captcha_late``, ``bug``,
     ``hang``, ``hang_late``, ``twice``. ``at`` is called with the name of each step.
@@ -97,6 +97,7 @@ class SitePoster:
     async def find(self, listing: Listing, known: Collection[str]) -> Posted | None:
         """Look for the title."""
         self.calls.append(f"find {listing.row_key}")
+        self._raise(f"find {listing.row_key}", "captcha", PersonNeededError("captcha"))
         if not self._can_find:
             raise PostingUnknownError("the page cannot be read")
         fitting = [

@@ -278,6 +278,18 @@ def test_a_login_is_tried_again_unless_a_person_is_needed(
     assert poster.calls[-1] == "close"
 
 
+def test_a_captcha_at_a_look_stops_the_run(post: Post, site: FakeSite, tmp_path: Path) -> None:
+    leave_in_doubt(tmp_path / "ledger.duckdb", ["T001"], "trucks")
+
+    first = post(make_trucks(2), name="trucks", faults={"find T001": ["captcha"]})
+    second = post(make_trucks(2), name="trucks")
+
+    assert outcomes(first) == {"T001": "unknown", "T002": "not_reached"}
+    assert first.results[0].error == "the run ended after the last click; captcha"
+    assert (first.state, second.success) == ("stopped", True)
+    assert site.counts() == {"T001": 1, "T002": 1}
+
+
 def test_nothing_is_opened_where_nothing_is_to_be_posted(post: Post, site: FakeSite) -> None:
     poster = SitePoster(site)
 
