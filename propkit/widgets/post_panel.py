@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import ipywidgets
+
 from propkit.errors import RequestError
 from propkit.posters import Poster, find_poster
 from propkit.posting import PostingReport, RowResult, post_listings
@@ -25,6 +27,8 @@ from propkit.widgets.post_views import COLUMNS, POSTING_STATUSES
 from propkit.widgets.status_grid import StatusGrid
 
 _SECONDS: Final = 0.25
+_MOST_PICTURES: Final = 20
+_PICTURE_WIDTH: Final = 640
 
 
 class PostPanel(Panel):
@@ -65,7 +69,8 @@ class PostPanel(Panel):
             "post", "propkit: post listings", is_closed=lambda: kit.is_closed, seconds=_SECONDS
         )
         self.grid = StatusGrid(COLUMNS, label="Listings", statuses=POSTING_STATUSES)
-        self.children = [self.face, self.grid]
+        self.pictures = ipywidgets.VBox()
+        self.children = [self.face, self.grid, self.pictures]
         if self.choices.sheet:
             self._look()
         self.begin()
@@ -154,6 +159,7 @@ class PostPanel(Panel):
             self._jobs = list(ready.jobs)
         self._rows = {job.key: place for place, job in enumerate(self._jobs)}
         self._results, self._end, self._is_evidence_open = {}, "", False
+        self.pictures.children = []
         self.grid.replace([views.make_row(job) for job in self._jobs])
         self.said, self._is_asking = f"{len(self._jobs):,} rows", True
 
@@ -197,7 +203,17 @@ class PostPanel(Panel):
         self._is_asking = False
 
     def _show_evidence(self) -> None:
+        """Show what the windows showed when listings failed."""
         self._is_evidence_open = True
+        kept = getattr(self._poster, "evidence", {})
+        self.pictures.children = [
+            shown
+            for key, path in list(kept.items())[:_MOST_PICTURES]
+            for shown in (
+                ipywidgets.Label(key),
+                ipywidgets.Image(value=path.read_bytes(), format="jpeg", width=_PICTURE_WIDTH),
+            )
+        ]
 
 
 class _Run:

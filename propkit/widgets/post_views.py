@@ -18,7 +18,6 @@ from propkit.widgets.faces import (
     check,
     facts,
     field,
-    link,
     row,
     select,
     table,
@@ -174,7 +173,7 @@ def person_needed(words: str) -> Block:
 def summary(
     message: str, results: Sequence[RowResult], evidence: Mapping[str, Path], *, is_open: bool
 ) -> Block:
-    """Return what came of a run, and the pictures of what failed when they are asked for."""
+    """Return what came of a run, and what failed, with its pictures' files, when asked for."""
     blocks = [text(message, look="strong", css="propkit-report")]
     failed = [one for one in results if one.outcome in ("failed", "unknown")]
     if failed and not is_open:
@@ -186,5 +185,5 @@ def summary(
     return box("Done", *blocks, tone="green" if is_good else "red", key="summary")
 
 
-def _picture(path: Path | None) -> Any:
-    return "none" if path is None else link(path.name, path.as_uri())
+def _picture(path: Path | None) -> str:
+    return "none" if path is None else str(path)

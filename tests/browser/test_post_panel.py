@@ -45,7 +45,7 @@ def test_a_sheet_is_looked_at_and_posted_by_two_clicks(lab: LabPage) -> None:
     page.locator(".propkit-do-start", has_text="Post 2 listings").click()
     page.locator(".propkit-report").wait_for()
     page.locator(".propkit-do-evidence").click()
-    page.locator(".propkit-post a", has_text=".jpg").wait_for()
+    page.locator(".jp-OutputArea img[src^=blob]").wait_for()
     if SCREENSHOTS:
         page.screenshot(path=Path(SCREENSHOTS) / "post_panel.png")
 
