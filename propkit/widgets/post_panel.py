@@ -133,11 +133,13 @@ class PostPanel(Panel):
             reach = views.Reach(len(self._results), self._wanted())
             blocks.append(views.progress(reach, self._line, is_cancelling=self._is_cancelling))
         elif self._end:
-            results, evidence = list(self._results.values()), getattr(self._poster, "evidence", {})
-            blocks.append(
-                views.summary(self._end, results, evidence, is_open=self._is_evidence_open)
-            )
+            results, is_open = list(self._results.values()), self._is_evidence_open
+            blocks.append(views.summary(self._end, results, self._evidence(), is_open=is_open))
         return blocks
+
+    def _evidence(self) -> dict[str, Path]:
+        kept: dict[str, Path] = getattr(self._poster, "evidence", {})
+        return dict(kept)
 
     def _wanted(self) -> int:
         return sum(job.decision.action != "skip" for job in self._jobs)
@@ -205,7 +207,8 @@ class PostPanel(Panel):
     def _show_evidence(self) -> None:
         """Show what the windows showed when listings failed."""
         self._is_evidence_open = True
-        kept = getattr(self._poster, "evidence", {})
+        failed = views.failed_keys(self._results.values())
+        kept = {key: p for key, p in self._evidence().items() if key in failed}
         self.pictures.children = [
             shown
             for key, path in list(kept.items())[:_MOST_PICTURES]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -175,7 +175,8 @@ def summary(
 ) -> Block:
     """Return what came of a run, and what failed, with its pictures' files, when asked for."""
     blocks = [text(message, look="strong", css="propkit-report")]
-    failed = [one for one in results if one.outcome in ("failed", "unknown")]
+    keys = failed_keys(results)
+    failed = [one for one in results if one.row_key in keys]
     if failed and not is_open:
         blocks.append(button("Show evidence", "evidence"))
     if failed and is_open:
@@ -183,6 +184,11 @@ def summary(
         blocks.append(table("What failed", ["Key", "Why", "Picture"], cells, key="evidence"))
     is_good = not failed
     return box("Done", *blocks, tone="green" if is_good else "red", key="summary")
+
+
+def failed_keys(results: Iterable[RowResult]) -> set[str]:
+    """Return the keys of the rows that failed or need a person."""
+    return {one.row_key for one in results if one.outcome in ("failed", "unknown")}
 
 
 def _picture(path: Path | None) -> str:
