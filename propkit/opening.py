@@ -97,8 +97,14 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             sources[name] = {**given_leads, "requests_per_second": 50}
         for name, given_layer in county.layers_settings().items():
             sources[name] = {**given_layer, "requests_per_second": 50}
+        posters = {
+            name: {**given_poster, "pace_seconds": 0, "settle_seconds": 1}
+            for name, given_poster in county.poster_settings().items()
+        }
         settings = Settings.load(
             sources=sources,
+            posters=posters,
+            posting=given.posting,
             collect=given.collect,
             store=given.store,
             browsing=given.browsing,

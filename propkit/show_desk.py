@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 from propkit.charts import Picture, draw_chart, draw_map
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from propkit.widgets.collect_panel import CollectPanel
     from propkit.widgets.jobs_panel import JobsPanel
     from propkit.widgets.panel_kit import PanelKit
+    from propkit.widgets.post_panel import PostPanel
     from propkit.widgets.statistics_panel import StatisticsPanel
 
 
@@ -46,6 +48,26 @@ class ShowDesk:
         from propkit.widgets.statistics_panel import StatisticsPanel
 
         return StatisticsPanel(self)
+
+    def post_panel(
+        self: PanelKit,
+        sheet: str | os.PathLike[str] = "",
+        *,
+        poster: Any = "kijiji",
+        images_dir: str | os.PathLike[str] | None = None,
+    ) -> PostPanel:
+        """Return a panel: a listing sheet, what is wrong with it, and the button that posts it.
+
+        Parameters
+        ----------
+        sheet
+            The path of an .xlsx or .csv file; empty: it is written into the panel.
+        poster, images_dir
+            As for :func:`propkit.run_batch`.
+        """
+        from propkit.widgets.post_panel import PostPanel
+
+        return PostPanel(self, sheet, poster=poster, images_dir=images_dir)
 
     def chart(self: PanelKit, kind: str, *, batch: str | int | None = None) -> Picture:
         """Return a chart of what is collected; a saved notebook keeps it.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "demo", "plan", "collect", "export", "batches", "worker", "statistics", "prune", "reparse",
-    "counties", "county", "doctor",
+    "counties", "post", "county", "doctor",
 )  # fmt: skip
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 

@@ -112,8 +112,18 @@ class Window:
         """Open a path of the site, or a whole address of it."""
         address = path if path.startswith("http") else f"{self.base_url}{path}"
         self.is_cut.clear()
+        from playwright.async_api import Error
+
         async with self.mapped(path):
-            await self.page.goto(address, wait_until="domcontentloaded")
+            for is_last in (False, False, True):
+                try:
+                    await self.page.goto(address, wait_until="domcontentloaded")
+                except Error as error:
+                    # The page before was just going somewhere by itself.
+                    if is_last or "interrupted by another navigation" not in error.message:
+                        raise
+                else:
+                    return
 
     async def first_of(
         self, elements: Mapping[str, Selectors], *, seconds: float | None = None

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from propkit.errors import PersonNeededError
-from propkit.pace import Pace
 from propkit.posters import Posted, Poster
 from propkit.posting.attempts import LastClick, Patience, describe, post_once
 from propkit.posting.ledger import Ledger, Saver, sheet_values
+from propkit.posting.places import Places
 from propkit.posting.preparing import Job, Prepared
 from propkit.posting.progress import Progress
 from propkit.posting.report import Outcome, PostingReport, RowResult, make_report
@@ -54,7 +52,7 @@ class Engine:
         self._progress = progress
         self._is_dry_run = is_dry_run
         self._workers = min(workers, poster.limits.workers)
-        self._pace = self._make_pace()
+        self._places = Places(poster.pace, settings, self._workers)
         self._patience = Patience(settings)
         self._ledger = Ledger(prepared.store)
         todo = [job for job in prepared.jobs if job.decision.action != "skip"]
@@ -234,7 +232,7 @@ class Engine:
         )
         for tried in range(1, self._settings.retry_attempts + 1):
             posting = await self._ledger.write(replace(posting, attempt=posting.attempt + 1))
-            async with self._place():
+            async with self._places.place():
                 click = LastClick(
                     posting,
                     self._ledger,
@@ -271,21 +269,6 @@ class Engine:
     def _note_sent(self, posting: Posting) -> None:
         self._sent.add(posting.row_key)
         self._spared.add(posting.row_key)
-
-    def _make_pace(self) -> Pace | None:
-        given = self._settings.seconds_between
-        seconds = self._poster.pace.seconds if given is None else given
-        return Pace(1 / seconds, self._workers) if seconds > 0 else None
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Hold a place of the pace, after a pause of chance."""
-        async with nullcontext() if self._pace is None else self._pace.place(float("inf")):
-            given = self._settings.jitter_seconds
-            longest = self._poster.pace.jitter_seconds if given is None else given
-            if longest and not self._is_dry_run:
-                await asyncio.sleep(random.uniform(0, longest))
-            yield
 
     # ------------------------------------------------------------ looking
 

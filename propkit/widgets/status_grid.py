@@ -17,7 +17,7 @@ import anywidget
 import traitlets
 
 from propkit.errors import RequestError
-from propkit.widgets.statuses import STATUSES
+from propkit.widgets.statuses import STATUSES, Status
 
 FLUSH_SECONDS: Final = 0.25
 """Changes are sent so often at most: four messages a second."""
@@ -69,6 +69,7 @@ class StatusGrid(anywidget.AnyWidget):
         label: str = "Parcels",
         height: int = 420,
         on_open: Callable[[int], object] | None = None,
+        statuses: Mapping[str, Status] = STATUSES,
     ) -> None:
         self._places = {column.name: place for place, column in enumerate(columns)}
         self._lock = threading.Lock()
@@ -83,7 +84,7 @@ class StatusGrid(anywidget.AnyWidget):
             rows=[list(row) for row in rows],
             statuses={
                 code: {**asdict(status), "rank": rank}
-                for rank, (code, status) in enumerate(STATUSES.items())
+                for rank, (code, status) in enumerate(statuses.items())
             },
             label=label,
             height=height,

@@ -53,10 +53,11 @@ class FakeSite:
 class SitePoster:
     """A poster of that site, which fails as it is told.
 
-    ``faults`` has, by row key, what goes wrong at its attempts, in their order: ``early`` (before
+    ``faults`` has, by row key ("" is the login, "find T001" a look), what goes wrong at its attempts, in their order: ``early`` (before
     the last click), ``lost`` (after it, not published), ``dropped`` (published, no answer),
     ``refused``, ``denied`` (the site says no after it), ``captcha``, ``captcha_late``, ``bug``,
-    ``hang``, ``hang_late``, ``twice``. ``at`` is called with the name of each step.
+    ``hang``, ``hang_late``, ``timeout_late``, ``slow``,
+    ``twice``. ``at`` is called with the name of each step.
     """
 
     name = "fake_site"
@@ -97,6 +98,7 @@ class SitePoster:
     async def find(self, listing: Listing, known: Collection[str]) -> Posted | None:
         """Look for the title."""
         self.calls.append(f"find {listing.row_key}")
+        self._raise(f"find {listing.row_key}", "captcha", PersonNeededError("captcha"))
         if not self._can_find:
             raise PostingUnknownError("the page cannot be read")
         fitting = [
@@ -145,6 +147,10 @@ class SitePoster:
             raise late[fault]
         url = self.published.publish(listing)
         self._at("after_click")
+        if fault == "slow":
+            await asyncio.sleep(0.5)
+        if fault == "timeout_late":
+            raise TimeoutError
         if fault == "hang_late":
             await asyncio.Event().wait()
         if fault == "twice":

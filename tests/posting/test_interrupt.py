@@ -95,7 +95,10 @@ async def test_run_batch_works_in_a_cell(tmp_path: Path) -> None:
 def test_what_is_sent_has_a_while_to_end(
     post: Callable[..., pk.PostingReport], site: FakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted between the last click and the answer, the row still gets its proof."""
+    """Interrupted between the last click and the answer, the row still gets its proof.
+
+    The next row hangs before its last click until the interrupt comes, however late that is.
+    """
     main_thread = threading.main_thread()
 
     def at(step: str) -> None:
@@ -103,7 +106,7 @@ def test_what_is_sent_has_a_while_to_end(
             assert main_thread.ident is not None
             signal.pthread_kill(main_thread.ident, signal.SIGINT)
 
-    report = post(make_trucks(3), at=at)
+    report = post(make_trucks(3), at=at, faults={"T001": ["slow"], "T002": ["hang"]})
 
     assert outcomes(report) == {"T001": "posted", "T002": "not_reached", "T003": "not_reached"}
     assert report.message == "frame: 1 posted, 0 skipped, 2 not reached (interrupted)"

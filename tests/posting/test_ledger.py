@@ -20,6 +20,7 @@ from propkit.errors import (
 )
 from propkit.posters import Poster, PosterLimits
 from propkit.posting.attempts import judge
+from propkit.posting.engine import Engine
 from propkit.posting.planning import decide
 from propkit.posting.statuses import read_status
 from propkit.store import Store
@@ -109,32 +110,38 @@ async def _publish(site: FakeSite, key: str) -> None:
     await SitePoster(site).post(Listing(row_key=key, title=f"Truck {key}"), sending)
 
 
-def test_what_is_looked_for_too_early_is_looked_for_again(post: Post, site: FakeSite) -> None:
+def test_nothing_is_absent_before_it_could_appear(
+    post: Post, site: FakeSite, tmp_path: Path
+) -> None:
     """A listing may take a while to appear; until then its absence proves nothing."""
     limits = PosterLimits(required=("title",), settle_seconds=0.5)
-    poster = SitePoster(site, faults={"T001": ["lost"]}, limits=limits)
 
-    report = post(make_trucks(2), poster=poster)
+    report = post(make_trucks(2), faults={"T001": ["lost"]}, limits=limits)
 
     assert outcomes(report) == {"T001": "failed", "T002": "posted"}
     assert report.results[0].error == (
         "not published: not on the account's own page (ConnectionError: connection lost)"
     )
-    assert poster.calls.count("find T001") == 2
+    with pk.open(tmp_path / "ledger.duckdb") as kit:
+        row = kit.frame("postings").iloc[0]
+    assert row["ended_at"] - row["sent_at"] >= timedelta(seconds=0.5)
 
 
 def test_a_row_from_before_that_never_appears_is_posted(
-    post: Post, site: FakeSite, tmp_path: Path
+    post: Post, site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_in_doubt(tmp_path / "ledger.duckdb", ["T001"], "trucks")
-    limits = PosterLimits(required=("title",), settle_seconds=0.5)
-    poster = SitePoster(site, limits=limits)
+    waits = iter([0.1, 0.1])
+    monkeypatch.setattr(Engine, "_unsettled_seconds", lambda *_: next(waits, 0.0))
+    poster = SitePoster(site)
 
     report = post(make_trucks(2), poster=poster, name="trucks")
 
     assert set(outcomes(report).values()) == {"posted"}
     # The other rows do not wait for it.
-    assert poster.calls.index("post T002") < poster.calls.index("post T001")
+    assert poster.calls[2:] == [
+        *["find T001", "post T002", "find T001", "find T001", "post T001", "close"],
+    ]
     assert site.counts() == {"T001": 1, "T002": 1}
 
 
@@ -278,6 +285,18 @@ def test_a_login_is_tried_again_unless_a_person_is_needed(
     assert poster.calls[-1] == "close"
 
 
+def test_a_captcha_at_a_look_stops_the_run(post: Post, site: FakeSite, tmp_path: Path) -> None:
+    leave_in_doubt(tmp_path / "ledger.duckdb", ["T001"], "trucks")
+
+    first = post(make_trucks(2), name="trucks", faults={"find T001": ["captcha"]})
+    second = post(make_trucks(2), name="trucks")
+
+    assert outcomes(first) == {"T001": "unknown", "T002": "not_reached"}
+    assert first.results[0].error == "the run ended after the last click; captcha"
+    assert (first.state, second.success) == ("stopped", True)
+    assert site.counts() == {"T001": 1, "T002": 1}
+
+
 def test_nothing_is_opened_where_nothing_is_to_be_posted(post: Post, site: FakeSite) -> None:
     poster = SitePoster(site)
 
@@ -342,9 +361,9 @@ def test_an_error_of_the_posters_own_is_tried_again(post: Post, site: FakeSite) 
 def test_a_row_that_hangs_before_the_last_click_has_failed(post: Post, site: FakeSite) -> None:
     posting = {"row_timeout": 0.3, "retry_attempts": 1}
 
-    report = post(make_trucks(2), faults={"T001": ["hang"]}, posting=posting)
+    report = post(make_trucks(1), faults={"T001": ["hang"]}, posting=posting)
 
-    assert outcomes(report) == {"T001": "failed", "T002": "posted"}
+    assert outcomes(report) == {"T001": "failed"}
     assert report.results[0].error == "TimeoutError"
 
 

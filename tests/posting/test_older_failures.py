@@ -249,9 +249,9 @@ def test_no_proof_is_no_success(tmp_path: Path) -> None:
 
 def test_an_ambiguous_failure_does_not_post_twice(post: Post, site: FakeSite) -> None:
     """Older code tried again, and published twice."""
-    faults = {"T001": ["dropped", "dropped"], "T002": ["lost"], "T003": ["hang_late"]}
+    faults = {"T001": ["dropped", "dropped"], "T002": ["lost"], "T003": ["timeout_late"]}
 
-    first = post(make_trucks(3), faults=faults, posting={"row_timeout": 0.5})
+    first = post(make_trucks(3), faults=faults)
     second = post(make_trucks(3))
 
     assert outcomes(first) == {"T001": "posted", "T002": "failed", "T003": "posted"}

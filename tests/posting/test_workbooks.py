@@ -290,7 +290,7 @@ def test_the_sheet_is_saved_now_and_then(post: Post, tmp_path: Path) -> None:
         done = "posting_status" in read_sheet(path)
         saved.append(list(statuses(path).values()).count(TODAY) if done else 0)
 
-    post(path, row_cb=look)
+    post(path, row_cb=look, posting={"save_seconds": 3600})
 
     assert saved == [0, 0, *[2 * (number // 2) for number in range(2, 20)]]
 
