@@ -13,6 +13,7 @@ from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.evidence_desk import EvidenceDesk
 from propkit.frames import table_frame
+from propkit.history_desk import HistoryDesk
 from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
+class Kit(StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.

@@ -21,7 +21,7 @@ from propkit.records import Record
 from propkit.store.database import Store
 from propkit.store.gathering import Answer, gather_records
 from propkit.store.reading import Reading, to_frame
-from propkit.store.replacing import UNSAID, Kind, Replacement, replace_records
+from propkit.store.replacing import Kind, Replacement, replace_records
 from propkit.store.results import append_rows
 
 FAILED_SUFFIX: Final = " (failed)"
@@ -70,10 +70,10 @@ class Reread:
     missing: tuple[str, ...]
 
 
-def find_kept(store: Reading, source: str) -> dict[str, list[KeptAnswer]]:
+def find_kept(store: Reading, source: str, key: str | None = None) -> dict[str, list[KeptAnswer]]:
     """Return the answers of a source by key, newest first, that a parser may be able to read.
 
-    Left out are answers to validations and searches, and those of items that failed for another
+    Of one key only where it is given. Left out are answers to validations and searches, and those of items that failed for another
     reason than that they could not be read.
     """
     rows = store.table(
@@ -81,9 +81,9 @@ def find_kept(store: Reading, source: str) -> dict[str, list[KeptAnswer]]:
         " f.batch_id, i.state, i.failure_class, i.missing FROM fetches f"
         " LEFT JOIN items i USING (batch_id, source, key)"
         " LEFT JOIN batch_heads b USING (batch_id)"
-        " WHERE f.source = $1 AND coalesce(b.kind, '') NOT IN (SELECT unnest($2))"
+        " WHERE f.source = $1 AND ($3 IS NULL OR f.key = $3) AND coalesce(b.kind, '') NOT IN (SELECT unnest($2))"
         " ORDER BY f.key, f.rowid",
-        [source, list(_OTHER_KINDS)],
+        [source, list(_OTHER_KINDS), key],
     ).to_pylist()
     found: dict[str, list[KeptAnswer]] = {}
     group: list[dict[str, Any]] = []
@@ -137,18 +137,18 @@ def store_kept(
 
         differences, usable = _compare(ask, read)
         changed = set(differences["key"].to_pylist())
+        now = datetime.now(UTC)
         replacements = gather_records(
             [
-                (records, unsaid, source, at)
-                for records, unsaid, key, at in usable
-                if key in changed and records
+                replace(answer, source=source, batch_id=reparse_id, changed_at=now)
+                for answer in usable
+                if answer.source in changed and answer.records
             ]
         )
         stored = store.writer.stored
         new = stored.prepare(connection)
         with new.filled({each.table: each.data for each in replacements}):
             replace_records(replacements, new, stored.scopes)
-        now = datetime.now(UTC)
         append_rows(connection, "freshness", [_freshness(source, one) for one in _newly(read)])
         append_rows(
             connection,
@@ -235,16 +235,20 @@ def _compare(ask: _Ask, read: Sequence[Reread]) -> tuple[pa.Table, list[Answer]]
     Records whose place a later answer has taken are left out of them.
     """
     answers: list[Answer] = [
-        (one.records, one.unsaid, one.answer.key, one.answer.at) for one in read if one.records
+        Answer(one.records, one.unsaid, one.answer.key, one.answer.at, "")
+        for one in read
+        if one.records
     ]
     replacements = gather_records(answers)
     newer = {each.table: _find_newer(ask, each) for each in replacements}
     if any(newer.values()):
         answers = [
-            ([r for r in records if _scope_of(r) not in newer[r.table]], unsaid, key, at)
-            for records, unsaid, key, at in answers
+            replace(
+                answer, records=[r for r in answer.records if _scope_of(r) not in newer[r.table]]
+            )
+            for answer in answers
         ]
-        replacements = gather_records([answer for answer in answers if answer[0]])
+        replacements = gather_records([answer for answer in answers if answer.records])
     tables = [ask(sql, each.data, ()) for each in replacements for sql in _differences(each)]
     return pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), answers
 
@@ -268,12 +272,7 @@ def _find_newer(ask: _Ask, new: Replacement) -> set[tuple[Any, ...]]:
 def _differences(new: Replacement) -> list[str]:
     """Return the queries that tell the differences of one table."""
     kind = new.kind
-    kept = {
-        column: f"CASE WHEN new.{column} IS NULL AND new.{UNSAID} IN ({', '.join(marks)})"
-        f" THEN old.{column} ELSE new.{column} END"
-        for column, marks in new.unsaid.items()
-    }
-    values = {column: kept.get(column, f"new.{column}") for column in kind.columns}
+    values = {column: kind.value(column) for column in kind.columns}
     old = ", ".join(f"old.{column}" for column in kind.columns)
     pairs = ", ".join(f"old.{c} AS old_{c}, {value} AS new_{c}" for c, value in values.items())
     changed = (

@@ -111,7 +111,9 @@ def read_history(store: Reading, apn: str) -> dict[str, list[dict[str, Any]]]:
     """
     kept: dict[str, list[dict[str, Any]]] = {}
     for table in DATASETS:
-        kept[table] = store.rows(f"SELECT * FROM {table} WHERE apn = $1", [apn])
+        kept[table] = store.rows(
+            f"SELECT * EXCLUDE unchanged_since FROM {table} WHERE apn = $1", [apn]
+        )
     kept["fetches"] = store.rows(
         "SELECT source, page, url, status, fetched_at, sha256, parser_version, batch_id FROM fetches"
         " WHERE apn = $1 ORDER BY fetched_at DESC LIMIT 50",
