@@ -18,7 +18,7 @@ from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
-from propkit.notices import EndListener, Notify, make_hooks
+from propkit.notices import EndListener, Notify, follow_end
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
 from propkit.progress import Listener
@@ -257,8 +257,8 @@ class Kit(StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk
         }
         order = make_order(plan, options, created_by=created_by)
         listeners = [listener] if listener else []
-        if hooks := [*make_hooks(self.settings.notify), *self._notifiers]:
-            listeners.append(EndListener(hooks, self.settings.notify.after_seconds))
+        if self._notifiers:  # mail and webhook are sent by where it runs
+            listeners.append(EndListener(self._notifiers, self.settings.notify.after_seconds))
         self._place.start(order, listeners)
         return self._batch(order.batch_id)
 
@@ -333,9 +333,10 @@ class Kit(StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk
         return self._batch(read_head(self.store, batch).batch_id)
 
     def notify(self, hook: Notify) -> None:
-        """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch started here ends.
+        """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch of this kit ends.
 
-        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``.
+        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``,
+        started here, gone on with or retried, also where a worker runs them.
         """
         self._notifiers.append(hook)
 
@@ -366,5 +367,10 @@ class Kit(StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk
         self._place.check()
         batch = self._batches.get(batch_id)
         if batch is None:
-            batch = self._batches[batch_id] = Batch(self._place, batch_id, notebook_bars)
+            batch = self._batches[batch_id] = Batch(
+                self._place, batch_id, notebook_bars, self._follow_again
+            )
         return batch
+
+    def _follow_again(self, batch: Batch) -> None:
+        follow_end(batch, self._notifiers, self.settings.notify.after_seconds)
