@@ -34,6 +34,7 @@ from propkit.sources import Sources
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
 from propkit.store_desk import StoreDesk
+from propkit.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
+class Kit(
+    StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, WorkerDesk, EvidenceDesk, ShowDesk
+):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -371,6 +374,14 @@ class Kit(StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk
                 self._place, batch_id, notebook_bars, self._follow_again
             )
         return batch
+
+    def _move_to(self, place: Place) -> None:
+        """Work in another place from now on; it ends with the kit."""
+        before, self._place = self._finalizer, place
+        self._finalizer = weakref.finalize(self, place.close)
+        before.detach()
+        for batch in self._batches.values():
+            batch.move_to(place)
 
     def _follow_again(self, batch: Batch) -> None:
         follow_end(batch, self._notifiers, self.settings.notify.after_seconds)

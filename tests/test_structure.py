@@ -67,7 +67,7 @@ FLOW = [
     ["sharing"],
     ["worker"],
     ["doctor"],
-    ["store_desk", "history_desk", "county_desk", "evidence_desk", "show_desk"],
+    ["store_desk", "history_desk", "worker_desk", "county_desk", "evidence_desk", "show_desk"],
     ["kit"],
     ["opening"],
     ["server"],

@@ -101,6 +101,10 @@ class Batch:
         self._make_display = make_display
         self._on_again = on_again
 
+    def move_to(self, place: Workplace) -> None:
+        """Look for it in another place from now on."""
+        self._place = place
+
     def __repr__(self) -> str:
         """Return id, state and how far it is."""
         progress = self.progress

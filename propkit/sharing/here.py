@@ -291,6 +291,17 @@ class HerePlace:
             for end in self._first_ends:
                 ends.callback(end)
 
+    def let_go(self) -> list[Callable[[], object]]:
+        """Close, and return what was to be called after everything else, in its order."""
+        ends, self._ends = self._ends, []
+        self.close()
+        return ends
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._is_closed
+
     def _has_to_wait(self, order: Order) -> bool:
         if self.most_running is None or any(item.priority == 0 for item in order.items):
             return False

@@ -227,7 +227,7 @@ def _added(kind: type[Record]) -> str:
         " ANTI JOIN (FROM changes WHERE NOT is_removed) AS begun"
         f" ON begun.table_name = '{kind.table}' AND begun.identity = {_identity(kind, 'it')}"
         f" AND begun.changed_at = {_STARTED.format('it')}"
-        f" WHERE {_STARTED.format('it')} >= $since AND '{kind.table}' IN (SELECT unnest($tables)))"
+        f" WHERE {_STARTED.format('it')} >= $since AND ($apn IS NULL OR it.apn = $apn))"
         " WHERE new IS NOT NULL"
     )
 
@@ -235,7 +235,7 @@ def _added(kind: type[Record]) -> str:
 def _known(kind: type[Record]) -> str:
     return (
         f"SELECT {_county(kind)} AS county, it.apn FROM {kind.table} AS it"
-        f" WHERE {_STARTED.format('it')} < $since"
+        f" WHERE {_STARTED.format('it')} < $since AND ($apn IS NULL OR it.apn = $apn)"
     )
 
 
