@@ -74,8 +74,7 @@ class CollectPanel(Panel):
         self._ended_at: float | None = None
         self._report: BatchReport | None = None
         self._extras = Extras()
-        self._is_cancelling = False
-        self._is_handing_over = False
+        self._doing = ""  # what goes on apart: "cancel" or "hand over"
         seconds = max(0.1, kit.settings.collect.progress_seconds)
         super().__init__(
             "panel", "propkit: collect", is_closed=lambda: kit.is_closed, seconds=seconds
@@ -126,7 +125,7 @@ class CollectPanel(Panel):
 
     def follow(self) -> None:
         """Look how far batches are, and bring the rows up to date."""
-        if self._is_handing_over:
+        if self._doing == "hand over":
             return  # nobody has the store just now
         now = time.monotonic()
         batch = self.batch
@@ -142,7 +141,7 @@ class CollectPanel(Panel):
 
     def blocks(self) -> list[Block]:
         """Return what is to be seen now."""
-        is_handing_over = self._is_handing_over
+        is_handing_over = self._doing == "hand over"
         is_active = is_handing_over or (self.batch is not None and self._report is None)
         said = views.HANDING_OVER if is_handing_over else self.said
         if self._waits_for:
@@ -160,7 +159,7 @@ class CollectPanel(Panel):
                 self.batch.progress,
                 self._reach(),
                 self.batch.id,
-                is_cancelling=self._is_cancelling,
+                is_cancelling=self._doing == "cancel",
                 is_brief=self.choices.is_background,
                 is_over=not is_active,
             )
@@ -205,7 +204,7 @@ class CollectPanel(Panel):
         """Follow a batch as the one of this panel."""
         self.batch, self._report, self._ended_at = batch, None, None
         self._extras = Extras()
-        self._is_cancelling = False
+        self._doing = ""
         self._ended = {}
         self._watched[batch.id] = None
         self._looked_at = float("-inf")
@@ -280,7 +279,7 @@ class CollectPanel(Panel):
     def _end(self, batch: Batch) -> None:
         self._report = batch.report
         self._ended_at = time.monotonic()
-        self._is_cancelling = False
+        self._doing = ""
         seconds = self._report.duration_seconds
         if seconds is not None and seconds >= NOTIFY_SECONDS:
             reach = self._reach()
@@ -336,8 +335,8 @@ class CollectPanel(Panel):
 
     def _start_elsewhere(self, plan: Plan) -> None:
         """Have a worker own the store and run the plan; in a thread, since it has to start."""
-        self._is_handing_over = True
-        end = partial(setattr, self, "_is_handing_over", False)
+        self._doing = "hand over"
+        end = partial(setattr, self, "_doing", "")
 
         def hand_over() -> None:
             self.kit.hand_over()
@@ -364,10 +363,10 @@ class CollectPanel(Panel):
     def _cancel(self) -> None:
         """Stop the batch; in a thread, since requests in flight get seconds to end."""
         batch = self.batch
-        if batch is None or self._is_cancelling:
+        if batch is None or self._doing:
             return
-        self._is_cancelling = True
-        self.do_apart(batch.cancel, partial(setattr, self, "_is_cancelling", False))
+        self._doing = "cancel"
+        self.do_apart(batch.cancel, partial(setattr, self, "_doing", ""))
 
     def _again(self, how: str) -> None:
         if self.batch is not None:
