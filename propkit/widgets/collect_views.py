@@ -309,7 +309,7 @@ def _source_bar(
         is_whole = is_complete and source.ended == source.total and not source.failed
         word, tone = ("finished", "green") if is_whole else ("ended", "yellow")
     elif source.ended >= source.total:
-        word, tone = "waiting", "blue"
+        word, tone = "all so far", "blue"  # others may still find more for it
     else:
         word, tone = "collecting", "yellow" if source.failed else "blue"
     parts = [f"{source.ended:,} of {source.total:,}", f"{source.requests:,} requests"]
