@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from propkit.demo_county import start_county
 from propkit.kit import Kit
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
@@ -84,6 +83,8 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             path = (
                 Path(ends.enter_context(TemporaryDirectory(prefix="propkit-demo-"))) / "demo.duckdb"
             )
+        from propkit.demo_county import start_county
+
         county = start_county(parcels=parcels, seed=seed, limits=DEMO_LIMITS)
         ends.callback(county.stop)
         sources = {

@@ -41,6 +41,12 @@ def _refuse(where: object) -> OSError:
     return OSError(f"a test may not leave loopback: {where}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one test more than there are cores: many wait for a page, a process or a pace."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _loopback_only() -> Iterator[None]:
     """Let sockets of this process reach loopback only, and remember who tried elsewhere."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -153,11 +154,13 @@ def _imports(path: Path) -> list[Import]:
                 if module == "propkit"
                 else [module]
             )
-        where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-        found += [Import(_room(path), target, where) for target in targets]
+        if targets:
+            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            found += [Import(_room(path), target, where) for target in targets]
     return found
 
 
+@cache
 def _all_imports() -> list[Import]:
     return [found for path in _modules() for found in _imports(path)]
 

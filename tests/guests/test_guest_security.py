@@ -45,6 +45,29 @@ def link(kit: pk.Kit, path: Path) -> Iterator[OwnerLink]:
     link.close()
 
 
+@pytest.fixture(scope="module")
+def standing(
+    _county_process: County, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[pk.Kit, Path]]:
+    """Return a guest of one owner for all tests that leave the store as it is, and its path."""
+    path = tmp_path_factory.mktemp("standing") / "test.duckdb"
+    settings = settings_of(_county_process)
+    with notebook(path, settings), pk.open(path, settings=pk.Settings.load(**settings)) as kit:
+        yield kit, path
+
+
+@pytest.fixture
+def asking(standing: tuple[pk.Kit, Path]) -> Iterator[tuple[pk.Kit, OwnerLink]]:
+    """Return that guest, and its own way to the owner; nothing may be ordered by it."""
+    kit, path = standing
+    found = read_discovery(path)
+    assert found is not None
+    link = OwnerLink(found)
+    yield kit, link
+    link.close()
+    assert kit.batches().empty
+
+
 def requests(client: Any, options: Any) -> list[Callable[[], object]]:
     """Return one request of each kind that Flight knows."""
     command = flight.FlightDescriptor.for_command(b"{}")
@@ -73,9 +96,11 @@ def requests(client: Any, options: Any) -> list[Callable[[], object]]:
 
 
 @pytest.mark.parametrize("brought", [None, b"", b"Bearer ", b"Bearer wrong", b"Basic eDp5"])
-def test_who_has_no_token_is_refused_everything(owner: Notebook, path: Path, brought: bytes | None):
+def test_who_has_no_token_is_refused_everything(
+    standing: tuple[pk.Kit, Path], brought: bytes | None
+):
     """Every kind of request is refused, and none says more than that."""
-    found = read_discovery(path)
+    found = read_discovery(standing[1])
     assert found is not None
     headers = [] if brought is None else [(b"authorization", brought)]
     options = flight.FlightCallOptions(headers=headers, timeout=10)
@@ -294,9 +319,9 @@ def test_a_guests_sql_only_asks_the_stores_tables(
         "SELECT j.value FROM json_each('[1, 2]') AS j",
     ],
 )
-def test_a_guest_may_ask_whatever_only_asks(kit: pk.Kit, sql: str):
+def test_a_guest_may_ask_whatever_only_asks(standing: tuple[pk.Kit, Path], sql: str):
     """What an analyst writes is answered."""
-    kit.sql(sql)
+    standing[0].sql(sql)
 
 
 def test_files_are_read_by_whom_the_settings_let(
@@ -406,8 +431,9 @@ def test_malformed_requests_harm_nobody(
     assert owner.run("repr(kit)").endswith("owner: this process>")
 
 
-def test_a_request_is_bounded(link: OwnerLink):
+def test_a_request_is_bounded(asking: tuple[pk.Kit, OwnerLink]):
     """A body that is too large is not even read."""
+    _, link = asking
     with pytest.raises(RequestError, match="larger than"):
         link.table(sql="SELECT 1", params=["x" * MAX_BODY])
 
@@ -428,9 +454,10 @@ def test_a_request_is_bounded(link: OwnerLink):
     ],
 )
 def test_an_order_that_no_plan_makes_is_refused(
-    kit: pk.Kit, link: OwnerLink, known: list[str], change: dict[str, Any], said: str
+    asking: tuple[pk.Kit, OwnerLink], known: list[str], change: dict[str, Any], said: str
 ):
     """Nothing is stored of it."""
+    kit, link = asking
     body, table = dump_order(make_order(kit.plan(known[:2]), {}))
     head = json.loads(body)
     for name, value in change.items():
@@ -439,16 +466,15 @@ def test_an_order_that_no_plan_makes_is_refused(
     with pytest.raises(RequestError, match=said):
         link.put(json.dumps(head).encode(), table)
 
-    assert kit.batches().empty
-
 
 @pytest.mark.parametrize(
     "values", [{"state": "done"}, {"state": "x"}, {"source": "x"}, {"key": ""}]
 )
 def test_items_that_no_plan_makes_are_refused(
-    kit: pk.Kit, link: OwnerLink, known: list[str], values: dict[str, str]
+    asking: tuple[pk.Kit, OwnerLink], known: list[str], values: dict[str, str]
 ):
     """A guest cannot say that something is collected."""
+    kit, link = asking
     body, table = dump_order(make_order(kit.plan(known[:2]), {}))
     for name, value in values.items():
         column = pa.array([value] * table.num_rows)
@@ -456,8 +482,6 @@ def test_items_that_no_plan_makes_are_refused(
 
     with pytest.raises(RequestError, match="order"):
         link.put(body, table)
-
-    assert kit.batches().empty
 
 
 def test_an_order_is_carried_out_once(kit: pk.Kit, link: OwnerLink, known: list[str]):
