@@ -105,6 +105,7 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             store=given.store,
             browsing=given.browsing,
             browser=given.browser,
+            notify=given.notify,
         )
         configs = configure_sources(settings)
         kit = Kit(join_place(_full(path), settings, configs), settings, configs, county)

@@ -38,8 +38,6 @@ from propkit.widgets.spelling import properties, show_ages
 from propkit.widgets.status_grid import StatusGrid
 from propkit.widgets.summary_view import Extras, summary_block
 
-NOTIFY_SECONDS: Final = 60.0
-"""A batch of more than a minute tells of its end."""
 _LOOK_SECONDS: Final = 1.0
 _HIDE_SECONDS: Final = 10.0
 # Clocks of processes differ, and an item's end is written a moment after it.
@@ -281,7 +279,7 @@ class CollectPanel(Panel):
         self._ended_at = time.monotonic()
         self._doing = ""
         seconds = self._report.duration_seconds
-        if seconds is not None and seconds >= NOTIFY_SECONDS:
+        if seconds is not None and seconds >= self.kit.settings.notify.after_seconds:
             reach = self._reach()
             self.face.notify(
                 f"propkit: batch {self._report.state}",

@@ -306,7 +306,8 @@ def test_what_goes_wrong_is_shown_and_forgotten(kit: pk.Kit) -> None:
 def test_a_batch_of_more_than_a_minute_tells_of_its_end(
     kit: pk.Kit, county: County, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("propkit.widgets.collect_panel.NOTIFY_SECONDS", 0.0)
+    at_once = kit.settings.notify.model_copy(update={"after_seconds": 0.0})
+    kit.settings = kit.settings.model_copy(update={"notify": at_once})
     told: list[tuple[str, str]] = []
     panel = kit.panel(county.apns(2))
     monkeypatch.setattr(panel.face, "notify", lambda *said: told.append(said))
