@@ -217,3 +217,19 @@ def test_every_table_can_be_asked_for_as_of_a_moment(store: Store, table: str):
     then = read_as_of(store, table, noon(), ORDERS[table])
 
     assert dict(then.dtypes) == dict(table_frame(store, table).dtypes)
+
+
+def test_a_row_that_went_and_came_again_is_what_it_was_first(store: Store):
+    """What it had nothing to say of then stays absent, though it says it now."""
+    collected(store, 0, *payments("1", 2025, 10, 20))
+    collected(store, 1, *payments("1", 2025, 10))
+    paid = TaxPayment(apn="1", tax_year=2025, number=2, paid_on=date(2026, 3, 1))
+    collected(store, 2, *payments("1", 2025, 10), paid)
+
+    times = [read_as_of(store, "tax_payments", noon(at), "number") for at in (0, 1, 2)]
+
+    assert [told(frame, "number", "paid_on", "amount") for frame in times] == [
+        [(1, None, Decimal(10)), (2, None, Decimal(20))],
+        [(1, None, Decimal(10))],
+        [(1, None, Decimal(10)), (2, date(2026, 3, 1), None)],
+    ]
