@@ -11,8 +11,9 @@ The flow, and the rooms that hold it::
 ``runtime/`` says where, ``sharing/`` lets other processes use the store that this one holds,
 ``worker/`` is a process that runs batches for notebooks, ``server/`` is the REST API, ``widgets/``
 are the panels that a notebook shows, and ``kit.py`` is what it holds. ``asking.py`` is what asking
-by HTTP and through a browser share. ``reparsing.py`` reads kept answers again, ``lookups.py`` and
-``document_codes.py`` say what else the offices can be asked. ``buying.py`` pays for leads within
+by HTTP and through a browser share. ``reparsing.py`` reads kept answers again,
+``explaining.py`` says where a value comes from, ``lookups.py`` and ``document_codes.py`` what else
+the offices can be asked. ``buying.py`` pays for leads within
 caps, ``leads/`` counts them first, orders them and settles what got lost. ``layers/`` reads map
 layers of any county, ``areas/`` counts and collects what lies in an area of one. ``posting/`` goes
 the other way: from a listing sheet through one of ``posters/`` to a site, and the status back::

@@ -7,8 +7,9 @@ are counted by the store first: a chart of 100,000 parcels is as small as one of
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from propkit.errors import RequestError
 from propkit.store import Reading
 from propkit.store.batches import read_head
+from propkit.store.statistics import host_paces
 
 if TYPE_CHECKING:
     import altair as alt
@@ -46,7 +48,7 @@ class Picture:
 
 
 def draw_chart(store: Reading, kind: str, batch: str | int | None = None) -> Picture:
-    """Draw a chart of one of :data:`CHARTS`; ``batch`` is for the pace only.
+    """Draw a chart of one of :data:`CHARTS`; ``batch`` is for the paces only.
 
     Raises
     ------
@@ -55,14 +57,17 @@ def draw_chart(store: Reading, kind: str, batch: str | int | None = None) -> Pic
     """
     if kind not in CHARTS:
         raise RequestError(f"no chart {kind!r}; expected one of {', '.join(CHARTS)}")
-    if batch is not None and kind != "pace":
+    if batch is not None and kind not in ("pace", "pace_by_host"):
         raise RequestError(f"the chart {kind!r} is of the whole store; leave batch out")
     title, sql, draw = CHARTS[kind]
     params = []
-    if kind == "pace":
+    if kind == "pace" or batch is not None:
         head = read_head(store, "last" if batch is None else batch)
         params, title = [head.batch_id], f"{title}, batch {head.number}"
-    rows = _plain(store.rows(sql, params))
+    if kind == "pace_by_host":
+        rows = _plain([asdict(one) for one in host_paces(store, *params)])
+    else:
+        rows = _plain(store.rows(sql, params))
     if not rows:
         raise RequestError(f"nothing to draw: no {title.lower()} is collected yet")
     return _finish(draw(rows), title)
@@ -98,17 +103,20 @@ def draw_map(frame: pd.DataFrame, color: str | None = None) -> Picture:
         raise RequestError(f"none of {len(rows)} rows has {' and '.join(places)}")
     if color is not None:
         _fold(placed, color)
+    values = _features(placed, shown) if has_shapes else placed
     chart = _shapes(placed, shown, color) if has_shapes else _points(placed, shown, color)
     title = f"{len(placed):,} parcels"
     if len(placed) < len(rows):
         title += f", {len(rows) - len(placed):,} more without a place"
-    return _finish(chart, title)
+    picture = _finish(chart, title)
+    # Not through altair, which looks at each value for seconds.
+    return Picture(title, {**picture.spec, "data": {"values": values}})
 
 
 def _points(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
     import altair as alt
 
-    chart = _chart(rows).mark_circle(size=28, opacity=0.8)
+    chart = _chart([]).mark_circle(size=28, opacity=0.8)
     return chart.encode(
         longitude="longitude:Q",
         latitude="latitude:Q",
@@ -117,10 +125,8 @@ def _points(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str 
     ).properties(height=480, projection=alt.Projection(type="mercator"))
 
 
-def _shapes(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
-    import altair as alt
-
-    features = [
+def _features(rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[dict[str, Any]]:
+    return [
         {
             "type": "Feature",
             "geometry": _clockwise(row["geometry"]),
@@ -128,7 +134,12 @@ def _shapes(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str 
         }
         for row in rows
     ]
-    chart = _chart(features).mark_geoshape(stroke="#fff", strokeWidth=0.4)
+
+
+def _shapes(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
+    import altair as alt
+
+    chart = _chart([]).mark_geoshape(stroke="#fff", strokeWidth=0.4)
     return chart.encode(
         color=_color(rows, color, "properties."),
         tooltip=[
@@ -153,8 +164,8 @@ def _color(rows: Sequence[Mapping[str, Any]], name: str | None, prefix: str = ""
 
 def _fold(rows: Sequence[dict[str, Any]], color: str) -> None:
     """Put the rarer words of a column together."""
-    words = [row[color] for row in rows if isinstance(row[color], str)]
-    ranked = sorted(set(words), key=lambda word: (-words.count(word), word))
+    counts = Counter(row[color] for row in rows if isinstance(row[color], str))
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
     if len(ranked) > _MOST_COLOURS:
         kept = {*ranked[: _MOST_COLOURS - 1]}
         for row in rows:
@@ -280,6 +291,26 @@ def _pace(rows: list[dict[str, Any]]) -> Any:
     )
 
 
+def _host_pace(rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    return (
+        _chart(rows)
+        .mark_line(point=True, interpolate="monotone", strokeWidth=1)
+        .encode(
+            x=alt.X("at:T", title="time"),
+            y=alt.Y("per_second:Q", title="requests a second"),
+            color=alt.Color("host:N", scale=alt.Scale(scheme="tableau10")),
+            tooltip=[
+                "host:N",
+                alt.Tooltip("at:T", format="%Y-%m-%d %H:%M:%S"),
+                alt.Tooltip("per_second:Q", format=".2f"),
+                "refused:Q",
+            ],
+        )
+    )
+
+
 def _finish(chart: alt.TopLevelMixin, title: str) -> Picture:
     given = chart.properties(title=title, width=_WIDTH).to_dict()
     # On white, so that words are read on dark pages too.
@@ -364,5 +395,6 @@ CHARTS: Final[Mapping[str, tuple[str, str, Callable[[list[dict[str, Any]]], Any]
         """,
         _pace,
     ),
+    "pace_by_host": ("Pace of each host", "", _host_pace),
 }
 """By name: what is drawn, the query that counts it, and how it is drawn."""

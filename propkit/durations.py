@@ -1,9 +1,9 @@
-"""Durations as people write them: ``"24h"``, ``"7d"``, seconds as a number."""
+"""Durations and moments as people write them: ``"24h"``, seconds as a number, ``"2026-11-22"``."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -45,6 +45,30 @@ def parse_duration(value: object) -> timedelta:
     if not 0 <= seconds < NEVER.total_seconds():
         raise RequestError(f"{value!r} is no duration; it must not be negative or endless")
     return timedelta(seconds=seconds)
+
+
+def parse_moment(value: object) -> datetime:
+    """Read a moment: a datetime, a date, or either as ISO text; without a zone it is UTC.
+
+    Raises
+    ------
+    RequestError
+        The value is none of these.
+    """
+    moment = value
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            moment = None
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time.min)
+    if not isinstance(moment, datetime):
+        raise RequestError(
+            f"{value!r} is no moment; expected e.g. '2026-11-22', '2026-11-22T12:00+00:00' or a"
+            " datetime"
+        )
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

@@ -7,7 +7,7 @@ dates ``date32``, times ``timestamp[us, tz=UTC]``, lists ``list<string>``; absen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,7 @@ from propkit.errors import RequestError
 from propkit.lookups import LOOKUPS
 from propkit.records import RECORD_TYPES
 from propkit.store import Reading
+from propkit.store.history import read_as_of
 
 _ORDERS = {
     **{table: ", ".join(kind.identity) for table, kind in RECORD_TYPES.items()},
@@ -61,19 +62,28 @@ HIT_COLUMNS = (
 """The columns of a search's hits."""
 
 
-def table_frame(store: Reading, name: str, *, float_money: bool = False) -> pd.DataFrame:
+def table_frame(
+    store: Reading, name: str, *, as_of: datetime | None = None, float_money: bool = False
+) -> pd.DataFrame:
     """Return a whole table: a range index, the table's columns in the schema's order.
 
-    Rows are ordered by the table's identity. ``float_money`` turns exact decimals into float64.
+    Rows are ordered by the table's identity. ``as_of`` (aware UTC) gives a record table as it
+    stood then; ``float_money`` turns exact decimals into float64.
 
     Raises
     ------
     RequestError
-        There is no such frame; the message lists them.
+        There is no such frame, or no history of it; the message lists those there are.
     """
     if name not in _ORDERS:
         raise RequestError(f"no frame {name!r}; expected one of {', '.join(FRAMES)}")
-    frame = store.frame(f"SELECT * FROM {name} ORDER BY {_ORDERS[name]}")  # noqa: S608
+    if as_of is not None and name not in RECORD_TYPES:
+        raise RequestError(f"no history of {name!r}; there is of {', '.join(RECORD_TYPES)}")
+    if as_of is not None:
+        frame = read_as_of(store, name, as_of, _ORDERS[name])
+    else:
+        columns = "* EXCLUDE unchanged_since" if name in RECORD_TYPES else "*"
+        frame = store.frame(f"SELECT {columns} FROM {name} ORDER BY {_ORDERS[name]}")  # noqa: S608
     if float_money:
         decimals = [c for c in frame.columns if "decimal" in str(frame[c].dtype)]
         frame = frame.astype(dict.fromkeys(decimals, "double[pyarrow]"))

@@ -13,11 +13,12 @@ from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.evidence_desk import EvidenceDesk
 from propkit.frames import table_frame
+from propkit.history_desk import HistoryDesk
 from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
-from propkit.notices import EndListener, Notify, make_hooks
+from propkit.notices import EndListener, Notify, follow_end
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
 from propkit.progress import Listener
@@ -33,6 +34,7 @@ from propkit.sources import Sources
 from propkit.store import Reading, Store
 from propkit.store.batches import read_head, unfinished_ids
 from propkit.store_desk import StoreDesk
+from propkit.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 
-class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
+class Kit(
+    StoreDesk, HistoryDesk, LeadsDesk, AreasDesk, CountyDesk, WorkerDesk, EvidenceDesk, ShowDesk
+):
     """A store, the county sources by settings, and everything done with them.
 
     Made by :func:`propkit.open` or :func:`propkit.demo`; a context manager.
@@ -256,8 +260,8 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
         }
         order = make_order(plan, options, created_by=created_by)
         listeners = [listener] if listener else []
-        if hooks := [*make_hooks(self.settings.notify), *self._notifiers]:
-            listeners.append(EndListener(hooks, self.settings.notify.after_seconds))
+        if self._notifiers:  # mail and webhook are sent by where it runs
+            listeners.append(EndListener(self._notifiers, self.settings.notify.after_seconds))
         self._place.start(order, listeners)
         return self._batch(order.batch_id)
 
@@ -332,9 +336,10 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
         return self._batch(read_head(self.store, batch).batch_id)
 
     def notify(self, hook: Notify) -> None:
-        """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch started here ends.
+        """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch of this kit ends.
 
-        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``.
+        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``,
+        started here, gone on with or retried, also where a worker runs them.
         """
         self._notifiers.append(hook)
 
@@ -365,5 +370,18 @@ class Kit(StoreDesk, LeadsDesk, AreasDesk, CountyDesk, EvidenceDesk, ShowDesk):
         self._place.check()
         batch = self._batches.get(batch_id)
         if batch is None:
-            batch = self._batches[batch_id] = Batch(self._place, batch_id, notebook_bars)
+            batch = self._batches[batch_id] = Batch(
+                self._place, batch_id, notebook_bars, self._follow_again
+            )
         return batch
+
+    def _move_to(self, place: Place) -> None:
+        """Work in another place from now on; it ends with the kit."""
+        before, self._place = self._finalizer, place
+        self._finalizer = weakref.finalize(self, place.close)
+        before.detach()
+        for batch in self._batches.values():
+            batch.move_to(place)
+
+    def _follow_again(self, batch: Batch) -> None:
+        follow_end(batch, self._notifiers, self.settings.notify.after_seconds)

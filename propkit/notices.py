@@ -11,8 +11,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, Protocol
 
+from propkit.errors import PropkitError
 from propkit.items import State
 from propkit.progress import Progress
 from propkit.sections import NotifySettings
@@ -52,6 +53,21 @@ Notify = Callable[[Notice], object]
 """What is called at the end of a batch, in a thread of its own; what it raises is logged."""
 
 
+class Followed(Protocol):
+    """A batch that can be waited for."""
+
+    id: str
+
+    @property
+    def progress(self) -> Progress | None:
+        """The newest event."""
+        ...
+
+    def wait(self) -> object:
+        """Wait until it ends."""
+        ...
+
+
 class EndListener:
     """A listener that calls ``hooks`` once, when a batch of ``after_seconds`` or more has ended."""
 
@@ -79,6 +95,22 @@ def tell(hooks: Sequence[Notify], notice: Notice) -> None:
     """Call hooks, in a thread of their own: others wait for the one that calls this."""
     if hooks:
         threading.Thread(target=_tell, args=(hooks, notice), name="propkit-notices").start()
+
+
+def follow_end(batch: Followed, hooks: Sequence[Notify], after_seconds: float) -> None:
+    """Call what is in ``hooks`` then, when a batch that was gone on with has ended."""
+
+    def follow() -> None:
+        try:
+            batch.wait()
+            progress = batch.progress
+        except PropkitError as error:
+            log.info("batch %s is not followed any more: %s", batch.id, error)
+            return
+        if progress is not None:
+            EndListener(hooks, after_seconds)(progress)
+
+    threading.Thread(target=follow, name="propkit-notices", daemon=True).start()
 
 
 def make_hooks(settings: NotifySettings) -> list[Notify]:

@@ -77,6 +77,8 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
     parcels, seed
         The county's size and the seed of everything in it.
     """
+    from propkit.demo_county import start_county
+
     given = Settings.load()
     with ExitStack() as ends:
         if path is None:
@@ -109,6 +111,7 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             store=given.store,
             browsing=given.browsing,
             browser=given.browser,
+            notify=given.notify,
         )
         configs = configure_sources(settings)
         kit = Kit(join_place(_full(path), settings, configs), settings, configs, county)

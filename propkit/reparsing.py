@@ -20,6 +20,7 @@ from propkit.store.kept import (
     Reread,
     add_bodies,
     compare_kept,
+    find_answers,
     iter_kept,
     store_kept,
 )
@@ -133,6 +134,26 @@ def _read_answers(
             is_found=parsed.is_found,
             missing=parsed.missing,
         )
+
+
+def read_newest(store: Reading, source: Source, key: str) -> Reread | None:
+    """Return the newest kept answer about a key that can be read; None where there is none."""
+    for answer in find_answers(store, source.name, [key]).get(key, []):
+        pages = add_bodies(answer, store.bodies(answer.digests))
+        if pages is None:
+            continue
+        try:
+            parsed = _parse(source, answer, pages)
+        except SourceError:
+            continue
+        return Reread(
+            answer=answer,
+            records=parsed.records,
+            unsaid=parsed.unsaid,
+            is_found=parsed.is_found,
+            missing=parsed.missing,
+        )
+    return None
 
 
 def _parse(source: Source, answer: KeptAnswer, pages: Sequence[Page]) -> Parsed:

@@ -76,10 +76,11 @@ class ShowDesk:
         ----------
         kind
             ``"values"``, ``"sale_prices"`` (distributions), ``"values_by_year"``,
-            ``"sales_by_month"``, ``"delinquency"`` (tax that is due, by year) or ``"pace"``
-            (items a second by source, while a batch ran).
+            ``"sales_by_month"``, ``"delinquency"`` (tax that is due, by year), ``"pace"``
+            (items a second by source, while a batch ran) or ``"pace_by_host"`` (requests a second
+            of each run; of one batch over its time).
         batch
-            The batch of the pace, by id or number; None: the last one.
+            The batch of a pace, by id or number; None: the last one, for ``"pace_by_host"`` all.
 
         Raises
         ------

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from propkit.durations import parse_duration
+from propkit.durations import parse_duration, parse_moment
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames, table_frame
 from propkit.runtime.statistics import Statistics, make_statistics
 from propkit.sharing.place import Place
 from propkit.store import Reading
 from propkit.store.batches import read_head
+from propkit.store.history import find_moment, read_changes
 from propkit.store.retention import Pruning
 from propkit.store.snapshots import check_target, move_draft
 
@@ -36,15 +37,27 @@ class StoreKit(Protocol):
 class StoreDesk:
     """The methods of a kit that read, export and tend the store."""
 
-    def frame(self: StoreKit, name: str, *, float_money: bool = False) -> pd.DataFrame:
+    def frame(
+        self: StoreKit, name: str, *, as_of: object = None, float_money: bool = False
+    ) -> pd.DataFrame:
         """Return a table as a DataFrame; see :mod:`propkit.frames` for columns and dtypes.
+
+        Parameters
+        ----------
+        as_of
+            A moment: a datetime, or ``"2026-11-22"``; without a zone it is UTC. The records are
+            as they stood then, in the same columns; ``collected_at`` is when an answer said so
+            last, and where a later one says the same, when one said so first.
+        float_money
+            Float64 in place of exact decimals.
 
         Raises
         ------
         RequestError
-            There is no such frame; the message lists them.
+            There is no such frame, no history of it, or no such moment.
         """
-        return table_frame(self.store, name, float_money=float_money)
+        moment = None if as_of is None else parse_moment(as_of)
+        return table_frame(self.store, name, as_of=moment, float_money=float_money)
 
     def sql(
         self: StoreKit, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None
@@ -62,6 +75,8 @@ class StoreDesk:
         self: StoreKit,
         path: str | os.PathLike[str],
         frames: Iterable[str] | Mapping[str, Any] | None = None,
+        *,
+        changes: object = None,
     ) -> Path:
         """Write a workbook, one sheet a table, and return its path.
 
@@ -71,6 +86,8 @@ class StoreDesk:
             Ends in .xlsx; an existing file is replaced.
         frames
             Names of frames, or DataFrames by sheet name; None is every record table.
+        changes
+            Add a sheet of what has changed since then; what :meth:`changes` takes.
 
         Raises
         ------
@@ -78,6 +95,9 @@ class StoreDesk:
             The file cannot be written; there is no such frame.
         """
         chosen = frames if isinstance(frames, Mapping) else choose_frames(self.store, frames)
+        if changes is not None:
+            since = find_moment(self.store, changes)
+            chosen = {**chosen, "changes": read_changes(self.store, since)}
         return write_workbook(path, chosen)
 
     def statistics(self: StoreKit, batch: str | int | None = None) -> Statistics:
@@ -92,7 +112,7 @@ class StoreDesk:
     def prune(self: StoreKit, older_than: Any, *, apply: bool = False) -> Pruning:
         """Say what of kept answers and logs would be freed; ``apply=True`` frees it.
 
-        Records, the newest answer of each page, and batches stay. ``older_than`` is a duration,
+        Records and their history, the newest answer of each page, and batches stay. ``older_than`` is a duration,
         e.g. ``"90d"``.
         """
         return self._place.prune(parse_duration(older_than), apply=apply)

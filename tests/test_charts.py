@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -158,3 +159,37 @@ def test_rare_words_share_a_colour() -> None:
 def test_a_map_needs_places(columns: list[str], color: str | None, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         draw_map(pd.DataFrame([dict.fromkeys(columns, 1.0)]), color)
+
+
+def test_the_pace_of_hosts_is_kept_over_batches_and_within_one(kit: pk.Kit) -> None:
+    """One figure a host and run; of one batch its answers, step by step."""
+    runs = kit.sql("SELECT DISTINCT host, batch_id FROM runs WHERE requests > 0")
+    number = int(kit.batches()["number"].iloc[-1])
+
+    paces = kit.statistics().pace_frame()
+    whole = _values(kit.chart("pace_by_host").spec)
+    one = _values(kit.chart("pace_by_host", batch=number).spec)
+
+    assert set(paces["host"]) == set(runs["host"])
+    assert len(paces) == len(whole) == len(runs)
+    assert all(row["per_second"] > 0 for row in whole)
+    assert {row["host"] for row in one} <= set(runs["host"])
+    assert len(one) >= 1
+
+
+def test_a_map_of_ten_thousand_polygons_is_made_quickly_and_stays_small() -> None:
+    """Linear in the parcels: CPU seconds, not those of the clock, and megabytes of the picture."""
+    rows = [
+        {"apn": str(n), "owner_name": f"OWNER {n}", "geometry": {"type": "Polygon", "coordinates": [
+            [[n % 100 + x, n // 100 + y] for x, y in [(0, 0), (0, 0.5), (0.5, 0.5), (0, 0)]]
+        ]}}
+        for n in range(10_000)
+    ]  # fmt: skip
+
+    began = time.process_time()
+    spec = draw_map(pd.DataFrame(rows), "owner_name").spec
+    spent = time.process_time() - began
+
+    assert len(_values(spec)) == 10_000
+    assert len(json.dumps(spec)) < 5_000_000
+    assert spent < 10  # it takes a quarter of a second; where each value is checked, a minute

@@ -195,3 +195,28 @@ def test_wrong_settings_are_refused(notify: dict[str, Any], message: str) -> Non
         pk.Settings.load(notify=notify)
 
     assert "not-said" not in str(refused.value)
+
+
+@pytest.mark.parametrize("again", ["resume", "retry"])
+def test_the_end_of_a_batch_that_was_gone_on_with_is_told(
+    county: County, tmp_path: Path, hook_server: _Server, again: str
+) -> None:
+    own: queue.Queue[Notice] = queue.Queue()
+    url = f"http://127.0.0.1:{hook_server.server_address[1]}/"
+    with _kit(county, tmp_path / "again.duckdb", after_seconds=0, webhook=url) as kit:
+        if again == "retry":
+            rule = {"system": "treasurer", "kind": "status", "status": 404}
+            county.switch(faults=[rule])
+        batch = kit.start(county.apns(2), batch_size=2 if again == "retry" else 1)
+        batch.wait(SECONDS)
+        first = hook_server.heard.get(timeout=SECONDS)
+        county.switch(faults=[])
+
+        kit.notify(own.put)
+        getattr(batch, again)()
+        batch.wait(SECONDS)
+        notice = own.get(timeout=SECONDS)
+        second = hook_server.heard.get(timeout=SECONDS)
+
+    assert first[2]["batch_id"] == second[2]["batch_id"] == notice.batch_id == batch.id
+    assert (notice.state, notice.failed, second[2]["state"]) == ("completed", 0, "completed")

@@ -86,15 +86,24 @@ class Batch:
 
     ``await batch`` waits without blocking buttons and returns the report; ``batch.wait()``
     blocks. ``make_display`` gives a display for a cell that awaits, or None where there is no
-    notebook.
+    notebook; ``on_again`` hears that the batch was gone on with.
     """
 
     def __init__(
-        self, place: Workplace, batch_id: str, make_display: Callable[[], Display | None]
+        self,
+        place: Workplace,
+        batch_id: str,
+        make_display: Callable[[], Display | None],
+        on_again: Callable[[Batch], object],
     ) -> None:
         self.id = batch_id
         self._place = place
         self._make_display = make_display
+        self._on_again = on_again
+
+    def move_to(self, place: Workplace) -> None:
+        """Look for it in another place from now on."""
+        self._place = place
 
     def __repr__(self) -> str:
         """Return id, state and how far it is."""
@@ -165,6 +174,7 @@ class Batch:
             The batch is running, or there is no such failure class.
         """
         self._place.retry(self.id, only)
+        self._on_again(self)
         return self
 
     def free(self) -> Batch:
@@ -190,6 +200,7 @@ class Batch:
             The batch is running.
         """
         self._place.resume(self.id)
+        self._on_again(self)
         return self
 
     def delete(self) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from propkit.store import Reading
 from propkit.store.statistics import (
+    HostPace,
     SlowOperation,
     SourceStatistics,
     StoreStatistics,
+    host_paces,
     slow_operations,
     source_statistics,
 )
@@ -27,13 +29,15 @@ class Statistics:
     """How well collecting goes. Seconds are seconds, rates are requests a second.
 
     ``rates`` is the pace kept at each host, known or learned; ``store`` the file, its rows and its
-    commits; ``slow`` the operations that took longest.
+    commits; ``slow`` the operations that took longest; ``paces`` how fast each host answered over
+    time.
     """
 
     sources: tuple[SourceStatistics, ...]
     rates: Mapping[str, float]
     store: StoreStatistics
     slow: tuple[SlowOperation, ...]
+    paces: tuple[HostPace, ...] = ()
 
     def frame(self) -> pd.DataFrame:
         """Return one row a source: index source (text).
@@ -49,6 +53,13 @@ class Statistics:
         index = pd.Index([one.source for one in self.sources], name="source", dtype="string")
         frame = pd.DataFrame(rows, index=index, columns=[*shares, *counts])
         return frame.astype({**dict.fromkeys(shares, "float64"), **dict.fromkeys(counts, "int64")})
+
+    def pace_frame(self) -> pd.DataFrame:
+        """Return how fast hosts answered over time: host, at (UTC), per_second, refused."""
+        import pandas as pd
+
+        columns = list(HostPace.__dataclass_fields__)
+        return pd.DataFrame([asdict(one) for one in self.paces], columns=columns)
 
     def slow_frame(self) -> pd.DataFrame:
         """Return the slowest operations: batch_id, logged_at, message, source, key, seconds."""
@@ -94,4 +105,5 @@ def make_statistics(
         rates=dict(rates),
         store=figures,
         slow=tuple(slow_operations(store, batch_id, _MOST_SLOW)),
+        paces=tuple(host_paces(store, batch_id)),
     )

@@ -59,7 +59,10 @@ _LOG_SECONDS = 1.0
 
 
 class BatchWork:
-    """What one batch does here, by id; ``export`` writes the workbook that it may ask for."""
+    """What one batch does here, by id; ``export`` writes the workbook that it may ask for.
+
+    ``make_listeners`` gives those who hear of every run of it, whoever starts it or goes on.
+    """
 
     def __init__(
         self,
@@ -67,10 +70,12 @@ class BatchWork:
         thread: CollectorThread,
         batch_id: str,
         export: Callable[[str], Path],
+        make_listeners: Callable[[], list[Listener]] = list,
     ) -> None:
         self.id = batch_id
         self.collector = collector
         self._export_to = export
+        self._make_listeners = make_listeners
         self._store = collector.store
         self._thread = thread
         self._run: Run | None = None
@@ -121,7 +126,7 @@ class BatchWork:
             self.head,
             items,
             fresh_keys=fresh_keys,
-            listeners=[*listeners, self._keep_event],
+            listeners=[*listeners, *self._make_listeners(), self._keep_event],
             planned_at=planned_at,
         )
         self._run = run

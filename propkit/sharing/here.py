@@ -21,6 +21,7 @@ from propkit.errors import RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames
 from propkit.leads.operations import do_leads
+from propkit.notices import EndListener, make_hooks
 from propkit.plan import Plan
 from propkit.progress import Listener, Progress
 from propkit.reparsing import reparse_and_store, reparse_answers
@@ -290,6 +291,17 @@ class HerePlace:
             for end in self._first_ends:
                 ends.callback(end)
 
+    def let_go(self) -> list[Callable[[], object]]:
+        """Close, and return what was to be called after everything else, in its order."""
+        ends, self._ends = self._ends, []
+        self.close()
+        return ends
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._is_closed
+
     def _has_to_wait(self, order: Order) -> bool:
         if self.most_running is None or any(item.priority == 0 for item in order.items):
             return False
@@ -310,10 +322,15 @@ class HerePlace:
             if work is None or not (work.is_running or work.collector is collector):
                 for other in thread.works.values():
                     other.forget_events()
-                work = BatchWork(collector, thread, batch_id, self._export)
+                work = BatchWork(collector, thread, batch_id, self._export, self._end_listeners)
                 thread.works[batch_id] = work
                 self._started.append(work)
             return work
+
+    def _end_listeners(self) -> list[Listener]:
+        """Return who tells a person by mail or webhook, whichever way a batch came to run here."""
+        hooks = make_hooks(self.settings.notify)
+        return [EndListener(hooks, self.settings.notify.after_seconds)] if hooks else []
 
     def _export(self, path: str) -> Path:
         return write_workbook(path, choose_frames(self.store, None))

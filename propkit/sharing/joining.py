@@ -18,6 +18,7 @@ from propkit.store.snapshots import discard_left_drafts
 
 if TYPE_CHECKING:
     from propkit.sharing.guest import GuestPlace
+    from propkit.sharing.shared import SharedPlace
 
 JOIN_SECONDS = 10.0
 """How long an owner that begins or ends is waited for."""
@@ -40,6 +41,14 @@ def join_place(path: Path, settings: Settings, sources: Sources) -> Place:
     from propkit.sharing.shared import SharedPlace
 
     return SharedPlace(joined, lambda: _join(path, settings, sources))
+
+
+def share_place(place: HerePlace) -> SharedPlace:
+    """Return a place through which another process can become the owner."""
+    from propkit.sharing.shared import SharedPlace
+
+    path, settings, sources = place.store.path, place.settings, place.sources
+    return SharedPlace(place, lambda: _join(path, settings, sources))
 
 
 def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | GuestPlace:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from propkit.errors import PropkitError, RequestError
+from propkit.errors import PropkitError, RequestError, StoreError
 from propkit.planning import HasTerms
 from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
@@ -60,9 +60,9 @@ class SharedPlace:
     started, went on with or waited for goes on by itself under the next owner.
     """
 
-    def __init__(self, first: GuestPlace, rejoin: Callable[[], AnyPlace]) -> None:
+    def __init__(self, first: AnyPlace, rejoin: Callable[[], AnyPlace]) -> None:
         self.store = SharedStore(self, first.store.path)
-        self._place: AnyPlace = first
+        self._place = first
         self._rejoin = rejoin
         self._moving = threading.RLock()
         self._wanted: set[str] = set()
@@ -90,6 +90,49 @@ class SharedPlace:
         except OwnerLostError:
             self._move_from(place)
             return do(self._place)
+        except (StoreError, RequestError):
+            if not self._was_handed_over(place):
+                raise
+            return do(self._place)
+
+    def hand_over(self, join: Callable[[], GuestPlace]) -> None:
+        """Let the process that ``join`` attaches to own the store; where one does, leave it.
+
+        What runs here is left for it to go on with. Where it does not come, this process owns
+        the store as before.
+
+        Raises
+        ------
+        RequestError
+            Another kit of this process has the store open too.
+        StoreError
+            The other process does not come.
+        """
+        with self._moving:
+            here = self._place
+            if not isinstance(here, HerePlace):
+                return
+            if here.store.is_shared:
+                raise RequestError(
+                    f"another kit of this process has {self.store.path} open: close that first"
+                )
+            running = here.running_ids()
+            self._ends += here.let_go()
+            place: AnyPlace | None = None
+            try:
+                place, self._rejoin = join(), join
+            finally:
+                place = self._rejoin() if place is None else place
+                for batch_id in running:
+                    self._resume_left(place, batch_id)
+                self._place = place
+
+    def _was_handed_over(self, place: AnyPlace) -> bool:
+        """Whether a place was closed since, and another has come for it."""
+        if not isinstance(place, HerePlace) or not place.is_closed:
+            return False
+        with self._moving:
+            return self._place is not place
 
     def check(self) -> None:
         """Refuse to work when the kit is closed."""

@@ -80,6 +80,11 @@ class Store(Reading):
         with _open_lock:
             return path in _open_stores
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it was opened here more than once, and not closed since."""
+        return self._uses > 1
+
     def close(self) -> None:
         """Commit what is pending and let the file go, once everyone who opened it has closed."""
         with _open_lock:

@@ -55,18 +55,26 @@ class Feeds:
         """Let statements see these rows, in the columns of the schemas."""
         for table, rows in tables.items():
             self._feeds[table].rows = rows
-        self._filled = frozenset(tables)
+        before = self._filled
+        self._filled = before.union(tables)
         try:
             yield
         finally:
             for table in tables:
                 self._feeds[table].empty()
-            self._filled = frozenset()
+            self._filled = before
 
     def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
         """Run a statement that comes again and again."""
+        return self.connection.execute(self._prepare(sql))
+
+    def fetch(self, sql: str) -> pa.Table:
+        """Run a statement that comes again and again, and return its rows."""
+        return self.connection.sql(self._prepare(sql)).to_arrow_table()
+
+    def _prepare(self, sql: str) -> str:
         name = self._plans.get(sql)
         if name is None:
             name = self._plans[sql] = f"propkit_{len(self._plans)}"
             self.connection.execute(f"PREPARE {name} AS {sql}")
-        return self.connection.execute(f"EXECUTE {name}")
+        return f"EXECUTE {name}"

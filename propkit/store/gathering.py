@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -13,10 +13,23 @@ import pyarrow as pa
 
 from propkit.record_block import RecordBlock
 from propkit.records import Record
-from propkit.store.replacing import KINDS, MARKS, Kind, Replacement, make_array
+from propkit.store.replacing import KINDS, STAMPS, Kind, Replacement, make_array
 
-Answer = tuple[Sequence[Record], Mapping[str, frozenset[str]], str, datetime | None]
-"""An item's records, the columns by table in which it leaves things unsaid, its source, its time."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An item's records, and the columns by table in which it leaves things unsaid.
+
+    ``at`` is when it came; ``changed_at`` when it began to count, where that is another moment.
+    """
+
+    records: Sequence[Record]
+    unsaid: Mapping[str, frozenset[str]]
+    source: str
+    at: datetime | None
+    batch_id: str
+    changed_at: datetime | None = None
+
 
 _NOTHING: frozenset[str] = frozenset()
 _Held = list[tuple[int, Mapping[str, Sequence[Any]]]]
@@ -28,7 +41,7 @@ class _Rows:
 
     def __init__(self, kind: Kind, answers: Sequence[Answer]) -> None:
         self.kind = kind
-        self.says = [unsaid.get(kind.table, _NOTHING) for _, unsaid, _, _ in answers]
+        self.says = [answer.unsaid.get(kind.table, _NOTHING) for answer in answers]
         self.records: dict[Any, Record] = {}  # by identity
         self.unsaid: dict[Any, frozenset[str]] = {}  # by identity, where it is not as says has it
         self.numbers: dict[Any, int] = {}  # the answer of each record, by identity
@@ -88,7 +101,7 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
     gathered = [_gather_block(kind, held, answers) for kind, held in blocks.items()]
     whole = {kind for kind, each in zip(blocks, gathered, strict=True) if each is not None}
     tables: dict[type[Record], _Rows] = {}
-    for number, (records, _, _, _) in enumerate(answers):
+    for number, records in enumerate(answer.records for answer in answers):
         for record in records.without(whole) if isinstance(records, RecordBlock) else records:
             rows = tables.get(type(record))
             if rows is None:
@@ -103,7 +116,7 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
 def _find_blocks(answers: Sequence[Answer]) -> dict[type[Record], _Held]:
     """Return the tables, a row of which is a scope, that come by column only."""
     found: dict[type[Record], _Held] = {}
-    for number, (records, _, _, _) in enumerate(answers):
+    for number, records in enumerate(answer.records for answer in answers):
         if isinstance(records, RecordBlock):
             for kind, columns in records.columns.items():
                 found.setdefault(kind, []).append((number, columns))
@@ -111,9 +124,9 @@ def _find_blocks(answers: Sequence[Answer]) -> dict[type[Record], _Held]:
         return found
     singly = {
         type(record)
-        for records, _, _, _ in answers
-        if not isinstance(records, RecordBlock)
-        for record in records
+        for answer in answers
+        if not isinstance(answer.records, RecordBlock)
+        for record in answer.records
     }
     return {
         kind: held for kind, held in found.items() if kind not in singly and KINDS[kind].is_one_row
@@ -135,12 +148,12 @@ def _gather_block(of: type[Record], held: _Held, answers: Sequence[Answer]) -> R
         ]
         for name in kind.columns
     ]
-    said = [answers[number][1].get(kind.table, _NOTHING) for number, _ in held]
+    said = [answers[number].unsaid.get(kind.table, _NOTHING) for number, _ in held]
     numbers = [number for size, (number, _) in zip(sizes, held, strict=True) for _ in range(size)]
     says = [some for size, some in zip(sizes, said, strict=True) for _ in range(size)]
     identities = zip(*(columns[kind.columns.index(name)] for name in kind.identity), strict=True)
     places = {identity: place for place, identity in enumerate(identities)}
-    data, unsaid = _make_data(kind, columns, numbers, says, answers)
+    data = _make_data(kind, columns, numbers, says, answers)
     if len(places) < len(numbers):
         is_same = len(set(said)) == 1
         if not is_same or any(
@@ -148,7 +161,7 @@ def _gather_block(of: type[Record], held: _Held, answers: Sequence[Answer]) -> R
         ):
             return None
         data = data.take(pa.array(sorted(places.values())))
-    return Replacement(kind, data, unsaid)
+    return Replacement(kind, data)
 
 
 def _gather_rows(rows: _Rows, answers: Sequence[Answer]) -> Replacement:
@@ -158,7 +171,7 @@ def _gather_rows(rows: _Rows, answers: Sequence[Answer]) -> Replacement:
         rows.unsaid.get(identity, rows.says[number])
         for identity, number in zip(rows.records, numbers, strict=True)
     ]
-    return Replacement(rows.kind, *_make_data(rows.kind, columns, numbers, says, answers))
+    return Replacement(rows.kind, _make_data(rows.kind, columns, numbers, says, answers))
 
 
 def _make_data(
@@ -167,23 +180,24 @@ def _make_data(
     numbers: Sequence[int],
     says: Sequence[frozenset[str]],
     answers: Sequence[Answer],
-) -> tuple[pa.Table, dict[str, list[str]]]:
-    """Return rows as an Arrow table, and the columns in which one has no value, unsaid.
+) -> pa.Table:
+    """Return rows as an Arrow table, with the columns of ``STAMPS``.
 
-    Those columns come with the marks of the rows concerned, which stand in a column of their own.
     ``numbers`` has the answer of each row, ``says`` what it leaves unsaid.
     """
     schema = kind.schema
     places = pa.array(numbers, pa.int32())
-    sources = make_array([source for _, _, source, _ in answers], schema.types[-2])
-    times = make_array([at for _, _, _, at in answers], schema.types[-1])
+    sources = make_array([each.source for each in answers], schema.types[-2])
+    times = make_array([each.at for each in answers], schema.types[-1])
     arrays = [make_array(values, of) for values, of in zip(columns, schema.types, strict=False)]
-    data = pa.Table.from_arrays([*arrays, sources.take(places), times.take(places)], schema=schema)
-    marks = {unsaid: mark for mark, unsaid in enumerate(set(says))}
-    unsaid: dict[str, list[str]] = defaultdict(list)
-    for some, mark in marks.items():
-        for column in some & kind.open_columns:
-            if data[column].null_count:
-                unsaid[column].append(str(mark))
-    noted = [marks[some] for some in says] if unsaid else [None] * len(says)
-    return data.append_column(MARKS, pa.array(noted, MARKS.type)), unsaid
+    masks = {
+        some: sum(kind.bits[column] for column in some & kind.open_columns) for some in set(says)
+    }
+    batches = pa.array([each.batch_id for each in answers], pa.string())
+    changed = make_array([each.changed_at or each.at for each in answers], schema.types[-1])
+    marks = pa.array([masks[some] for some in says], pa.int64())
+    return pa.Table.from_arrays(
+        [*arrays, *(held.take(places) for held in (sources, times)), marks]
+        + [held.take(places) for held in (batches, changed)],
+        schema=pa.schema([*schema, *STAMPS]),
+    )

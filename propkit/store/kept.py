@@ -21,7 +21,7 @@ from propkit.records import Record
 from propkit.store.database import Store
 from propkit.store.gathering import Answer, gather_records
 from propkit.store.reading import Reading, to_frame
-from propkit.store.replacing import UNSAID, Kind, Replacement, replace_records
+from propkit.store.replacing import Kind, Replacement, replace_records
 from propkit.store.results import append_rows
 
 FAILED_SUFFIX: Final = " (failed)"
@@ -94,11 +94,11 @@ def iter_kept(
         )["key"].to_pylist()
         if not keys:
             return
-        yield _find_answers(store, source, keys)
+        yield find_answers(store, source, keys)
         last = keys[-1]
 
 
-def _find_answers(store: Reading, source: str, keys: Sequence[str]) -> dict[str, list[KeptAnswer]]:
+def find_answers(store: Reading, source: str, keys: Sequence[str]) -> dict[str, list[KeptAnswer]]:
     """Return the answers to some keys, which are all there are between the first and the last."""
     rows = store.table(
         "SELECT f.key, f.apn, f.page, f.url, f.status, f.content_type, f.fetched_at, f.sha256,"
@@ -158,18 +158,18 @@ def store_kept(
 
         differences, usable = _compare(ask, read)
         changed = set(differences["key"].to_pylist())
+        now = datetime.now(UTC)
         replacements = gather_records(
             [
-                (records, unsaid, source, at)
-                for records, unsaid, key, at in usable
-                if key in changed and records
+                replace(answer, source=source, batch_id=reparse_id, changed_at=now)
+                for answer in usable
+                if answer.source in changed and answer.records
             ]
         )
         stored = store.writer.stored
         new = stored.prepare(connection)
         with new.filled({each.table: each.data for each in replacements}):
             replace_records(replacements, new, stored.scopes)
-        now = datetime.now(UTC)
         append_rows(connection, "freshness", [_freshness(source, one) for one in _newly(read)])
         append_rows(
             connection,
@@ -256,16 +256,20 @@ def _compare(ask: _Ask, read: Sequence[Reread]) -> tuple[pa.Table, list[Answer]]
     Records whose place a later answer has taken are left out of them.
     """
     answers: list[Answer] = [
-        (one.records, one.unsaid, one.answer.key, one.answer.at) for one in read if one.records
+        Answer(one.records, one.unsaid, one.answer.key, one.answer.at, "")
+        for one in read
+        if one.records
     ]
     replacements = gather_records(answers)
     newer = {each.table: _find_newer(ask, each) for each in replacements}
     if any(newer.values()):
         answers = [
-            ([r for r in records if _scope_of(r) not in newer[r.table]], unsaid, key, at)
-            for records, unsaid, key, at in answers
+            replace(
+                answer, records=[r for r in answer.records if _scope_of(r) not in newer[r.table]]
+            )
+            for answer in answers
         ]
-        replacements = gather_records([answer for answer in answers if answer[0]])
+        replacements = gather_records([answer for answer in answers if answer.records])
     tables = [ask(sql, each.data, ()) for each in replacements for sql in _differences(each)]
     return pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), answers
 
@@ -289,12 +293,7 @@ def _find_newer(ask: _Ask, new: Replacement) -> set[tuple[Any, ...]]:
 def _differences(new: Replacement) -> list[str]:
     """Return the queries that tell the differences of one table."""
     kind = new.kind
-    kept = {
-        column: f"CASE WHEN new.{column} IS NULL AND new.{UNSAID} IN ({', '.join(marks)})"
-        f" THEN old.{column} ELSE new.{column} END"
-        for column, marks in new.unsaid.items()
-    }
-    values = {column: kept.get(column, f"new.{column}") for column in kind.columns}
+    values = {column: kind.value(column) for column in kind.columns}
     old = ", ".join(f"old.{column}" for column in kind.columns)
     pairs = ", ".join(f"old.{c} AS old_{c}, {value} AS new_{c}" for c, value in values.items())
     changed = (

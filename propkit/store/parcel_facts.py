@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from propkit.kinds import DATASETS
+from propkit.kinds import DATASETS, HOME_COUNTY
+from propkit.store.history import CHANGES, find_moment, read_changes
 from propkit.store.reading import Reading
 
 
@@ -69,6 +70,7 @@ _FACTS = f"""
     FROM wanted LEFT JOIN at_hand USING (apn) LEFT JOIN checked USING (apn)
         LEFT JOIN parcels USING (apn)
 """
+_MOST = 50
 _STATES = ("done", "not_found", "failed", "cancelled", "skipped")
 
 
@@ -105,23 +107,35 @@ def read_tallies(
 
 
 def read_history(store: Reading, apn: str) -> dict[str, list[dict[str, Any]]]:
-    """Return all that is kept of one parcel: rows by table, its ``fetches`` and ``items``.
+    """Return all that is kept of one parcel: rows by table, ``changes``, ``fetches``, ``items``.
 
-    Fetches and items are the newest first, 50 of each at most.
+    The latter are the newest first, 50 of each at most. Changes are those since the parcel was
+    collected for the first time.
     """
     kept: dict[str, list[dict[str, Any]]] = {}
     for table in DATASETS:
-        kept[table] = store.rows(f"SELECT * FROM {table} WHERE apn = $1", [apn])
+        kept[table] = store.rows(
+            f"SELECT * EXCLUDE unchanged_since FROM {table} WHERE apn = $1", [apn]
+        )
     kept["fetches"] = store.rows(
         "SELECT source, page, url, status, fetched_at, sha256, parser_version, batch_id FROM fetches"
-        " WHERE apn = $1 ORDER BY fetched_at DESC LIMIT 50",
+        f" WHERE apn = $1 ORDER BY fetched_at DESC LIMIT {_MOST}",
         [apn],
     )
     kept["items"] = store.rows(
         "SELECT batch_id, source, state, missing, failure_class, error, ended_at FROM items"
-        " WHERE apn = $1 ORDER BY batch_id DESC, source LIMIT 50",
+        f" WHERE apn = $1 ORDER BY batch_id DESC, source LIMIT {_MOST}",
         [apn],
     )
+    first = store.rows(
+        "SELECT max(ended_at) AS at FROM items WHERE apn = $1"
+        " AND batch_id = (SELECT min(batch_id) FROM items WHERE apn = $1)",
+        [apn],
+    )[0]["at"]
+    changes = read_changes(store, find_moment(store, first), apn=apn, county=HOME_COUNTY)
+    rows = changes.iloc[::-1].head(_MOST).astype(object)
+    values = rows.where(rows.notna(), None).itertuples(index=False, name=None)
+    kept["changes"] = [dict(zip(CHANGES, one, strict=True)) for one in values]
     return kept
 
 

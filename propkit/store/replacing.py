@@ -10,16 +10,25 @@ from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from propkit.records import STORED_TYPES, Record
+from propkit.kinds import HOME_COUNTY
+from propkit.records import RECORD_TYPES, STORED_TYPES, Record
 from propkit.store.feeding import Feeds
 from propkit.store.schema import record_schema
 from propkit.store.scopes import StoredScopes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSAID = "unsaid_columns"
-"""The column of marks: which row leaves which columns unsaid."""
-MARKS = pa.field(UNSAID, pa.int32())
+"""The column of marks: bit k is set where a row leaves column k of its table unsaid."""
+_TIME = pa.timestamp("us", tz="UTC")
+STAMPS = (
+    pa.field(UNSAID, pa.int64()),
+    pa.field("batch_id", pa.string()),
+    pa.field("changed_at", _TIME),
+)
+"""What comes with the rows besides their columns: also who brings them, and as of when."""
+_STARTED = pa.field("started_at", _TIME)
 
 
 class Kind:
@@ -29,11 +38,11 @@ class Kind:
         columns = [field.name for field in fields(kind)]
         optional = {field.name for field in fields(kind) if "None" in str(field.type)}
 
-        def same(table: str, some: Sequence[str]) -> str:
+        def same(table: str, some: Sequence[str], other: str = "new") -> str:
             # A plain = where it will do: only that prunes what is read of the stored table.
             return " AND ".join(
                 f"{table}.{column} {'IS NOT DISTINCT FROM' if column in optional else '='}"
-                f" new.{column}"
+                f" {other}.{column}"
                 for column in some
             )
 
@@ -42,82 +51,141 @@ class Kind:
         self.columns = tuple(columns)
         self.is_one_row = kind.scope == kind.identity
         self.open_columns = frozenset(columns).difference(kind.identity)
+        self.bits = {column: 1 << place for place, column in enumerate(columns)}
         self.schema = record_schema(kind)
         self.get_scope = attrgetter(*kind.scope)
         self.get_identity = attrgetter(*kind.identity)
         self.same_scope = same(kind.table, kind.scope)
         self.same_identity = same("old", kind.identity)
         self.scope = kind.scope
+        self.has_history = kind.table in RECORD_TYPES
+        """Whether its older values are kept; those of outlines are not."""
+        self._same_taken = same("old", kind.scope, "taken")
+
+    def value(self, column: str) -> str:
+        """Return the SQL of what a new row says, the old one's value where it says nothing."""
+        if column not in self.open_columns:
+            return f"new.{column}"
+        is_open = f"new.{column} IS NULL AND new.{UNSAID} & {self.bits[column]} <> 0"
+        return f"CASE WHEN {is_open} THEN old.{column} ELSE new.{column} END"
+
+    def delete(self, new: str) -> str:
+        """Return the statement that deletes the rows whose scopes are taken; it returns them."""
+        scopes = new
+        if not self.is_one_row:
+            scopes = f"(SELECT DISTINCT {', '.join(self.scope)} FROM {new})"
+        delete = f"DELETE FROM {self.table} USING {scopes} AS new WHERE {self.same_scope}"
+        if not self.has_history:
+            return delete
+        returned = ", ".join(f"{self.table}.{column}" for column in self.schema.names)
+        return f"{delete} RETURNING {returned}, {_started(self.table)}"
+
+    def insert(self, new: str) -> str:
+        """Return the statement that inserts rows where there were none before."""
+        left_out = ", ".join(stamp.name for stamp in STAMPS)
+        since = ", nullif(changed_at, collected_at) AS unchanged_since" if self.has_history else ""
+        return f"INSERT INTO {self.table} BY NAME FROM {new} SELECT * EXCLUDE ({left_out}){since}"
+
+    def insert_over(self, new: str, old: str) -> str:
+        """Return the statement that inserts rows in place of old ones."""
+        values = [self.value(column) for column in self.columns]
+        return (
+            f"INSERT INTO {self.table} BY NAME SELECT"
+            f" {', '.join(f'{v} AS {c}' for v, c in zip(values, self.columns, strict=True))},"
+            f" new.source, new.collected_at, CASE WHEN old.source IS NOT NULL AND NOT"
+            f" ({self._differs()}) THEN nullif(old.started_at, new.collected_at) ELSE"
+            " nullif(greatest(new.changed_at, old.started_at), new.collected_at) END"
+            f" AS unchanged_since FROM {new} AS new LEFT JOIN {old} AS old ON {self.same_identity}"
+            " RETURNING unchanged_since < collected_at AS is_confirmed"
+        )
+
+    def note(self, new: str, old: str) -> str:
+        """Return the statement that keeps what old rows said otherwise, or that they are gone."""
+        taken, others = "new", ""
+        if not self.is_one_row:
+            taken = "taken"
+            scopes = ", ".join((*self.scope, "source", "batch_id", "changed_at"))
+            others = f" JOIN (SELECT DISTINCT {scopes} FROM {new}) AS taken ON {self._same_taken}"
+        pairs = ", ".join(
+            f"{{column_name: '{c}', old: old.{c}::VARCHAR, new: ({v})::VARCHAR}}"
+            for c, v in [*((c, self.value(c)) for c in self.columns), ("source", "new.source")]
+            if c not in self.identity
+        )
+        apn = "coalesce(new.apn, old.apn)" if "apn" in self.columns else "NULL"
+        county = "lower(old.county)" if "county" in self.columns else f"'{HOME_COUNTY}'"
+        identity = ", ".join(f"old.{column}::VARCHAR" for column in self.identity)
+        return (
+            "INSERT INTO changes BY NAME SELECT * FROM (SELECT"
+            f" greatest({taken}.changed_at, old.started_at) AS changed_at, {taken}.batch_id,"
+            f" {taken}.source, {county} AS county, {apn} AS apn, '{self.table}' AS table_name,"
+            f" [{identity}] AS identity, new.source IS NULL AS is_removed,"
+            " old.started_at AS old_started_at, old.collected_at AS old_collected_at,"
+            f" unnest([{pairs}], recursive := true) FROM {old} AS old{others}"
+            f" LEFT JOIN {new} AS new ON {self.same_identity}"
+            f" WHERE new.source IS NULL OR {self._differs()})"
+            " WHERE old IS DISTINCT FROM new"
+        )
+
+    def _differs(self) -> str:
+        columns = [column for column in self.columns if column not in self.identity]
+        old = ", ".join(f"old.{column}" for column in (*columns, "source"))
+        new = ", ".join((*map(self.value, columns), "new.source"))
+        return f"row({old}) IS DISTINCT FROM row({new})"
+
+
+def _started(table: str) -> str:
+    since = f"{table}.unchanged_since"
+    return f"coalesce({since}, {table}.collected_at) AS {_STARTED.name}"
 
 
 KINDS = {kind: Kind(kind) for kind in STORED_TYPES.values()}
 
-RECORD_FEEDS = {kind.table: kind.schema.append(MARKS) for kind in KINDS.values()}
-"""The columns of a replacement's data, by table."""
+RECORD_FEEDS = {
+    **{kind.table: pa.schema([*kind.schema, *STAMPS]) for kind in KINDS.values()},
+    **{f"old_{kind.table}": kind.schema.append(_STARTED) for kind in KINDS.values()},
+}
+"""The columns of a replacement's data, by table, and of what stood in its place."""
 
 
 class Replacement:
-    """The new rows of one table: ``data``, and the columns in which one has no value, unsaid.
+    """The new rows of one table: ``data``, with the columns of ``STAMPS`` behind its own."""
 
-    ``unsaid`` has with each column the marks of the rows concerned; the marks stand in a column
-    of the data.
-    """
-
-    def __init__(self, kind: Kind, data: pa.Table, unsaid: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, kind: Kind, data: pa.Table) -> None:
         self.table = kind.table
         self.scope = kind.scope
         self.data = data
         self.kind = kind
-        self.unsaid = unsaid
-
-    def remove(self, new: Feeds) -> pa.Table | None:
-        """Delete the rows in whose place the new ones come; return what may have to be kept."""
-        kind, unsaid = self.kind, self.unsaid
-        scopes = new[self.table]
-        if not kind.is_one_row:
-            scopes = f"(SELECT DISTINCT {', '.join(kind.scope)} FROM {scopes})"
-        delete = f"DELETE FROM {kind.table} USING {scopes} AS new WHERE {kind.same_scope}"
-        if not unsaid:
-            new.execute(delete)
-            return None
-        returned = ", ".join(f"{kind.table}.{column}" for column in (*kind.identity, *unsaid))
-        old = new.connection.sql(f"{delete} RETURNING {returned}").to_arrow_table()
-        return old if old.num_rows else None
-
-    def insert(self, new: Feeds, old: Registered | None) -> None:
-        """Insert the new rows; what they leave unsaid is taken from the old ones, if any."""
-        if old is None:
-            new.execute(
-                f"INSERT INTO {self.table} BY NAME FROM {new[self.table]} SELECT * EXCLUDE {UNSAID}"
-            )
-            return
-        kept = ", ".join(
-            f"CASE WHEN new.{column} IS NULL AND {UNSAID} IN ({', '.join(marks)})"
-            f" THEN old.{column} ELSE new.{column} END AS {column}"
-            for column, marks in self.unsaid.items()
-        )
-        new.connection.execute(
-            f"INSERT INTO {self.table} BY NAME"
-            f" SELECT new.* EXCLUDE {UNSAID} REPLACE ({kept}) FROM {new[self.table]} AS new"
-            f" LEFT JOIN {old[self.table]} AS old ON {self.kind.same_identity}"
-        )
 
 
 def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: StoredScopes) -> None:
     """Write what was gathered, inside the caller's transaction, from where it stands.
 
     Where a record leaves a column unsaid and has no value, the value of the row in its place
-    stays.
+    stays. What old rows said otherwise is kept in ``changes``.
     """
     found = stored.find(new, {each.table: each.scope for each in replacements})
-    old = {}
     for each in replacements:
-        kept = each.remove(new) if each.table in found else None
-        if kept is not None:
-            old[each.table] = kept
-    with Registered(new.connection, old, "propkit_old_rows") as registered:
-        for each in replacements:
-            each.insert(new, registered if each.table in old else None)
+        kind, rows = each.kind, new[each.table]
+        is_over = False
+        if each.table in found and kind.has_history:
+            is_over = _replace_rows(kind, new)
+        elif each.table in found:
+            new.execute(kind.delete(rows))
+        if not is_over:
+            new.execute(kind.insert(rows))
+
+
+def _replace_rows(kind: Kind, new: Feeds) -> bool:
+    """Put rows in place of old ones, and keep what those said otherwise; False: there are none."""
+    rows, name = new[kind.table], f"old_{kind.table}"
+    old = new.fetch(kind.delete(rows))
+    if not old.num_rows:
+        return False
+    with new.filled({name: old}):
+        confirmed = new.fetch(kind.insert_over(rows, new[name]))
+        if pc.sum(confirmed["is_confirmed"]).as_py() != old.num_rows:
+            new.execute(kind.note(rows, new[name]))
+    return True
 
 
 def make_table(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.Table:

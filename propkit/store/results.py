@@ -23,7 +23,7 @@ from propkit.pages import Page
 from propkit.record_block import RecordBlock
 from propkit.records import Parcel, ParcelShape, Record
 from propkit.store.feeding import Feeds
-from propkit.store.gathering import gather_records
+from propkit.store.gathering import Answer, gather_records
 from propkit.store.payloads import StoredPayloads
 from propkit.store.replacing import (
     RECORD_FEEDS,
@@ -139,7 +139,11 @@ def write_results(
     group = list(results)
     new = stored.prepare(connection)
     replacements = gather_records(
-        [(r.records, r.unsaid, r.item.source, r.checked_at) for r in group if r.records]
+        [
+            Answer(r.records, r.unsaid, r.item.source, r.checked_at, r.batch_id)
+            for r in group
+            if r.records
+        ]
     )
     tables = {each.table: each.data for each in replacements}
     pages = [

@@ -83,7 +83,9 @@ class Pruning:
         for table, count in self.rows.items():
             size = f" ({self.payload_bytes:,} bytes)" if table == "payloads" else ""
             lines.append(f"  {table}: {count:,} rows{size}; {self.kept[table]:,} stay")
-        lines.append("  records, batches, items and the newest answer of each key stay")
+        lines.append(
+            "  records, their history, batches, items and the newest answer of each key stay"
+        )
         return "\n".join(lines)
 
     __repr__ = __str__

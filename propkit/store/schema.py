@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from propkit.errors import StoreError
 from propkit.records import STORED_TYPES, Record
+from propkit.store.change_table import CHANGE_TABLE
 from propkit.store.county_tables import COUNTY_SCHEMAS, COUNTY_TABLES, IMPROVEMENT_TABLES
 from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
@@ -172,6 +173,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0007_evidence", EVIDENCE_TABLE),
     ("0008_layers", LAYER_TABLES),
     ("0009_improvements", IMPROVEMENT_TABLES),
+    ("0010_changes", CHANGE_TABLE),
     ("0011_postings", POSTING_TABLES),
 ]
 

@@ -17,6 +17,9 @@ from propkit.store.reading import Reading
 from propkit.store.results import append_rows
 from propkit.store.schema import LEDGER_SCHEMAS
 
+MOST_PACES = 1000
+"""Figures of hosts' paces that are read at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRun:
@@ -159,6 +162,46 @@ def store_statistics(store: Store) -> StoreStatistics:
         commit_seconds_p95=_quantile(timings, 0.95),
         commit_seconds_max=timings[-1] if timings else None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPace:
+    """How fast a host answered at a time (aware UTC): requests a second, and how many refused."""
+
+    host: str
+    at: datetime
+    per_second: float
+    refused: int = 0
+
+
+_PACE_OF_RUNS = """
+    SELECT host, min(started_at) AS "at", sum(refused)::BIGINT AS refused,
+        sum(requests) / greatest(epoch(max(ended_at) - min(started_at)), 1) AS per_second
+    FROM runs WHERE host IS NOT NULL AND ended_at IS NOT NULL AND requests > 0
+    GROUP BY host, batch_id, started_at ORDER BY "at" DESC LIMIT $1
+"""
+_PACE_OF_BATCH = """
+    WITH answered AS (
+        SELECT host, epoch(fetched_at) AS second FROM fetches
+        JOIN (SELECT DISTINCT source, host FROM runs WHERE host IS NOT NULL) USING (source)
+        WHERE batch_id = $2),
+    width AS (SELECT greatest(1, ceil((max(second) - min(second)) / 60)) AS size FROM answered)
+    SELECT host, to_timestamp(floor(second / size) * size) AS "at", 0 AS refused,
+        count(*) / size AS per_second
+    FROM answered, width GROUP BY host, floor(second / size), size ORDER BY "at" DESC LIMIT $1
+"""
+
+
+def host_paces(store: Reading, batch_id: str | None = None) -> list[HostPace]:
+    """Return how fast hosts answered over time, the oldest first, at most :data:`MOST_PACES`.
+
+    Of all batches one figure a run, over the whole of it; of one batch up to sixty steps, counted
+    from its kept answers.
+    """
+    sql, params = _PACE_OF_RUNS, [MOST_PACES]
+    if batch_id is not None:
+        sql, params = _PACE_OF_BATCH, [MOST_PACES, batch_id]  # type: ignore[list-item]
+    return [HostPace(**row) for row in reversed(store.rows(sql, params))]
 
 
 def _size(path: Path) -> int:

@@ -6,11 +6,11 @@ another notebook, shows the batch as it is.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,12 +34,10 @@ from propkit.widgets.panel_kit import PanelKit
 from propkit.widgets.parcel_card import ParcelCard
 from propkit.widgets.parcel_rows import COLUMNS, collected, make_row, texts_by_apn
 from propkit.widgets.parcel_status import judge_collected, judge_planned
-from propkit.widgets.spelling import properties, show_age
+from propkit.widgets.spelling import properties, show_ages
 from propkit.widgets.status_grid import StatusGrid
 from propkit.widgets.summary_view import Extras, summary_block
 
-NOTIFY_SECONDS: Final = 60.0
-"""A batch of more than a minute tells of its end."""
 _LOOK_SECONDS: Final = 1.0
 _HIDE_SECONDS: Final = 10.0
 # Clocks of processes differ, and an item's end is written a moment after it.
@@ -74,7 +72,7 @@ class CollectPanel(Panel):
         self._ended_at: float | None = None
         self._report: BatchReport | None = None
         self._extras = Extras()
-        self._is_cancelling = False
+        self._doing = ""  # what goes on apart: "cancel" or "hand over"
         seconds = max(0.1, kit.settings.collect.progress_seconds)
         super().__init__(
             "panel", "propkit: collect", is_closed=lambda: kit.is_closed, seconds=seconds
@@ -125,6 +123,8 @@ class CollectPanel(Panel):
 
     def follow(self) -> None:
         """Look how far batches are, and bring the rows up to date."""
+        if self._doing == "hand over":
+            return  # nobody has the store just now
         now = time.monotonic()
         batch = self.batch
         has_ended = batch is not None and self._report is None and not batch.is_running
@@ -139,8 +139,9 @@ class CollectPanel(Panel):
 
     def blocks(self) -> list[Block]:
         """Return what is to be seen now."""
-        is_active = self.batch is not None and self._report is None
-        said = self.said
+        is_handing_over = self._doing == "hand over"
+        is_active = is_handing_over or (self.batch is not None and self._report is None)
+        said = views.HANDING_OVER if is_handing_over else self.said
         if self._waits_for:
             said = f"Waits for {', '.join(self._waits_for)}"
         blocks = views.search_bar(
@@ -148,13 +149,15 @@ class CollectPanel(Panel):
         )
         if self._dialog is not None:
             blocks.append(self._dialog)
+        if is_handing_over:
+            return blocks
         is_shown = self._ended_at is not None and time.monotonic() - self._ended_at < _HIDE_SECONDS
         if self.batch is not None and (is_active or is_shown):
             blocks += views.progress_blocks(
                 self.batch.progress,
                 self._reach(),
                 self.batch.id,
-                is_cancelling=self._is_cancelling,
+                is_cancelling=self._doing == "cancel",
                 is_brief=self.choices.is_background,
                 is_over=not is_active,
             )
@@ -177,11 +180,7 @@ class CollectPanel(Panel):
         self._rows = {apn: place for place, apn in enumerate(apns)}
         self.grid.replace(rows)
         lost = len(identifiers.entries) - len(apns)
-        self.said = properties(len(apns))
-        if lost:
-            self.said += f"; {lost:,} rows name no other parcel"
-        if hits is not None and getattr(hits, "attrs", {}).get("is_complete") is False:
-            self.said += f" of {hits.attrs['total']:,}"  # type: ignore[attr-defined]
+        self.said = views.describe_hits(len(apns), lost, getattr(hits, "attrs", {}))
 
     def _attach(self) -> None:
         """Show the last batch as it is; nothing where there is none."""
@@ -203,7 +202,7 @@ class CollectPanel(Panel):
         """Follow a batch as the one of this panel."""
         self.batch, self._report, self._ended_at = batch, None, None
         self._extras = Extras()
-        self._is_cancelling = False
+        self._doing = ""
         self._ended = {}
         self._watched[batch.id] = None
         self._looked_at = float("-inf")
@@ -278,9 +277,9 @@ class CollectPanel(Panel):
     def _end(self, batch: Batch) -> None:
         self._report = batch.report
         self._ended_at = time.monotonic()
-        self._is_cancelling = False
+        self._doing = ""
         seconds = self._report.duration_seconds
-        if seconds is not None and seconds >= NOTIFY_SECONDS:
+        if seconds is not None and seconds >= self.kit.settings.notify.after_seconds:
             reach = self._reach()
             self.face.notify(
                 f"propkit: batch {self._report.state}",
@@ -327,7 +326,22 @@ class CollectPanel(Panel):
         self.choices = choices
         plan = self.kit.plan(self._asked, **choices.options())
         self._dialog = None
-        self._show(self.kit.start(plan))
+        if choices.is_background:
+            self._start_elsewhere(plan)
+        else:
+            self._show(self.kit.start(plan))
+
+    def _start_elsewhere(self, plan: Plan) -> None:
+        """Have a worker own the store and run the plan; in a thread, since it has to start."""
+        self._doing = "hand over"
+        end = partial(setattr, self, "_doing", "")
+
+        def hand_over() -> None:
+            self.kit.hand_over()
+            self._show(self.kit.start(plan))
+            end()
+
+        self.do_apart(hand_over, end)
 
     def _shut(self) -> None:
         self._dialog = None
@@ -347,18 +361,10 @@ class CollectPanel(Panel):
     def _cancel(self) -> None:
         """Stop the batch; in a thread, since requests in flight get seconds to end."""
         batch = self.batch
-        if batch is None or self._is_cancelling:
+        if batch is None or self._doing:
             return
-        self._is_cancelling = True
-
-        def cancel() -> None:
-            try:
-                batch.cancel()
-            except Exception as error:  # noqa: BLE001 -- shown in the panel
-                self._is_cancelling = False
-                self.error = f"{type(error).__name__}: {error}"
-
-        threading.Thread(target=cancel, name="propkit-cancel", daemon=True).start()
+        self._doing = "cancel"
+        self.do_apart(batch.cancel, partial(setattr, self, "_doing", ""))
 
     def _again(self, how: str) -> None:
         if self.batch is not None:
@@ -387,9 +393,4 @@ class CollectPanel(Panel):
         """Return how old what is fresh is, from the table."""
         fresh = {entry.apn for entry in plan.entries if entry.status == "fresh"}
         times = [self.grid.value(row, "updated") for apn, row in self._rows.items() if apn in fresh]
-        now = datetime.now(UTC).timestamp()
-        ages = [now - moment / 1000 for moment in times if moment is not None]
-        if not ages:
-            return ""
-        least, most = show_age(min(ages)), show_age(max(ages))
-        return f"{least} old" if least == most else f"{least} to {most} old"
+        return show_ages([moment / 1000 for moment in times if moment is not None])

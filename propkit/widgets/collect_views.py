@@ -30,6 +30,7 @@ from propkit.widgets.spelling import properties, show_seconds, spell
 
 COLLECT_LABEL: Final = "Collect All Data"
 ACTIVE_LABEL: Final = "Batch Collection Active…"
+HANDING_OVER: Final = "A worker process takes the store over…"
 COLLECT_TITLE: Final = "Collect complete property data for ALL visible search results"
 _AGES: Final = (
     ("default", "each source's own"),
@@ -112,6 +113,14 @@ def search_bar(query: str, by: str, said: str, *, rows: int, is_active: bool) ->
     ]
 
 
+def describe_hits(found: int, lost: int, attrs: Mapping[Any, Any]) -> str:
+    """Return how many parcels there are, how many rows name none, and whether there are more."""
+    said = properties(found)
+    if lost:
+        said += f"; {lost:,} rows name no other parcel"
+    return said if attrs.get("is_complete") is not False else f"{said} of {attrs['total']:,}"
+
+
 def plan_dialog(plan: Plan, choices: Choices, ages: str) -> Block:
     """Return the plan as a question: start it, change it, or leave it."""
     counts = plan.counts
@@ -173,7 +182,7 @@ def plan_dialog(plan: Plan, choices: Choices, ages: str) -> Block:
             "is_background",
             "Process in background",
             value=choices.is_background,
-            title="Without the bars; the table and kit.jobs() show how far it is",
+            title="In a process of its own, which goes on when this kernel ends",
         ),
         row(start, button("Not now", "close")),
         tone="blue",
@@ -280,7 +289,11 @@ def progress_blocks(
         blocks.append(text(_counts(progress), look="faint", css="propkit-counts"))
     if is_brief:
         blocks.append(
-            text(f"Batch {batch_id} runs in the background; kit.jobs() shows it.", look="faint")
+            text(
+                f"Batch {batch_id} runs in a process of its own, also when this kernel ends;"
+                " kit.jobs() shows it.",
+                look="faint",
+            )
         )
     if not is_over:
         blocks.append(row(cancel, notify_switch()))
@@ -296,7 +309,7 @@ def _source_bar(
         is_whole = is_complete and source.ended == source.total and not source.failed
         word, tone = ("finished", "green") if is_whole else ("ended", "yellow")
     elif source.ended >= source.total:
-        word, tone = "waiting", "blue"
+        word, tone = "all so far", "blue"  # others may still find more for it
     else:
         word, tone = "collecting", "yellow" if source.failed else "blue"
     parts = [f"{source.ended:,} of {source.total:,}", f"{source.requests:,} requests"]

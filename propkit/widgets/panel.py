@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,7 +20,11 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS: Final = 2.0
 
 
-class Panel(ipywidgets.VBox):  # type: ignore[misc]
+class _PanelMeta(type(ipywidgets.VBox), ABCMeta):  # type: ignore[misc]
+    """A widget's class that cannot be made before all that it has to do is said."""
+
+
+class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
     """A panel that is rebuilt from the store, four times a second at most.
 
     What a person presses is done in the panel's thread, so that the kernel stays free; what goes
@@ -52,17 +57,17 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._actions.put(None)
         super().close()
 
+    @abstractmethod
     def act(self, action: str, args: Mapping[str, Any], form: Mapping[str, Any]) -> None:
         """Do what was pressed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def follow(self) -> None:
         """Look what has happened."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> list[Block]:
         """Return what is to be seen now."""
-        raise NotImplementedError
 
     def turn(self, pressed: tuple[str, Mapping[str, Any], Mapping[str, Any]] | None) -> None:
         """Do what was pressed (action, arguments, form), look, and show what is to be seen."""
@@ -85,6 +90,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         if time.monotonic() - self._beat_at >= BEAT_SECONDS:
             self._beat_at = time.monotonic()
             self.face.beat()
+
+    def do_apart(self, do: Callable[[], object], on_failure: Callable[[], object]) -> None:
+        """Do in a thread what takes a while, so that the panel lives on; a failure is shown."""
+
+        def work() -> None:
+            try:
+                do()
+            except Exception as error:  # noqa: BLE001 -- shown in the panel
+                on_failure()
+                self.error = f"{type(error).__name__}: {error}"
+
+        threading.Thread(target=work, name=f"propkit-{self._name}-apart", daemon=True).start()
 
     def _live(self) -> None:
         while not self._is_ended.is_set():

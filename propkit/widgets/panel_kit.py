@@ -55,6 +55,10 @@ class PanelKit(Protocol):
         """Return a batch."""
         ...
 
+    def hand_over(self) -> None:
+        """Let a worker process run the batches."""
+        ...
+
     def unpause(self) -> None:
         """Collect in the background again."""
         ...

@@ -21,10 +21,12 @@ from propkit.widgets.faces import (
     text,
 )
 from propkit.widgets.panel_kit import PanelKit
-from propkit.widgets.spelling import show, show_apn
+from propkit.widgets.spelling import show, show_apn, spell
 
 _PROVENANCE: Final = ("source", "collected_at")
 _MOST_ROWS: Final = 25
+_NOTHING: Final = "—"
+_GONE: Final = "not listed any more"
 
 
 class ParcelCard:
@@ -107,6 +109,10 @@ def card_block(
         if kept[name]:
             label = f"{name.replace('_', ' ').capitalize()} ({len(kept[name])})"
             blocks.append(details(label, _rows(name, kept[name]), key=name))
+    if kept["changes"]:
+        blocks.append(
+            details(f"History ({len(kept['changes'])})", _changes(kept["changes"]), key="changes")
+        )
     if kept["fetches"]:
         blocks.append(
             details(
@@ -141,6 +147,23 @@ def _rows(name: str, rows: list[dict[str, Any]]) -> Block:
     shown = [[show(one[key]) for key in columns] for one in rows[:_MOST_ROWS]]
     heads = [key.replace("_", " ").capitalize() for key in columns]
     return table(name, [*heads], shown)
+
+
+def _changes(changes: Iterable[Mapping[str, Any]]) -> Block:
+    rows = [
+        [
+            show(one["changed_at"]),
+            spell(one["table"]),
+            one["row"],
+            spell(one["column"]),
+            show(one["old"]) or _NOTHING,
+            show(one["new"]) or (_GONE if one["kind"] == "removed" else _NOTHING),
+            one["source"],
+        ]
+        for one in changes
+    ]
+    heads = ["Changed", "Table", "Row", "Value", "Before", "After", "Source"]
+    return table("History", heads, rows)
 
 
 def _answers(fetches: Iterable[Mapping[str, Any]], bases: Mapping[str, str]) -> Block:

@@ -113,7 +113,7 @@ def _judge(source: SourceProgress, *, is_over: bool) -> tuple[str, str]:
     if not is_over:
         # Answers of other sources may still bring work, so that nothing is complete yet.
         is_busy = source.ended < source.total
-        return ("collecting" if is_busy else "waiting"), ("warning" if source.failed else "info")
+        return ("collecting" if is_busy else "all so far"), ("warning" if source.failed else "info")
     if source.ended < source.total:
         return "unfinished", "warning"
     if source.failed:

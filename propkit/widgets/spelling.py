@@ -48,6 +48,15 @@ def show_age(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
+def show_ages(moments: Collection[float]) -> str:
+    """Return how old the oldest and the newest of some moments are (seconds of the epoch, UTC)."""
+    if not moments:
+        return ""
+    now = datetime.now(UTC).timestamp()
+    least, most = show_age(now - max(moments)), show_age(now - min(moments))
+    return f"{least} old" if least == most else f"{least} to {most} old"
+
+
 def show_tables(tables: Collection[str]) -> str:
     """Return which tables of a parcel are at hand, in few words."""
     missing = [name.replace("_", " ") for name in DATASETS if name not in tables]

@@ -7,13 +7,15 @@ from typing import Any
 
 from propkit.errors import RequestError
 from propkit.runtime.statistics import Statistics
-from propkit.store.statistics import SourceStatistics, StoreStatistics
+from propkit.store.statistics import HostPace, SourceStatistics, StoreStatistics
 from propkit.widgets.faces import Block, bar, box, facts, row, select, table
 from propkit.widgets.panel import Panel
 from propkit.widgets.panel_kit import PanelKit
 from propkit.widgets.spelling import show, spell
 
 _LOOK_SECONDS = 2.0
+_COLUMNS = "▁▂▃▄▅▆▇█"
+_MOST_COLUMNS = 40
 
 
 class StatisticsPanel(Panel):
@@ -70,12 +72,29 @@ def statistics_blocks(found: Statistics) -> list[Block]:
             for host, rate in sorted(found.rates.items())
         ]  # fmt: skip
         blocks.append(box("Pace of each host", *paces, tone="blue"))
+    if found.paces:
+        blocks.append(box("Pace of each host over time", *_paces(found.paces), tone="blue"))
     blocks.append(box("Store", facts(_store(found.store)), tone="grey"))
     if found.slow:
         rows = [[show(s.logged_at), f"{s.seconds:.1f} s", s.source or "", s.message]
                 for s in found.slow]  # fmt: skip
         blocks.append(table("Slowest", ["At", "Took", "Source", "What"], rows, key="slow"))
     return blocks
+
+
+def _paces(paces: Sequence[HostPace]) -> list[Block]:
+    """Return the last paces of each host as a line of small columns."""
+    by_host: dict[str, list[HostPace]] = {}
+    for one in paces:
+        by_host.setdefault(one.host, []).append(one)
+    pairs = []
+    for host, some in sorted(by_host.items()):
+        last = some[-_MOST_COLUMNS:]
+        most = max(one.per_second for one in last)
+        line = "".join(_COLUMNS[round(7 * one.per_second / most)] for one in last)
+        span = f"{show(last[0].at)} to {show(last[-1].at)}"
+        pairs.append((host, f"{line}  up to {most:.1f} requests/s, {span}"))
+    return [facts(pairs)]
 
 
 def _success(one: SourceStatistics) -> Block:

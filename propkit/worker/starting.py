@@ -5,13 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from propkit.errors import RequestError, StoreError
 from propkit.settings import Settings
 from propkit.sharing.joining import attach, is_held_here
 from propkit.sharing.place import Place
 from propkit.worker.handing import dump_settings, log_path
+
+if TYPE_CHECKING:
+    from propkit.sharing.guest import GuestPlace
 
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
@@ -31,8 +36,14 @@ def join_worker(path: Path, settings: Settings) -> Place:
     StoreError
         The worker does not start (its log is named), or the file cannot be used.
     """
-    from propkit.sharing.guest import GuestPlace
     from propkit.sharing.shared import SharedPlace
+
+    join = worker_joiner(path, settings)
+    return SharedPlace(join(), join)
+
+
+def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
+    """Return what attaches to the store's owner, and starts a worker where there is none."""
 
     def join() -> GuestPlace:
         if is_held_here(path):
@@ -52,7 +63,7 @@ def join_worker(path: Path, settings: Settings) -> Place:
             time.sleep(_LOOK_SECONDS)
         return place
 
-    return SharedPlace(join(), join)
+    return join
 
 
 def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KIT = """\
 import os
 os.environ["PROPKIT_COLLECT__ENHANCE"] = "false"
+os.environ["PROPKIT_NOTIFY__AFTER_SECONDS"] = "0"
 import propkit as pk
 kit = pk.demo("propkit.duckdb", parcels=200)
 county = kit.county
@@ -40,6 +41,15 @@ third = kit.panel(evil)
 third"""
 SLOWER = """\
 slower = county.switch(faults=[{"kind": "slow", "seconds": 3, "system": "treasurer"}])"""
+# Notes what the browser really shows, by permission.
+TOLD = """\
+window.told = [];
+window.Notification = class extends window.Notification {
+  constructor(title, options) {
+    super(title, options);
+    this.addEventListener("show", () => window.told.push([title, options.body]));
+  }
+};"""
 CELLS = [KIT, PANEL, BUSY, AGAIN, STATE, INTERRUPTED, EVIL, SLOWER]
 
 
@@ -112,6 +122,8 @@ def _see_it_end(lab: LabPage) -> None:
     assert _chips(lab, 1) == ["✓Complete 24"]
     said = page.inner_text(_in(1, ".propkit-summary h4"))
     assert said == "Collected 24 of 24 properties"
+    page.wait_for_function("window.told.length > 0")
+    assert page.evaluate("window.told[0]") == ["propkit: batch completed", "24 of 24 properties"]
     assert page.locator(_in(1, ".propkit-do-collect")).inner_text() == "Collect All Data"
     _keep(lab, "summary")
 
@@ -191,6 +203,8 @@ def _look_in_the_dark(lab: LabPage) -> None:
 @pytest.mark.timeout(300)
 def test_an_analysts_day(lab: LabPage) -> None:
     page = lab.page
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script(TOLD)
     lab.open_notebook("day.ipynb", CELLS)
     lab.run_to_end(0)
     lab.run_to_end(1)

@@ -77,7 +77,7 @@ def _event(state: str = "running", **source: object) -> Progress:
         (_event(requests=1), (2, "info", "collecting", "2 of 4, 1 request")),
         (_event(failed=1), (2, "warning", "collecting", "2 of 4, 1 failed, 3 requests")),
         (_event(refused=2), (2, "info", "collecting", "2 of 4, 3 requests, 2 refused")),
-        (_event(ended=4), (4, "info", "waiting", "4 of 4, 3 requests")),
+        (_event(ended=4), (4, "info", "all so far", "4 of 4, 3 requests")),
         (_event(stopped="captcha"), (2, "danger", "stopped", "2 of 4, 3 requests")),
         (_event("cancelled"), (2, "warning", "unfinished", "2 of 4, 3 requests")),
         (_event("completed", ended=4), (4, "success", "finished", "4 of 4, 3 requests")),

@@ -187,7 +187,7 @@ def test_a_pruning_says_what_goes_and_what_stays():
         "  freshness: 7 rows; 3 stay",
         "  batch_logs: 0 rows; 4 stay",
         "  evidence: 2 rows; 5 stay",
-        "  records, batches, items and the newest answer of each key stay",
+        "  records, their history, batches, items and the newest answer of each key stay",
     ]
     assert pruning.frame().to_dict("records") == [
         {"table": "payloads", "freed": 1200, "kept": 1, "freed_bytes": 5_000_000},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from propkit.sharing.discovery import read_discovery
 from propkit.widgets.collect_panel import CollectPanel
+from propkit.widgets.panel import Panel
 from tests.collecting import quick_kit
 from tests.widgets.panels import actions, button, facts, find, press, texts, turn_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import propkit as pk
     from propkit.demo_county.county import County
@@ -210,7 +215,7 @@ def test_choices_make_another_plan(kit: pk.Kit, county: County) -> None:
     assert start is not None
     assert start["is_disabled"]
 
-    press(panel, "confirm", **unchosen, priority="low", is_background=True)
+    press(panel, "confirm", **unchosen, priority="low")
     turn_until(panel, lambda: find(panel, "summary"))
 
     items = kit.batch("last").items()
@@ -301,7 +306,8 @@ def test_what_goes_wrong_is_shown_and_forgotten(kit: pk.Kit) -> None:
 def test_a_batch_of_more_than_a_minute_tells_of_its_end(
     kit: pk.Kit, county: County, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("propkit.widgets.collect_panel.NOTIFY_SECONDS", 0.0)
+    at_once = kit.settings.notify.model_copy(update={"after_seconds": 0.0})
+    kit.settings = kit.settings.model_copy(update={"notify": at_once})
     told: list[tuple[str, str]] = []
     panel = kit.panel(county.apns(2))
     monkeypatch.setattr(panel.face, "notify", lambda *said: told.append(said))
@@ -338,3 +344,59 @@ def test_the_panel_ends_with_the_kit(
 
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_what_is_processed_in_background_runs_in_a_worker(kit: pk.Kit, county: County) -> None:
+    """The panel says that a worker comes, then follows the batch that runs there to its end."""
+    path = kit.store.path
+    panel = kit.panel(county.apns(2))
+    press(panel, "collect")
+
+    press(panel, "confirm", is_background=True)
+    start = button(panel, "collect")
+    try:
+        turn_until(panel, lambda: find(panel, "summary"))
+        worker = read_discovery(path)
+    finally:
+        kit.close()
+        if (owner := read_discovery(path)) is not None and owner.pid != os.getpid():
+            os.kill(owner.pid, signal.SIGKILL)
+
+    assert start is not None
+    assert start["is_disabled"]
+    assert panel.error is None
+    assert worker is not None
+    assert worker.pid != os.getpid()
+    assert _statuses(panel) == ["complete", "complete"]
+
+
+def test_a_worker_that_does_not_come_is_told_in_the_panel(
+    kit: pk.Kit, county: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was started, and the button is there again."""
+    panel = kit.panel(county.apns(2))
+    press(panel, "collect")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    press(panel, "confirm", is_background=True)
+    turn_until(panel, lambda: panel.error)
+
+    start = button(panel, "collect")
+    assert "the worker has ended" in str(panel.error)
+    assert start is not None
+    assert not start["is_disabled"]
+    assert kit.batches().empty
+    assert "owner: this process" in repr(kit)
+
+
+class Half(Panel):
+    """A panel that does not say all that it has to."""
+
+    def act(self, action: str, args: Mapping[str, Any], form: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
+def test_a_panel_that_leaves_something_unsaid_cannot_be_made() -> None:
+    """It fails where it is made, not in its thread."""
+    with pytest.raises(TypeError, match=r"abstract methods '?blocks'?, '?follow'?"):
+        Half("half", "half", is_closed=lambda: False, seconds=1.0)

@@ -59,7 +59,7 @@ def test_progress_is_told_in_words_and_bars() -> None:
     ("progress", "is_over", "shown"),
     [
         (_progress(refused=2, failed=1), False, ("collecting", "yellow")),
-        (_progress(ended=40), False, ("waiting", "blue")),
+        (_progress(ended=40), False, ("all so far", "blue")),
         (_progress(stopped="captcha"), False, ("stopped", "red")),
         (_progress("completed", ended=40), True, ("finished", "green")),
         (_progress("completed", ended=40, failed=1), True, ("ended", "yellow")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from propkit.kinds import DATASETS
+from propkit.records import Parcel, TaxBill, column_names
 from propkit.store.parcel_facts import read_history
 from propkit.widgets.parcel_card import card_block
 from propkit.widgets.spelling import (
@@ -20,6 +22,7 @@ from propkit.widgets.spelling import (
     show_tables,
     spell,
 )
+from tests.store.made import result, write
 
 if TYPE_CHECKING:
     import propkit as pk
@@ -30,7 +33,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 def _kept(**given: Any) -> dict[str, list[dict[str, Any]]]:
-    return {**{name: [] for name in DATASETS}, "fetches": [], "items": [], **given}
+    return {**{name: [] for name in DATASETS}, "changes": [], "fetches": [], "items": [], **given}
 
 
 def _all(block: Block) -> list[Block]:
@@ -138,3 +141,35 @@ def test_words_for_numbers() -> None:
     assert show_tables([name for name in DATASETS if name != "tax_bills"]) == "all but tax bills"
     assert show_tables(["parcels"]) == "parcels"
     assert show_tables([]) == ""
+
+
+def test_a_card_tells_what_has_changed(kit: pk.Kit, county: County) -> None:
+    """Values that changed since the first batch stand there, the newest first, none before."""
+    (apn,) = county.apns(1)
+    kit.collect([apn], progress=False)
+    first = read_history(kit.store, apn)["changes"]
+    sold = Parcel(apn=apn, county="maricopa", owner_name=EVIL)
+    bills = kit.store.rows("SELECT max(tax_year) AS year FROM tax_bills WHERE apn = $1", [apn])
+    answer = result(apn, [sold], at=datetime.now(UTC))
+    unsaid = frozenset(column_names(Parcel)) - {"owner_name"}
+    owner = kit.frame("parcels")["owner_name"][0]
+    write(kit.store, replace(answer, unsaid={"parcels": unsaid}))
+    write(
+        kit.store,
+        result(
+            apn,
+            [TaxBill(apn=apn, tax_year=bills[0]["year"] + 1, status="Due")],
+            source="maricopa_treasurer",
+            at=datetime.now(UTC),
+        ),
+    )
+
+    card = card_block(apn, read_history(kit.store, apn), {}, "")
+
+    (history,) = [one for one in _all(card) if one.get("label") == "History"]
+    year = str(bills[0]["year"] + 1)
+    assert first == []
+    assert [row[1:] for row in history["rows"]] == [
+        ["Tax bills", year, "Status", "—", "Due", "maricopa_treasurer"],
+        ["Parcels", "", "Owner name", owner, EVIL, "maricopa_assessor"],
+    ]

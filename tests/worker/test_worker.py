@@ -428,3 +428,68 @@ def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str
     assert token.encode() not in command
     assert {name for name, body in written.items() if token.encode() in body} == set()
     assert f".{path.name}.worker.log" in written
+
+
+# --- handed over by a kit that owns the store ---------------------------------------------------
+
+
+@pytest.mark.usefixtures("end_owner")
+def test_a_kit_hands_its_store_over_to_a_worker(county: County, path: Path, apns: list[str]):
+    """What ran in the kernel and what is started next go on in the worker, without the kernel."""
+    settings = slow(county)
+    ended: list[str] = []
+    with pk.open(path, settings=settings) as kit:
+        kit.at_close(lambda: ended.append("county"))
+        before = kit.start(apns[:30], datasets=["parcels"])
+        assert "owner: this process" in repr(kit)
+
+        kit.hand_over()
+        after = kit.start(apns[30:], datasets=["parcels"])
+
+        worker = owner_pid(path)
+        assert worker not in (None, os.getpid())
+        assert f"guest of PID {worker}" in repr(kit)
+        assert ended == []
+        kit.hand_over()  # a worker owns it already
+        assert owner_pid(path) == worker
+    assert ended == ["county"]
+
+    with pk.open(path, settings=settings) as kit:
+        for batch in (before, after):
+            assert kit.batch(batch.id).wait(timeout=60).state == "completed"
+        assert counts(kit) == DONE
+
+
+@pytest.mark.usefixtures("end_owner")
+def test_a_batch_that_is_followed_moves_with_its_kit(county: County, path: Path, apns: list[str]):
+    """Who holds the batch waits for it and reads its report as before."""
+    with pk.open(path, settings=slow(county)) as kit:
+        batch = kit.start(apns, datasets=["parcels"])
+
+        kit.hand_over()
+
+        assert batch.wait(timeout=60).state == "completed"
+        assert counts(kit) == DONE
+
+
+def test_a_store_that_another_kit_has_open_is_not_handed_over(settings: pk.Settings, path: Path):
+    """The file could not be let go; both kits stay as they are."""
+    with pk.open(path, settings=settings) as kit, pk.open(path, settings=settings) as other:
+        with pytest.raises(RequestError, match="another kit of this process has"):
+            kit.hand_over()
+
+        assert owner_pid(path) == os.getpid()
+        assert (len(kit.batches()), len(other.batches())) == (0, 0)
+
+
+def test_a_worker_that_does_not_come_leaves_the_store_here(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The kit owns the store as before, and says why."""
+    with pk.open(path, settings=settings) as kit, monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(StoreError, match="the worker has ended"):
+            kit.hand_over()
+
+        assert "owner: this process" in repr(kit)
+        assert len(kit.batches()) == 0
