@@ -727,7 +727,8 @@ def test_a_new_kit_is_empty_and_asks_nobody(county: County, path: Path):
     assert counts == dict.fromkeys(RECORD_TYPES, 0)
     assert (
         shown == f"<Kit test.duckdb: 0 parcels; {ASSESSOR}, {RECORDER}, {RECORDER}_portal,"
-        f" {TREASURER}, {TREASURER}_browser, {TREASURER}_details, propertyradar;"
+        f" {TREASURER}, {TREASURER}_activities, {TREASURER}_browser, {TREASURER}_details,"
+        " propertyradar;"
         " owner: this process>"
     )
     assert county.ledger() == []

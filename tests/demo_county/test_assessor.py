@@ -342,7 +342,8 @@ def test_an_unknown_parcel_is_an_empty_list_everywhere(client, county: County, t
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/bpp/c/0000370", "/mh/0001003", "/search/nobody/?q=A", "/parcel/10218779/legal"]
+    "path",
+    ["/", "/bpp/x/0000370", "/mh/acct/0001003", "/search/nobody/?q=A", "/parcel/10218779/legal"],
 )
 def test_an_unknown_path_is_the_sites_frame_page_with_status_200(client: httpx.Client, path: str):
     answer = client.get(f"/assessor{path}")
