@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,8 @@ def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:
     )
     _started.append(worker)
     if worker.stdin is not None:
-        with worker.stdin as settings_input:
+        # A worker that has ended already reads nothing; who waits for it finds it ended.
+        with suppress(BrokenPipeError), worker.stdin as settings_input:
             settings_input.write(dump_settings(settings).encode())
     return worker
 

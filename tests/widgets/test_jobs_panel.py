@@ -128,6 +128,7 @@ def test_figures_are_bars_with_words(kit: pk.Kit, county: County) -> None:
         "Seconds an item",
         "Items without a request",
         "Pace of each host",
+        "Pace of each host over time",
         "Store",
     ]
     press(panel, "choose", batch="last")
