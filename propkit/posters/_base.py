@@ -28,6 +28,7 @@ raised                      before ``sending()`` returned           after
 ``PostingRefusedError``     not published; not tried again          the site said no: not published
 ``PostingUnknownError``     as ``PostingError``                     may be published: ``find``
 ``PersonNeededError``       the run stops; not published            the run stops; may be published
+``LayoutChangedError``      tried again; then the run stops         the run stops; may be published
 anything else               as ``PostingError``                     may be published: ``find``
 ==========================  ======================================  ===============================
 

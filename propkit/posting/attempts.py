@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from propkit.errors import (
     DryRunEndedError,
+    LayoutChangedError,
     PersonNeededError,
     PostingError,
     PostingRefusedError,
@@ -39,13 +40,22 @@ class Ended:
 
     ``posted``; ``retry``: certainly not published, may be tried again; ``failed``: certainly not
     published, and not to be tried again; ``doubt``: may be published; ``person``: only a person can
-    go on (in doubt where it was sent); ``ready``: a dry run came to the last click.
+    go on (in doubt where it was sent); ``ready``: a dry run came to the last click. With
+    ``is_changed`` the site was not as the poster knows it: no other row would fare better.
     """
 
     kind: Kind
     posting: Posting
     posted: Posted | None = None
     error: str = ""
+    is_changed: bool = False
+
+    @property
+    def stops_with(self) -> str:
+        """Why no further row may be posted; empty where one may."""
+        if self.kind == "person":
+            return f"a person is needed: {self.error}"
+        return f"the site is not as the poster knows it: {self.error}" if self.is_changed else ""
 
 
 class LastClick:
@@ -104,7 +114,12 @@ async def post_once(
         raise
     except Exception as error:  # noqa: BLE001 -- a page, a driver or a person's function may raise anything
         kind = judge(error, is_sent=click.sent is not None)
-        return Ended(kind, click.sent or click.posting, error=describe(error))
+        return Ended(
+            kind,
+            click.sent or click.posting,
+            error=describe(error),
+            is_changed=isinstance(error, LayoutChangedError),
+        )
     if click.is_dry_run:
         error_text = "the poster published in a dry run without asking"
         return Ended("failed", click.posting, error=error_text)

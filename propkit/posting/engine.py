@@ -263,8 +263,8 @@ class Engine:
         elif ended.kind != "retry" or not self._is_stopping:
             posting = await self._ledger.end(posting, "failed", ended.error)
             await self._end_row(job, posting, "failed")
-        if ended.kind == "person":
-            self._end_early("stopped", f"a person is needed: {ended.error}")
+        if ended.stops_with:
+            self._end_early("stopped", ended.stops_with)
 
     def _note_sent(self, posting: Posting) -> None:
         self._sent.add(posting.row_key)

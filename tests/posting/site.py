@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from propkit.errors import (
+    LayoutChangedError,
     PersonNeededError,
     PostingError,
     PostingRefusedError,
@@ -53,11 +54,11 @@ class FakeSite:
 class SitePoster:
     """A poster of that site, which fails as it is told.
 
-    ``faults`` has, by row key ("" is the login, "find T001" a look), what goes wrong at its attempts, in their order: ``early`` (before
-    the last click), ``lost`` (after it, not published), ``dropped`` (published, no answer),
-    ``refused``, ``denied`` (the site says no after it), ``captcha``, ``captcha_late``, ``bug``,
-    ``hang``, ``hang_late``, ``timeout_late``, ``slow``,
-    ``twice``. ``at`` is called with the name of each step.
+    ``faults`` has, by row key ("" is the login, "find T001" a look), what goes wrong at its
+    attempts, in their order: ``early`` (before the last click), ``lost`` (after it, not published),
+    ``dropped`` (published, no answer), ``refused``, ``denied`` (the site says no after it),
+    ``captcha``, ``captcha_late``, ``bug``, ``changed``, ``hang``, ``hang_late``, ``timeout_late``,
+    ``slow``, ``twice``. ``at`` is called with the name of each step.
     """
 
     name = "fake_site"
@@ -130,6 +131,7 @@ class SitePoster:
             "refused": PostingRefusedError("a duplicate"),
             "captcha": PersonNeededError("captcha"),
             "bug": KeyError("title"),
+            "changed": LayoutChangedError("no field 'title'", url=self.site),
         }
         self._at("before_sent")
         if fault in early:

@@ -258,6 +258,18 @@ def test_a_captcha_stops_the_run_and_nothing_is_lost(post: Post, site: FakeSite)
     assert outcomes(second) == {"T001": "skipped", "T002": "posted", "T003": "posted"}
 
 
+def test_a_changed_site_stops_the_run_when_trying_again_does_not_help(
+    post: Post, site: FakeSite
+) -> None:
+    changed = post(make_trucks(3), faults={"T002": ["changed"] * 99})
+    slow = post(make_trucks(3), faults={"T002": ["changed"]})
+
+    assert slow.success
+    assert outcomes(changed) == {"T001": "posted", "T002": "failed", "T003": "not_reached"}
+    assert changed.state == "stopped"
+    assert "; the site is not as the poster knows it: no field 'title'" in changed.message
+
+
 def test_a_captcha_after_the_last_click_is_in_doubt(post: Post, site: FakeSite) -> None:
     report = post(make_trucks(2), faults={"T001": ["captcha_late"]})
 
