@@ -63,7 +63,7 @@ class Followed(Protocol):
         """The newest event."""
         ...
 
-    def wait(self) -> object:
+    def wait_for_end(self) -> None:
         """Wait until it ends."""
         ...
 
@@ -102,7 +102,7 @@ def follow_end(batch: Followed, hooks: Sequence[Notify], after_seconds: float) -
 
     def follow() -> None:
         try:
-            batch.wait()
+            batch.wait_for_end()
             progress = batch.progress
         except PropkitError as error:
             log.info("batch %s is not followed any more: %s", batch.id, error)

@@ -225,6 +225,11 @@ class Batch:
         TimeoutError
             It is still running after ``timeout`` seconds; it goes on.
         """
+        self.wait_for_end(timeout)
+        return self.report
+
+    def wait_for_end(self, timeout: float | None = None) -> None:
+        """Wait as :meth:`wait` does, without reading the report."""
         deadline = None if timeout is None else time.monotonic() + timeout
         left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, max(0.0, timeout))
         while not self._place.wait(self.id, left):
@@ -232,7 +237,6 @@ class Batch:
                 left = min(POLL_SECONDS, deadline - time.monotonic())
                 if left <= 0:
                     raise TimeoutError(f"batch {self.id} is still running after {timeout} s")
-        return self.report
 
     def __await__(self) -> Generator[Any, None, BatchReport]:
         """Wait without blocking the kernel; return the report."""

@@ -44,6 +44,8 @@ class Store(Reading):
         self._guests_read_files = False
         self._is_locked = False
         self._checkpoint_lock = threading.Lock()
+        # DuckDB refuses a call where another thread's is under way.
+        self._connection_lock = threading.Lock()
         self._connection = _connect(path)
         try:
             migrate(self._connection)
@@ -96,7 +98,8 @@ class Store(Reading):
             del _open_stores[self.path]
             self.writer.close()
             self._limit_memory(BATCH_MEMORY)  # closing is a checkpoint too
-            self._connection.close()
+            with self._connection_lock:
+                self._connection.close()
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
@@ -117,14 +120,18 @@ class Store(Reading):
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the same file."""
-        cursor = self._connection.cursor()
+        with self._connection_lock:
+            try:
+                cursor = self._connection.cursor()
+            except duckdb.ConnectionException as error:
+                raise StoreError(f"the store {self.path} is closed") from error
         cursor.execute(f"USE {_NAME}")
         return cursor
 
     def _limit_memory(self, limit: str | None) -> None:
         change = "RESET memory_limit" if limit is None else f"SET memory_limit = '{limit}'"
-        with self._cursor() as cursor, suppress(duckdb.Error):
-            # Refused where a query of the person's own holds more just now.
+        with suppress(duckdb.Error, StoreError), self._cursor() as cursor:
+            # Refused where a query of the person's own holds more just now, or it was closed.
             cursor.execute(change)
 
     def table(

@@ -11,7 +11,7 @@ from tests.benchmarks import browsers, tables, targets
 from tests.benchmarks.jobs import HostJob, Job
 
 PAGES = int(os.environ.get("BENCH_LEAK_PAGES", "24"))
-"""Pages of the short run; 2000 are the scenario's own."""
+"""Pages of the short run; 1100 are the scenario's own."""
 
 
 def test_pages_are_judged_beside_playwright_by_hand() -> None:

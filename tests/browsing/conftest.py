@@ -58,7 +58,7 @@ LEAKING = """<!doctype html><html><body><script>
   const kept = []
   const leak = () => {
     kept.push(new Uint8Array(1e7).fill(7))
-    if (kept.length * 10 < MB) setTimeout(leak, 10)
+    if (kept.length * 10 < MB) setTimeout(leak, PAUSE)
     else document.body.id = 'leaked'
   }
   leak()
@@ -87,7 +87,9 @@ def html(text: str, **more: object) -> web.Response:
 
 
 def _leaking(request: web.Request) -> web.Response:
-    return html(LEAKING.replace("MB", request.query.get("mb", "10")))
+    asked = request.query
+    page = LEAKING.replace("MB", asked.get("mb", "10"))
+    return html(page.replace("PAUSE", asked.get("pause", "10")))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
