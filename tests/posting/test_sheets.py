@@ -414,7 +414,7 @@ def test_a_damaged_file_is_refused_and_left_alone(
 def test_a_workbook_with_damaged_parts_is_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, rich: bytes
 ) -> None:
-    """Its archive is whole, a part in it is not."""
+    """Its archive is whole, a part in it is not; what can still be read is posted as it reads."""
     folder = tmp_path_factory.mktemp("parts")
     path = folder / "trucks.xlsx"
     names = ["xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet1.xml"]
@@ -432,8 +432,9 @@ def test_a_workbook_with_damaged_parts_is_refused(
     message = refusal(path, site, store=folder / "ledger.duckdb")
 
     if message is None:
-        assert len(site.listings()) == 5
-        assert list(statuses(path).values()).count(TODAY) == 5
+        # A row that was posted may have lost its status, or a row its place.
+        assert all(count == 1 for count in site.counts().values())
+        assert list(statuses(path).values()).count(TODAY) == len(site.listings())
     else:
         assert "trucks.xlsx" in message
         assert (path.read_bytes(), site.listings()) == (before, [])
