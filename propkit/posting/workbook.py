@@ -6,6 +6,7 @@ import io
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,7 +24,8 @@ from propkit.posting.sheet_xml import (
 _MOST_BYTES = 512 * 2**20
 _BROKEN = (
     zipfile.BadZipFile,
-    KeyError,
+    zlib.error,
+    LookupError,
     ET.ParseError,
     EOFError,
     NotImplementedError,
