@@ -9,14 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-
-from yarl import URL
+from typing import Any, Generic, TypeVar
 
 from propkit import answers
 from propkit.errors import SourceError
 from propkit.evidence import Sight
 from propkit.items import RetryPolicy
-from propkit.pace import Pace, Place
+from propkit.pace import Pace
 from propkit.pages import Page
 from propkit.time_limits import TimeLimit
 from propkit.usage import Usage
@@ -59,26 +58,40 @@ Once = Callable[[float, bool], Awaitable[Page | Failure]]
 """One try: given the pause for a host that refuses without one, and whether it is the last."""
 
 
+Where = TypeVar("Where")
+"""What a way of asking takes for an address; its text is the address itself."""
+
+
 class AskedPlace:
-    """A place of a host's pace for one request of an item, as a context.
+    """A place of a host's pace for one request of an item, as a context; gives when it was had.
 
     A class, for a generator would take thrice as long, for every request.
     """
 
-    __slots__ = ("_asking", "_url")
+    __slots__ = ("_asking", "_pace", "_url")
 
-    def __init__(self, asking: Asking, url: URL) -> None:
+    def __init__(self, asking: Asking[Any], url: object) -> None:
         self._asking = asking
+        self._pace = asking.host.pace
         self._url = url
 
-    async def __aenter__(self) -> Place:
-        asking, url = self._asking, self._url
+    async def __aenter__(self) -> float:
+        asking = self._asking
+        if asking.is_free:
+            asking.usage.spend()
+            started_at = self._pace.take()
+        else:
+            started_at = await self._wait(asking)
+        asking.had_no_effect = False
+        return started_at
+
+    async def _wait(self, asking: Asking[Any]) -> float:
         asking.usage.check()
-        pace = asking.host.pace
         # To wait for a place, or as a host asks, is no delay of the item's own.
-        left = None if asking.is_free else asking.stop_time()
-        is_first = await asking.start_item(url)
-        place = pace.place(asking.retry.retry_after_max, url=url, rank=asking.rank)
+        left = asking.stop_time()
+        is_first = await asking.start_item(self._url)
+        longest = asking.retry.retry_after_max
+        place = self._pace.place(longest, url=self._url, rank=asking.rank)
         await place.__aenter__()
         try:
             if left is not None:
@@ -87,16 +100,15 @@ class AskedPlace:
                 asking.host.item_pace.restart()
             asking.usage.spend()  # the wait may have been long
         except BaseException:
-            pace.leave()
+            self._pace.leave()
             raise
-        asking.had_no_effect = False
-        return place
+        return place.started_at
 
     async def __aexit__(self, *_: object) -> None:
-        self._asking.host.pace.leave()
+        self._pace.leave()
 
 
-class Asking(ABC):
+class Asking(ABC, Generic[Where]):
     """What one item asks with, whatever the way.
 
     ``pages`` holds every page that was kept, those that failed the item included, as evidence;
@@ -117,14 +129,14 @@ class Asking(ABC):
         self._is_started = host.item_pace is None
 
     @abstractmethod
-    async def check_robots(self, url: URL) -> None:
+    async def check_robots(self, url: Where) -> None:
         """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
 
     @abstractmethod
-    def address(self, path: str, params: Mapping[str, str] | None) -> URL:
+    def address(self, path: str, params: Mapping[str, str] | None) -> Where:
         """Return the address of a path at the host."""
 
-    async def allowed(self, path: str, params: Mapping[str, str] | None) -> URL:
+    async def allowed(self, path: str, params: Mapping[str, str] | None) -> Where:
         """Return the address, unless robots.txt forbids it."""
         url = self.address(path, params)
         if self.host.obey_robots:
@@ -132,7 +144,7 @@ class Asking(ABC):
         return url
 
     async def until_good(
-        self, url: URL, name: str, ask_once: Once, *, is_sent_once: bool = False
+        self, url: object, name: str, ask_once: Once, *, is_sent_once: bool = False
     ) -> Page:
         """Ask until an answer is good, or cannot heal; a failed one is kept as evidence."""
         attempt, refusals = 0, 0
@@ -171,11 +183,11 @@ class Asking(ABC):
             page=page,
         )
 
-    def place(self, url: URL) -> AskedPlace:
+    def place(self, url: object) -> AskedPlace:
         """Return what waits for a place of the host's pace, holds it, and counts one request."""
         return AskedPlace(self, url)
 
-    async def start_item(self, url: URL) -> bool:
+    async def start_item(self, url: object) -> bool:
         """Wait until the item may start, where items are spaced; return whether it is its first."""
         if self._is_started:
             return False
@@ -190,7 +202,7 @@ class Asking(ABC):
         """Whether the next request may start at once."""
         return self._is_started and self.host.pace.is_free()
 
-    def note_received(self, url: URL, size: int, seconds: float) -> None:
+    def note_received(self, url: object, size: int, seconds: float) -> None:
         """Count an answer's bytes, and remember it where it took long."""
         self.usage.received_bytes += size
         if seconds > _SLOW_SECONDS and len(self.usage.slow) < _MOST_SLOW:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -29,7 +29,7 @@ from propkit.errors import (
     SourceTimeoutError,
     SourceUnavailableError,
 )
-from propkit.http_exchange import Exchange, Origin
+from propkit.http_exchange import Address, Exchange, Origin
 from propkit.items import RetryPolicy
 from propkit.pages import Expect, Page
 from propkit.time_limits import TimeLimits
@@ -83,7 +83,7 @@ class HttpClient:
             origin = self._origins[host] = Origin(URL(host.base_url), host.headers)
         return origin
 
-    async def check_robots(self, url: URL, root: str, asker: Asking) -> None:
+    async def check_robots(self, url: object, root: str, asker: Asking[Any]) -> None:
         """Raise ``SourceBlockedError`` when the robots.txt of ``root`` forbids the address."""
         task = self._robots.get(root)
         if task is None:
@@ -102,13 +102,15 @@ class HttpClient:
         if delay := rules.crawl_delay(ROBOT_NAME):
             asker.host.pace.slow_to(float(delay))
 
-    async def _read_robots(self, root: str, asker: Asking) -> Protego:
+    async def _read_robots(self, root: str, asker: Asking[Any]) -> Protego:
         """Read robots.txt as RFC 9309 says: 4xx allows everything, 5xx allows nothing."""
         usage = Usage()  # the rules are read to the end, whoever asked for them first
         alone = HttpAsk(self, replace(asker.host, item_pace=None), None, usage, 0)
         try:
             page = await alone.request(
-                URL(root) / "robots.txt", name="robots.txt", accept=lambda page: page.status < 500
+                Address(f"{root}/robots.txt", "/robots.txt"),
+                name="robots.txt",
+                accept=lambda page: page.status < 500,
             )
         except (SourceRejectedError, SourceBlockedError):  # 401, 403, a wall: no rules to be had
             return _NO_RULES
@@ -122,7 +124,7 @@ class HttpClient:
 _NO_RULES = Protego.parse("")
 
 
-class HttpAsk(Asking):
+class HttpAsk(Asking[Address]):
     """What a source asks with, for one item; implements :class:`propkit.sources._base.Ask`."""
 
     def __init__(
@@ -193,17 +195,17 @@ class HttpAsk(Asking):
         self.pages.append(page)
         return page
 
-    def address(self, path: str, params: Mapping[str, str] | None) -> URL:
+    def address(self, path: str, params: Mapping[str, str] | None) -> Address:
         """Return the address of a path at the host."""
-        return self._client.origin(self.host).url(path, params)
+        return self._client.origin(self.host).address(path, params)
 
-    async def check_robots(self, url: URL) -> None:
+    async def check_robots(self, url: object) -> None:
         """Raise ``SourceBlockedError`` when the host's robots.txt forbids the address."""
         await self._client.check_robots(url, self._client.origin(self.host).root, self)
 
     async def request(
         self,
-        url: URL,
+        address: Address,
         *,
         name: str,
         expect: Expect | None = None,
@@ -213,39 +215,41 @@ class HttpAsk(Asking):
     ) -> Page:
         """Ask, or post ``body``, until an answer is good, accepted, or cannot heal."""
 
-        async def ask_once(pause: float, is_last: bool) -> Page | Failure:  # noqa: FBT001
-            return await self._try(url, name, expect, accept, pause, body=body, is_last=is_last)
+        def ask_once(pause: float, is_last: bool) -> Awaitable[Page | Failure]:  # noqa: FBT001
+            return self._try(address, name, expect, accept, pause=pause, body=body, is_last=is_last)
 
-        return await self.until_good(url, name, ask_once, is_sent_once=is_sent_once)
+        return await self.until_good(address, name, ask_once, is_sent_once=is_sent_once)
 
     async def _try(
         self,
-        url: URL,
+        address: Address,
         name: str,
         expect: Expect | None,
         accept: Callable[[Page], bool] | None,
-        pause: float,
         *,
+        pause: float,
         body: object,
         is_last: bool,
     ) -> Page | Failure:
         """Ask once; every foreign exception ends here."""
         self.had_no_effect = True
         try:
-            page, seconds, retry_after = await self._follow(url, name, pause, body)
+            page, seconds, retry_after = await self._follow(address, name, pause, body)
         except SourceError as refusal:
             return Failure(refusal)
         except TimeoutError:
-            return Failure(SourceTimeoutError(f"{name}: no answer in time", url=str(url)))
+            return Failure(SourceTimeoutError(f"{name}: no answer in time", url=address.text))
         except aiohttp.ClientPayloadError:
-            return Failure(InvalidAnswerError(f"{name}: the answer was cut short", url=str(url)))
+            return Failure(
+                InvalidAnswerError(f"{name}: the answer was cut short", url=address.text)
+            )
         except aiohttp.ClientConnectorError as cause:
             self.had_no_effect = True
             why = f"cannot connect to {cause.host}: {cause.os_error.strerror or 'no such host'}"
-            return Failure(SourceUnavailableError(f"{name}: {why}", url=str(url)))
+            return Failure(SourceUnavailableError(f"{name}: {why}", url=address.text))
         except aiohttp.ClientError as cause:
             text = f"{name}: {type(cause).__name__}: {cause}"
-            return Failure(SourceUnavailableError(text, url=str(url)))
+            return Failure(SourceUnavailableError(text, url=address.text))
         self.had_no_effect = page.status in answers.NO_EFFECT
         error = answers.judge(page, expect, accept, is_last=is_last)
         if error is None:
@@ -254,38 +258,37 @@ class HttpAsk(Asking):
         return Failure(error, page, retry_after)
 
     async def _follow(
-        self, url: URL, name: str, pause: float, body: object
+        self, start: Address, name: str, pause: float, body: object
     ) -> tuple[Page, float, float | None]:
         """Ask once, following redirects within the host; each hop takes a place of the pace.
 
         Returns the page, the seconds of the last hop, from its start to the end of its body, and
         those of its Retry-After. A host that refuses without one is left alone for ``pause``.
         """
-        start, origin = url, self._client.origin(self.host)
+        address, origin = start, self._client.origin(self.host)
         for _ in range(_MAX_REDIRECTS):
-            async with self.place(url) as place:
+            async with self.place(address) as started_at:
                 asked_at = time.monotonic()
                 answer = await self._client.exchange.ask(
-                    origin, url, name=name, jar=self._jar, body=body
+                    origin, address, name=name, jar=self._jar, body=body
                 )
-                seconds, headers, asked = time.monotonic() - asked_at, answer.headers, None
+                seconds, asked = time.monotonic() - asked_at, None
                 if answer.status in REFUSALS:  # before the place goes to the next in turn
-                    asked = answers.read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-                    self.host.pace.pause(pause if asked is None else asked, place.started_at)
+                    asked = answers.read_retry_after(answer.retry_after, datetime.now(UTC))
+                    self.host.pace.pause(pause if asked is None else asked, started_at)
                     self.usage.refused += 1
-            self.note_received(url, len(answer.body), seconds)
-            target = headers.get("Location") if answer.status in answers.REDIRECTS else None
-            if target and body is None:
-                url = answers.read_redirect(start, url, target, name)
-                origin = Origin(url, self.host.headers)
+            self.note_received(address, len(answer.body), seconds)
+            if answer.location and body is None and answer.status in answers.REDIRECTS:
+                url = answers.read_redirect(start.url, address.url, answer.location, name)
+                address, origin = Address.of(url), Origin(url, self.host.headers)
                 continue
             page = Page(
                 name=name,
-                url=str(url),
+                url=address.text,
                 fetched_at=datetime.now(UTC),
                 status=answer.status,
-                content_type=headers.get("Content-Type", ""),
+                content_type=answer.content_type,
                 body=answer.body,
             )
             return page, seconds, asked
-        raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=str(start))
+        raise InvalidAnswerError(f"{name}: more than {_MAX_REDIRECTS} redirects", url=start.text)

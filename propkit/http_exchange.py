@@ -9,29 +9,45 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from propkit import http_line
 from propkit.errors import InvalidAnswerError
+from propkit.http_line import Answer, Line
 from propkit.time_limits import TimeLimits
 
-MAX_BODY_BYTES = 64 * 2**20
-_READ_AHEAD_BYTES = 2**18
+_KEPT_SECONDS = 15.0
 _PLAIN_PATH = re.compile(r"(?:/[\w-]+(?:\.[\w-]+)*)+/?", re.ASCII)
 _END_OF_LINE = re.compile(r"[\r\n\0]")
 
 
-class Answer(NamedTuple):
-    """An answer that was read to its end; ``headers`` is a mapping that ignores case."""
+class Address:
+    """What one request asks for: as a text, and the path and query in it as they are sent."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    __slots__ = ("target", "text")
+
+    def __init__(self, text: str, target: str) -> None:
+        self.text = text
+        self.target = target
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def of(cls, url: URL) -> Address:
+        """Return the address that a URL is."""
+        return cls(str(url), url.raw_path_qs)
+
+    @property
+    def url(self) -> URL:
+        """The address in its parts."""
+        return URL(self.text, encoded=True)
 
 
 class Origin:
@@ -40,6 +56,7 @@ class Origin:
     def __init__(self, base: URL, headers: Mapping[str, str]) -> None:
         self.root = str(base.origin())
         self._base = str(base).rstrip("/")
+        self._base_path = base.raw_path.rstrip("/")
         self.request = aiohttp.ClientRequest(
             "GET",
             base,
@@ -49,12 +66,12 @@ class Origin:
         )
         self.head = _write_headers(self.request.headers)
 
-    def url(self, path: str, params: Mapping[str, str] | None) -> URL:
+    def address(self, path: str, params: Mapping[str, str] | None) -> Address:
         """Return the address of a path below the base, however its slashes stand."""
         if params is None and _PLAIN_PATH.fullmatch(path):
-            return URL(self._base + path, encoded=True)  # there is nothing to encode
+            return Address(self._base + path, self._base_path + path)  # nothing to encode
         url = URL(f"{self._base}/{path.lstrip('/')}")
-        return url if params is None else url.update_query(params)
+        return Address.of(url if params is None else url.update_query(params))
 
 
 class Exchange:
@@ -71,15 +88,23 @@ class Exchange:
         self._limits = limits
         self._connector = aiohttp.TCPConnector(limit=0)
         self._timeout = aiohttp.ClientTimeout(total=seconds)
+        self._idle: dict[str, list[Line]] = {}
+        self._busy: set[Line] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        self._close_idle(math.inf)
+        for line in self._busy:
+            line.close()
         await self._connector.close()
 
     async def ask(
         self,
         origin: Origin,
-        url: URL,
+        address: Address,
         *,
         name: str,
         jar: aiohttp.CookieJar | None = None,
@@ -98,22 +123,71 @@ class Exchange:
         InvalidAnswerError
             The answer is larger than ``MAX_BODY_BYTES``.
         """
-        request = _write_request(origin, url, jar, body)
+        request = _write_request(origin, address, jar, body)
         with self._limits.limit(self._seconds):
-            connection = await self._connector.connect(origin.request, [], self._timeout)
+            line = self._take_idle(origin) or Line(
+                await self._connector.connect(origin.request, [], self._timeout)
+            )
+            self._busy.add(line)
             try:
-                answer = await _exchange(connection, request, url, name, jar)
+                answer = await line.ask(request)
+                if answer is None:
+                    connection = line.hand_over()
+                    answer = await _read_any(connection, address, name, jar)
+                    connection.release()
+                else:
+                    self._put_aside(origin, line)
             except BaseException:
-                connection.close()
+                line.close()
                 raise
-            connection.release()
+            finally:
+                self._busy.discard(line)
         return answer
 
+    def _take_idle(self, origin: Origin) -> Line | None:
+        """Return a connection that is kept, the one that was used last."""
+        idle = self._idle.get(origin.root)
+        while idle:
+            line = idle.pop()
+            if line.is_usable:
+                return line
+            line.close()
+        return None
 
-def _write_request(origin: Origin, url: URL, jar: aiohttp.CookieJar | None, body: object) -> bytes:
+    def _put_aside(self, origin: Origin, line: Line) -> None:
+        """Keep a connection for the next request, for a while."""
+        loop = asyncio.get_running_loop()
+        line.idle_since = loop.time()
+        self._idle.setdefault(origin.root, []).append(line)
+        if self._sweeping is None:
+            self._sweeping = loop.call_later(_KEPT_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeping = None
+        self._close_idle(loop.time() - _KEPT_SECONDS)
+        if self._idle:
+            self._sweeping = loop.call_later(_KEPT_SECONDS, self._sweep)
+
+    def _close_idle(self, before: float) -> None:
+        """Close what was not used since then, or is of no use."""
+        for root, lines in list(self._idle.items()):
+            kept = [line for line in lines if line.is_usable and line.idle_since > before]
+            for line in lines:
+                if line not in kept:
+                    line.close()
+            if kept:
+                self._idle[root] = kept
+            else:
+                del self._idle[root]
+
+
+def _write_request(
+    origin: Origin, address: Address, jar: aiohttp.CookieJar | None, body: object
+) -> bytes:
     method = b"GET " if body is None else b"POST "
-    request = b"%s%s HTTP/1.1\r\n%s" % (method, url.raw_path_qs.encode("ascii"), origin.head)
-    if jar is not None and (cookies := jar.filter_cookies(url)):
+    request = b"%s%s HTTP/1.1\r\n%s" % (method, address.target.encode("ascii"), origin.head)
+    if jar is not None and (cookies := jar.filter_cookies(address.url)):
         pairs = "; ".join(f"{one.key}={one.coded_value}" for one in cookies.values())
         request += _write_headers({"Cookie": pairs})
     if body is None:
@@ -132,35 +206,33 @@ def _write_headers(headers: Mapping[str, str]) -> bytes:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
 
 
-async def _exchange(
+async def _read_any(
     connection: aiohttp.connector.Connection,
-    request: bytes,
-    url: URL,
+    address: Address,
     name: str,
     jar: aiohttp.CookieJar | None,
 ) -> Answer:
+    """Read an answer of any kind by aiohttp's parser."""
     protocol = connection.protocol
-    if protocol is None or protocol.transport is None:
-        raise aiohttp.ServerDisconnectedError
-    protocol.set_response_params(read_until_eof=True, read_bufsize=_READ_AHEAD_BYTES)
-    protocol.transport.write(request)
+    assert protocol is not None  # noqa: S101 -- a connection that was handed over is not closed
     try:
         head, content = await protocol.read()
         while 100 <= head.code < 200 and head.code != 101:  # "go on", "early hints"
             head, content = await protocol.read()
     except HttpProcessingError as error:
         raise aiohttp.ClientError(f"no answer of HTTP: {error.message}") from error
+    headers = head.headers
     if jar is not None:
-        jar.update_cookies_from_headers(head.headers.getall("Set-Cookie", ()), url)
-    length = head.headers.get("Content-Length", "")
-    is_plain = length.isdecimal() and "Content-Encoding" not in head.headers
-    if is_plain and int(length) <= MAX_BODY_BYTES:
-        is_here = content.is_eof()  # as a rule an answer comes at once
-        whole = await content.readany() if is_here else await content.read()
-        return Answer(head.code, head.headers, whole)
+        jar.update_cookies_from_headers(headers.getall("Set-Cookie", ()), address.url)
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise InvalidAnswerError(f"{name}: the answer is too large", url=str(url))
-    return Answer(head.code, head.headers, bytes(body))
+        if len(body) > http_line.MAX_BODY_BYTES:
+            raise InvalidAnswerError(f"{name}: the answer is too large", url=str(address))
+    return Answer(
+        head.code,
+        headers.get("Content-Type", ""),
+        bytes(body),
+        headers.get("Retry-After"),
+        headers.get("Location"),
+    )

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from propkit import http_exchange
+from propkit import http_line
 from propkit.answers import read_retry_after
 from propkit.errors import (
     CollectionCancelledError,
@@ -837,7 +837,7 @@ async def test_a_header_cannot_hold_another(value: str):
 @pytest.mark.parametrize("size", [1000, 1001])
 async def test_a_body_may_not_be_endless(monkeypatch, size: int):
     """The limit is exact; a larger body is named as such."""
-    monkeypatch.setattr(http_exchange, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(http_line, "MAX_BODY_BYTES", 1000)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"1" * size, content_type="application/json")

@@ -40,6 +40,7 @@ FLOW = [
     ["pace", "breaker", "usage", "time_limits"],
     ["evidence"],
     ["asking"],
+    ["http_line"],
     ["http_exchange"],
     ["http_client"],
     ["browser", "browsing"],
@@ -83,7 +84,8 @@ DEMO_MAY_IMPORT = {"demo_county", "errors"}
 MAY_IMPORT_DEMO = {"demo_county", "kit", "opening", "cli"}
 
 OWNERS = {
-    "aiohttp": {"http_exchange", "http_client", "demo_county"},  # the county is an aiohttp server
+    # The county is an aiohttp server.
+    "aiohttp": {"http_line", "http_exchange", "http_client", "demo_county"},
     "altair": {"charts"},
     "anywidget": {"widgets"},
     "duckdb": {"store"},

@@ -17,6 +17,7 @@ from yarl import URL
 from propkit.asking import Host
 from propkit.errors import RequestError
 from propkit.http_client import HttpAsk, HttpClient
+from propkit.http_exchange import Address
 from propkit.items import RetryPolicy
 from propkit.layers.catalogue import Catalogue, CountyLayer
 from propkit.layers.files import DAMAGES
@@ -175,4 +176,4 @@ async def _download(address: str, settings: Settings) -> bytes:
     async with HttpClient(retry=retry, request_timeout=_SECONDS) as client:
         ask: HttpAsk
         async with client.ask(host, Usage()) as ask:
-            return (await ask.request(url, name="the catalogue")).body
+            return (await ask.request(Address.of(url), name="the catalogue")).body

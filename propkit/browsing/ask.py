@@ -43,7 +43,7 @@ _SIGHT_SECONDS = 5.0
 _SETTLE_MS = 2_000
 
 
-class BrowserAsk(Asking):
+class BrowserAsk(Asking[URL]):
     """Opens pages for one item, all in one session that nobody else has.
 
     A main navigation takes a place of the host's pace, and so does each redirect (after it) and
@@ -85,7 +85,7 @@ class BrowserAsk(Asking):
 
     def address(self, path: str, params: Mapping[str, str] | None) -> URL:
         """Return the address of a path at the host."""
-        return self._client.origin(self.host).url(path, params)
+        return self._client.origin(self.host).address(path, params).url
 
     async def get(
         self,
@@ -248,12 +248,12 @@ class BrowserAsk(Asking):
         if ready is not None:
             slot.watch_data()
         try:
-            async with self.place(url) as place:
+            async with self.place(url) as started_at:
                 opened = await open_page(slot, url, name, act, self._seconds)
                 self.note_received(url, len(opened.page.body), opened.seconds)
                 if opened.page.status in REFUSALS:
                     asked = opened.retry_after
-                    self.host.pace.pause(pause if asked is None else asked, place.started_at)
+                    self.host.pace.pause(pause if asked is None else asked, started_at)
                     self.usage.refused += 1
             for _ in range(opened.redirects):  # each was a request of its own, made by the browser
                 async with self.place(url):

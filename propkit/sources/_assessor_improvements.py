@@ -51,7 +51,10 @@ def lacks_improvements(pages: Iterable[Page]) -> bool:
         if page.name in {"parcel", "residential-details"}:
             answer = page.json()
             if isinstance(answer, dict):
-                said |= {key: answer[name] for key, name in _keys_of(answer).items()}
+                keys = _keys_of(answer)
+                if IMPROVEMENTS_KEY in keys:
+                    return False
+                said |= {key: answer[name] for key, name in keys.items()}
     house = said.get("residentialpropertydata")
     if isinstance(house, dict):
         said |= {key: house[name] for key, name in _keys_of(house).items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
-from propkit import http_exchange
+from propkit import http_line
 from propkit.areas.importing import import_counties
 from propkit.errors import InvalidAnswerError, RequestError, SourceBlockedError
 from propkit.sources import configure_sources
@@ -163,7 +163,7 @@ def test_what_is_too_large_or_a_page_is_refused(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with file_kit(site, tmp_path / "f.duckdb") as kit:
-        monkeypatch.setattr(http_exchange, "MAX_BODY_BYTES", 1000)
+        monkeypatch.setattr(http_line, "MAX_BODY_BYTES", 1000)
         with pytest.raises(InvalidAnswerError, match="the answer is too large"):
             kit.plan_area(source="pima_file")
         monkeypatch.undo()
