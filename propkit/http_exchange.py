@@ -86,6 +86,7 @@ class Exchange:
     def __init__(self, seconds: float, limits: TimeLimits) -> None:
         self._seconds = seconds
         self._limits = limits
+        self._loop = asyncio.get_running_loop()  # asked for once: that is a system call
         self._connector = aiohttp.TCPConnector(limit=0)
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._idle: dict[str, list[Line]] = {}
@@ -125,9 +126,10 @@ class Exchange:
         """
         request = _write_request(origin, address, jar, body)
         with self._limits.limit(self._seconds):
-            line = self._take_idle(origin) or Line(
-                await self._connector.connect(origin.request, [], self._timeout)
-            )
+            line = self._take_idle(origin)
+            if line is None:
+                connect = self._connector.connect(origin.request, [], self._timeout)
+                line = Line(await connect, self._loop)
             self._busy.add(line)
             try:
                 answer = await line.ask(request)
@@ -156,18 +158,16 @@ class Exchange:
 
     def _put_aside(self, origin: Origin, line: Line) -> None:
         """Keep a connection for the next request, for a while."""
-        loop = asyncio.get_running_loop()
-        line.idle_since = loop.time()
+        line.idle_since = self._loop.time()
         self._idle.setdefault(origin.root, []).append(line)
         if self._sweeping is None:
-            self._sweeping = loop.call_later(_KEPT_SECONDS, self._sweep)
+            self._sweeping = self._loop.call_later(_KEPT_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         self._sweeping = None
-        self._close_idle(loop.time() - _KEPT_SECONDS)
+        self._close_idle(self._loop.time() - _KEPT_SECONDS)
         if self._idle:
-            self._sweeping = loop.call_later(_KEPT_SECONDS, self._sweep)
+            self._sweeping = self._loop.call_later(_KEPT_SECONDS, self._sweep)
 
     def _close_idle(self, before: float) -> None:
         """Close what was not used since then, or is of no use."""

@@ -39,7 +39,9 @@ class Line(asyncio.Protocol):
     ``idle_since`` is the loop's time when it was last put aside.
     """
 
-    def __init__(self, connection: aiohttp.connector.Connection) -> None:
+    def __init__(
+        self, connection: aiohttp.connector.Connection, loop: asyncio.AbstractEventLoop
+    ) -> None:
         handler = connection.protocol
         transport = None if handler is None else handler.transport
         if handler is None or transport is None:
@@ -49,7 +51,7 @@ class Line(asyncio.Protocol):
         self._connection = connection
         self._handler = handler
         self._transport = transport
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._asked: asyncio.Future[Answer | None] | None = None
         self._came: list[bytes] = []
         self._content_type = ""

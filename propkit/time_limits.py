@@ -20,6 +20,7 @@ class TimeLimits:
 
     def __init__(self) -> None:
         self.running: set[TimeLimit] = set()
+        self.loop = asyncio.get_running_loop()  # asked for once: that is a system call
         self._wait = _LONGEST_WAIT
         self._timer: asyncio.TimerHandle | None = None
 
@@ -37,7 +38,7 @@ class TimeLimits:
     def watch(self) -> None:
         """See to it that somebody looks."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._wait, self._look)
+            self._timer = self.loop.call_later(self._wait, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -62,7 +63,7 @@ class TimeLimit:
         self._cancelling = 0
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._limits.loop)
         if task is None:
             raise RuntimeError("a time limit is for a task")
         self._task, self._cancelling = task, task.cancelling()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -93,7 +93,9 @@ class SourceGuard:
     def judge(self, outcome: Outcome) -> Judgement:
         """Take an outcome, and say which may be stored now."""
         parsed = outcome.parsed
-        layout, before = self._canaries.pop(outcome.item.key, ("", None))
+        layout, before = "", None
+        if self._canaries:
+            layout, before = self._canaries.pop(outcome.item.key, ("", None))
         if parsed is None or not parsed.is_found:
             judgement = Judgement(store=[outcome])
         elif before is None or layout != layout_of(outcome.pages):
@@ -104,7 +106,7 @@ class SourceGuard:
             )
             self._judged.append((outcome, loss))
             judgement = Judgement()
-        if not self._canaries and self._judged:
+        if self._judged and not self._canaries:
             judgement += self._judge_canaries()
         return judgement
 
@@ -157,7 +159,8 @@ class SourceGuard:
         else:
             self._held[key] = outcome
             judgement = Judgement()
-        judgement.store += self._take(guard.released())
+        if released := guard.released():
+            judgement.store += self._take(released)
         if verdict is Verdict.DRIFT and self._heard is None:
             judgement.witness = next((d.witness for d in guard.drifts if d.witness), None)
             if judgement.witness is None:
@@ -178,8 +181,10 @@ class SourceGuard:
         return [self._held.pop(key) for key in keys if key in self._held]
 
 
-def layout_of(pages: Iterable[Page]) -> str:
+def layout_of(pages: Sequence[Page]) -> str:
     """Return what tells kinds of answers apart: the names of their pages."""
+    if len(pages) == 1:
+        return pages[0].name
     names = {page.name for page in pages}
     return names.pop() if len(names) == 1 else "+".join(sorted(names))
 
