@@ -359,9 +359,16 @@ def test_cancel_keeps_what_was_fetched_and_leaves_the_rest_cancelled(
     apns = county.apns(200, seed=6)
     with quick_kit(county, tmp_path / "a.duckdb") as kit:
         going = threading.Event()
-        batch = kit.start(apns, listener=lambda event: event.ended > 20 and going.set())
+
+        def slow_down(event: pk.Progress) -> None:
+            if event.ended > 20 and not going.is_set():
+                county.switch(latency=1)  # or it may be over before it is cancelled
+                going.set()
+
+        batch = kit.start(apns, listener=slow_down)
         assert going.wait(30)
         report = batch.cancel()
+        county.switch(latency=0)
         asked = len(county.ledger())
         stored = len(kit.frame("parcels"))
 
