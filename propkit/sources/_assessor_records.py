@@ -278,17 +278,19 @@ def _read_values(rows: list[Any], apn: str) -> _Values:
     years: dict[int, Valuation] = {}
     layouts: list[Layout] = []
     newest, newest_layout = None, ABSENT.layout
+    keys: tuple[str, ...] | None = None
     for row in rows:
-        fields = read_fields(row, "Valuations")
-        layout = fields.layout
-        if layout not in layouts:
-            _check_values(fields)
-            layouts.append(layout)
+        if type(row) is not dict or tuple(row) != keys:  # nearly all are alike
+            fields = read_fields(row, "Valuations")
+            layout, keys = fields.layout, tuple(fields.answer)
+            if layout not in layouts:
+                _check_values(fields)
+                layouts.append(layout)
         value = _new(Valuation, apn)
         try:
             VALUE.fill(value, row, layout)
         except LayoutChangedError as error:
-            year = read_tax_year(fields.get("taxyear"), "TaxYear")
+            year = read_tax_year(Fields(row, layout).get("taxyear"), "TaxYear")
             raise LayoutChangedError(f"Valuations {year}: {error}") from error
         year = value.tax_year
         if years.setdefault(year, value) is not value and years[year] != value:
