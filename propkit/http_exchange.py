@@ -1,8 +1,9 @@
-"""One request and its answer, by aiohttp's connections and its parser.
+"""One request and its answer, by connections that aiohttp makes and that are kept here.
 
-aiohttp's session makes both anew for every request: headers, cookies, timers, redirects. That
+aiohttp's session makes much anew for every request: headers, cookies, timers, redirects. That
 costs four times as much as all the rest. Here what is the same for every request to a host is
-made once, and what the session would do besides (redirects, retries) is done elsewhere.
+made once, and what the session would do besides (redirects, retries) is done elsewhere. The usual
+answer is read by :mod:`propkit.http_line`, any other by aiohttp's parser.
 """
 
 from __future__ import annotations

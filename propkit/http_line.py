@@ -18,9 +18,7 @@ _READ_AHEAD_BYTES = 2**18
 _STATUS = b"HTTP/1.1 200 "
 _END = b"\r\n\r\n"
 _FIELD = re.compile(rb"([\w!#$%&'*+.^`|~-]+):[ \t]*([^\r\n\0]*?)[ \t]*", re.ASCII)
-_CHANGES_READING = frozenset(
-    (b"transfer-encoding", b"content-encoding", b"connection", b"upgrade", b"set-cookie")
-)
+_MEANS_MORE = frozenset((b"transfer-encoding", b"content-encoding", b"upgrade", b"set-cookie"))
 
 
 class Answer(NamedTuple):
@@ -133,7 +131,7 @@ class Line(asyncio.Protocol):
                 length = int(value)
             elif name == b"content-type":
                 self._content_type = value.decode("utf-8", "surrogateescape")
-            elif name in _CHANGES_READING and value.lower() != b"keep-alive":
+            elif name in _MEANS_MORE or (name == b"connection" and value.lower() != b"keep-alive"):
                 return None
         if length is None or length > MAX_BODY_BYTES:
             return None
