@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,8 @@ class Writer:
     ----------
     connect
         Opens a connection to the file; asked again when a commit left the connection dead.
+    give_room
+        A context in which what was asked for is done, with all the memory that it needs.
 
     Attributes
     ----------
@@ -67,8 +69,13 @@ class Writer:
         event (``commit``) and its seconds. It must not wait for the writer.
     """
 
-    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], duckdb.DuckDBPyConnection],
+        give_room: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._connect = connect
+        self._give_room = give_room
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
@@ -219,7 +226,9 @@ class Writer:
             future.set_exception(self._failure)
             return
         try:
-            future.set_result(self._transact(work))
+            with self._give_room():
+                value = self._transact(work)
+            future.set_result(value)
         except PropkitError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 -- who waits is told, and the thread lives on

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -481,7 +481,7 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, 
     batch = batch_of(store, "1")
     cursor = store._cursor
     connections = [Flaky(cursor(), is_durable=is_durable)]
-    writer = Writer(lambda: connections.pop() if connections else cursor())  # type: ignore[arg-type,return-value]
+    writer = Writer(lambda: connections.pop() if connections else cursor(), nullcontext)  # type: ignore[arg-type,return-value]
 
     writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch, pages=[page(b"1")]))
     writer.flush().result(timeout=30)
