@@ -56,7 +56,7 @@ class Store(Reading):
             self._connection.close()
             raise
         self._memory = Memory(self._cursor)
-        self.writer = Writer(self._cursor, self._memory.ample)
+        self.writer = Writer(self._cursor, self._memory)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -98,6 +98,7 @@ class Store(Reading):
             del _open_stores[self.path]
             self.writer.close()
             with self._memory.sparing(), self._connection_lock:  # closing is a checkpoint too
+                self._memory.squeeze(self._connection)
                 self._connection.close()
 
     def sparing(self) -> AbstractContextManager[None]:
@@ -200,7 +201,7 @@ class Store(Reading):
     def checkpointed(self) -> Iterator[None]:
         """Write the log into the file, and let nobody else do so meanwhile."""
         with self._checkpoint_lock:
-            with self._cursor() as cursor, suppress(duckdb.Error):
+            with self._memory.ample(), self._cursor() as cursor, suppress(duckdb.Error):
                 # Somebody who reads or writes just now puts it off; DuckDB does it by itself later.
                 cursor.execute("CHECKPOINT")
             yield

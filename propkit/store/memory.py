@@ -15,6 +15,9 @@ import duckdb
 from propkit.errors import StoreError
 
 BATCH_MEMORY = "96MB"
+"""What a group of results, or the checkpoint behind it, may take."""
+KEPT_MEMORY = "32MB"
+"""What stays of it between two groups."""
 
 
 class Memory:
@@ -58,6 +61,17 @@ class Memory:
             with self._lock:
                 self._asking -= 1
                 self._settle()
+
+    def squeeze(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let go of what is kept only because it might be read again.
+
+        For the writer between two of its groups: nobody else is bound by the limit.
+        """
+        with self._lock:
+            if self._is_low:
+                with suppress(duckdb.Error):  # as below; the limit is then as it was
+                    connection.execute(f"SET memory_limit = '{KEPT_MEMORY}'")
+                connection.execute(f"SET memory_limit = '{BATCH_MEMORY}'")
 
     def _settle(self) -> None:
         is_low = self._sparing > 0 and self._asking == 0

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from propkit.errors import InvalidAnswerError, PropkitError, StoreError
 from propkit.items import ENDED, State
+from propkit.store.memory import Memory
 from propkit.store.results import Result, Stored, write_results
 
 GROUP_ITEMS = 400
@@ -53,8 +54,8 @@ class Writer:
     ----------
     connect
         Opens a connection to the file; asked again when a commit left the connection dead.
-    give_room
-        A context in which what was asked for is done, with all the memory that it needs.
+    memory
+        Of which what was asked for has all that it needs, and groups of results little.
 
     Attributes
     ----------
@@ -72,10 +73,10 @@ class Writer:
     def __init__(
         self,
         connect: Callable[[], duckdb.DuckDBPyConnection],
-        give_room: Callable[[], AbstractContextManager[None]],
+        memory: Memory,
     ) -> None:
         self._connect = connect
-        self._give_room = give_room
+        self._memory = memory
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
@@ -226,7 +227,7 @@ class Writer:
             future.set_exception(self._failure)
             return
         try:
-            with self._give_room():
+            with self._memory.ample():
                 value = self._transact(work)
             future.set_result(value)
         except PropkitError as error:
@@ -241,6 +242,7 @@ class Writer:
             if group and self._failure is None:
                 self._write(group)
                 self.items += len(group)
+                self._memory.squeeze(self._connection)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
         finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from propkit.store import Store
+from propkit.store import Store, memory
 from tests.store.made import page, result, write
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_closing_is_done_in_little_memory(path: Path, monkeypatch: pytest.Monkey
     connection, seen = store._connection, []
 
     class Watched:
-        cursor = connection.cursor
+        cursor, execute = connection.cursor, connection.execute
 
         @staticmethod
         def close() -> None:
@@ -73,8 +73,15 @@ def test_closing_is_done_in_little_memory(path: Path, monkeypatch: pytest.Monkey
     assert seen == [("91.5 MiB",)]
 
 
-def test_a_checkpoint_of_many_answers_needs_little_memory(path: Path):
-    """It writes the last row group of each table anew, which holds all of these bodies."""
+def test_a_checkpoint_of_many_answers_needs_little_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It writes the last row group of each table anew, which holds all of these bodies.
+
+    What was read of them stays no longer than until the batch's next results.
+    """
+    monkeypatch.setattr(memory, "KEPT_MEMORY", "8MB")
+    held = "SELECT sum(memory_usage_bytes) // 1_000_000 FROM duckdb_memory()"
     bodies = [random.Random(number).randbytes(2**20) for number in range(24)]
     with closing(Store.open(path)) as store:
         write(store, *(result(str(n), pages=[page(body)]) for n, body in enumerate(bodies)))
@@ -87,7 +94,15 @@ def test_a_checkpoint_of_many_answers_needs_little_memory(path: Path):
             cursor.execute("CHECKPOINT")
             cursor.execute("RESET memory_limit")
 
+            with store.sparing():
+                assert len(store.rows("SELECT max(body) FROM payload_blocks")) == 1
+                ((before,),) = cursor.execute(held).fetchall()
+                write(store, result("after"))
+                ((after,),) = cursor.execute(held).fetchall()
+
         assert store.rows("SELECT count(*) AS n FROM payload_blocks WHERE part = 0") == [{"n": 25}]
+        assert before > 20
+        assert after <= 8
 
 
 def test_what_does_not_fit_goes_to_a_folder_beside_the_store(path: Path):
