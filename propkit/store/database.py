@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,11 +16,11 @@ import pyarrow as pa
 from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
+from propkit.store.memory import Memory
 from propkit.store.reading import Params, Reading, to_frame
 from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
 
-BATCH_MEMORY = "96MB"
 ROW_GROUP = 20_480
 """Rows of a row group: a checkpoint writes the last one of each table anew, some kB a row."""
 _NAME = "propkit"
@@ -40,7 +40,6 @@ class Store(Reading):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._uses = 0
-        self._sparing = 0
         self._guests_read_files = False
         self._is_locked = False
         self._checkpoint_lock = threading.Lock()
@@ -56,7 +55,8 @@ class Store(Reading):
         except BaseException:
             self._connection.close()
             raise
-        self.writer = Writer(self._cursor)
+        self._memory = Memory(self._cursor)
+        self.writer = Writer(self._cursor, self._memory)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -97,26 +97,13 @@ class Store(Reading):
                 return
             del _open_stores[self.path]
             self.writer.close()
-            self._limit_memory(BATCH_MEMORY)  # closing is a checkpoint too
-            with self._connection_lock:
+            with self._memory.sparing(), self._connection_lock:  # closing is a checkpoint too
+                self._memory.squeeze(self._connection)
                 self._connection.close()
 
-    @contextmanager
-    def sparing(self) -> Iterator[None]:
-        """Keep DuckDB's memory small while a batch runs or is reported on.
-
-        A checkpoint takes what it may, and so does what was read once and might be read again.
-        """
-        with _open_lock:
-            self._sparing += 1
-            self._limit_memory(BATCH_MEMORY)
-        try:
-            yield
-        finally:
-            with _open_lock:
-                self._sparing -= 1
-                if not self._sparing:
-                    self._limit_memory(None)
+    def sparing(self) -> AbstractContextManager[None]:
+        """Keep DuckDB's memory small while a batch runs, save while somebody asks."""
+        return self._memory.sparing()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the same file."""
@@ -127,12 +114,6 @@ class Store(Reading):
                 raise StoreError(f"the store {self.path} is closed") from error
         cursor.execute(f"USE {_NAME}")
         return cursor
-
-    def _limit_memory(self, limit: str | None) -> None:
-        change = "RESET memory_limit" if limit is None else f"SET memory_limit = '{limit}'"
-        with suppress(duckdb.Error, StoreError), self._cursor() as cursor:
-            # Refused where a query of the person's own holds more just now, or it was closed.
-            cursor.execute(change)
 
     def table(
         self,
@@ -153,7 +134,18 @@ class Store(Reading):
         """
         if self._uses == 0:
             raise StoreError(f"the store {self.path} is closed")
-        cursor = self._cursor()
+        with self._memory.ample(), self._cursor() as cursor:
+            return self._ask(cursor, sql, params, wanted, is_read_only=is_read_only)
+
+    @staticmethod
+    def _ask(
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        params: Params,
+        wanted: pa.Table | None,
+        *,
+        is_read_only: bool,
+    ) -> pa.Table:
         try:
             # A table that is not there must not be found among propkit's own variables.
             cursor.execute("SET SESSION python_enable_replacements = false")
@@ -166,8 +158,6 @@ class Store(Reading):
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise RequestError(f"the SQL cannot be run: {error}") from error
-        finally:
-            cursor.close()
 
     def query(self, sql: str, params: Params = None) -> pd.DataFrame:
         """Return the answer to one query that a person wrote; it may only read.
@@ -211,7 +201,7 @@ class Store(Reading):
     def checkpointed(self) -> Iterator[None]:
         """Write the log into the file, and let nobody else do so meanwhile."""
         with self._checkpoint_lock:
-            with self._cursor() as cursor, suppress(duckdb.Error):
+            with self._memory.ample(), self._cursor() as cursor, suppress(duckdb.Error):
                 # Somebody who reads or writes just now puts it off; DuckDB does it by itself later.
                 cursor.execute("CHECKPOINT")
             yield
@@ -224,6 +214,8 @@ class Store(Reading):
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     config: dict[str, Any] = {
+        # Beside the file, not where the process happens to stand.
+        "temp_directory": f"{path}.tmp",
         # Extensions cannot be had offline, and asking for them costs a time-out.
         "autoinstall_known_extensions": False,
         "storage_compatibility_version": STORAGE_VERSION,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from propkit.record_block import RecordBlock
 from propkit.records import Record
-from propkit.store.replacing import KINDS, STAMPS, Kind, Replacement, make_array
+from propkit.store.replacing import KINDS, RECORD_FEEDS, Kind, Replacement, make_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class Answer:
     changed_at: datetime | None = None
 
 
+_TIME = pa.timestamp("us", tz="UTC")
 _NOTHING: frozenset[str] = frozenset()
+_Told = tuple[list[Record], list[int]]
+"""Records of one table, and the number of each one's answer."""
 _Held = list[tuple[int, Mapping[str, Sequence[Any]]]]
 """Columns of one table, each lot with the number of its answer."""
 
@@ -97,19 +100,19 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
     Each answer takes the whole of its records' scopes, of two answers the later. What comes by
     column is kept so, where no record depends on another one.
     """
+    stamps = _Stamps(answers)
     blocks = _find_blocks(answers)
-    gathered = [_gather_block(kind, held, answers) for kind, held in blocks.items()]
+    gathered = [_gather_block(kind, held, answers, stamps) for kind, held in blocks.items()]
     whole = {kind for kind, each in zip(blocks, gathered, strict=True) if each is not None}
-    tables: dict[type[Record], _Rows] = {}
+    tables: dict[type[Record], _Told] = defaultdict(lambda: ([], []))
     for number, records in enumerate(answer.records for answer in answers):
         for record in records.without(whole) if isinstance(records, RecordBlock) else records:
-            rows = tables.get(type(record))
-            if rows is None:
-                rows = tables[type(record)] = _Rows(KINDS[type(record)], answers)
-            rows.add(record, number)
+            told, numbers = tables[type(record)]
+            told.append(record)
+            numbers.append(number)
     return [
         *(each for each in gathered if each is not None),
-        *(_gather_rows(rows, answers) for rows in tables.values()),
+        *(_gather_rows(KINDS[of], told, answers, stamps) for of, told in tables.items()),
     ]
 
 
@@ -133,7 +136,9 @@ def _find_blocks(answers: Sequence[Answer]) -> dict[type[Record], _Held]:
     }
 
 
-def _gather_block(of: type[Record], held: _Held, answers: Sequence[Answer]) -> Replacement | None:
+def _gather_block(
+    of: type[Record], held: _Held, answers: Sequence[Answer], stamps: _Stamps
+) -> Replacement | None:
     """Return the rows of a table that comes by column, of two of one identity the later.
 
     None where an earlier one may have what the later leaves unsaid.
@@ -153,7 +158,7 @@ def _gather_block(of: type[Record], held: _Held, answers: Sequence[Answer]) -> R
     says = [some for size, some in zip(sizes, said, strict=True) for _ in range(size)]
     identities = zip(*(columns[kind.columns.index(name)] for name in kind.identity), strict=True)
     places = {identity: place for place, identity in enumerate(identities)}
-    data = _make_data(kind, columns, numbers, says, answers)
+    data = _make_data(kind, columns, numbers, says, stamps)
     if len(places) < len(numbers):
         is_same = len(set(said)) == 1
         if not is_same or any(
@@ -164,14 +169,47 @@ def _gather_block(of: type[Record], held: _Held, answers: Sequence[Answer]) -> R
     return Replacement(kind, data)
 
 
-def _gather_rows(rows: _Rows, answers: Sequence[Answer]) -> Replacement:
-    numbers, records = list(rows.numbers.values()), list(rows.records.values())
-    columns = [list(map(attrgetter(name), records)) for name in rows.kind.columns]
-    says = [
-        rows.unsaid.get(identity, rows.says[number])
-        for identity, number in zip(rows.records, numbers, strict=True)
-    ]
-    return Replacement(rows.kind, _make_data(rows.kind, columns, numbers, says, answers))
+def _gather_rows(
+    kind: Kind, told: _Told, answers: Sequence[Answer], stamps: _Stamps
+) -> Replacement:
+    """Return the rows of a table whose records come one by one."""
+    records, numbers = told
+    if _is_each_alone(kind, records, numbers):
+        said = [answer.unsaid.get(kind.table, _NOTHING) for answer in answers]
+        says = [said[number] for number in numbers]
+    else:
+        rows = _Rows(kind, answers)
+        for record, number in zip(records, numbers, strict=True):
+            rows.add(record, number)
+        records, numbers = list(rows.records.values()), list(rows.numbers.values())
+        says = [
+            rows.unsaid.get(identity, rows.says[number])
+            for identity, number in zip(rows.records, numbers, strict=True)
+        ]
+    columns = [list(map(attrgetter(name), records)) for name in kind.columns]
+    return Replacement(kind, _make_data(kind, columns, numbers, says, stamps))
+
+
+def _is_each_alone(kind: Kind, records: Sequence[Record], numbers: Sequence[int]) -> bool:
+    """Whether no two records are about the same row, nor two answers about the same scope."""
+    if len(set(map(kind.get_identity, records))) < len(records):
+        return False
+    if kind.is_one_row:
+        return True
+    scopes = list(map(kind.get_scope, records))
+    return len(set(zip(scopes, numbers, strict=True))) == len(set(scopes))
+
+
+class _Stamps:
+    """What an answer says of all its rows, as columns with a value for each answer."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        at = make_array([each.at for each in answers], _TIME)
+        self.provenance = (pa.array([each.source for each in answers], pa.string()), at)
+        changed = at
+        if any(each.changed_at is not None for each in answers):
+            changed = make_array([each.changed_at or each.at for each in answers], _TIME)
+        self.origin = (pa.array([each.batch_id for each in answers], pa.string()), changed)
 
 
 def _make_data(
@@ -179,25 +217,25 @@ def _make_data(
     columns: Sequence[Sequence[Any]],
     numbers: Sequence[int],
     says: Sequence[frozenset[str]],
-    answers: Sequence[Answer],
+    stamps: _Stamps,
 ) -> pa.Table:
     """Return rows as an Arrow table, with the columns of ``STAMPS``.
 
     ``numbers`` has the answer of each row, ``says`` what it leaves unsaid.
     """
-    schema = kind.schema
     places = pa.array(numbers, pa.int32())
-    sources = make_array([each.source for each in answers], schema.types[-2])
-    times = make_array([each.at for each in answers], schema.types[-1])
-    arrays = [make_array(values, of) for values, of in zip(columns, schema.types, strict=False)]
+    arrays = [
+        make_array(values, of) for values, of in zip(columns, kind.schema.types, strict=False)
+    ]
     masks = {
         some: sum(kind.bits[column] for column in some & kind.open_columns) for some in set(says)
     }
-    batches = pa.array([each.batch_id for each in answers], pa.string())
-    changed = make_array([each.changed_at or each.at for each in answers], schema.types[-1])
-    marks = pa.array([masks[some] for some in says], pa.int64())
     return pa.Table.from_arrays(
-        [*arrays, *(held.take(places) for held in (sources, times)), marks]
-        + [held.take(places) for held in (batches, changed)],
-        schema=pa.schema([*schema, *STAMPS]),
+        [
+            *arrays,
+            *(held.take(places) for held in stamps.provenance),
+            pa.array([masks[some] for some in says], pa.int64()),
+            *(held.take(places) for held in stamps.origin),
+        ],
+        schema=RECORD_FEEDS[kind.table],
     )

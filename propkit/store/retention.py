@@ -126,6 +126,7 @@ def prune(store: Store, pruning: Pruning) -> Pruning:
                 )
         if found.payloads:
             repack_blocks(connection)
+            store.writer.stored.payloads.forget_blocks()
         return replace(found, is_done=True)
 
     done: Pruning = store.writer.submit(work).result()

@@ -20,7 +20,7 @@ from propkit.store.county_tables import COUNTY_SCHEMAS, COUNTY_TABLES, IMPROVEME
 from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
-from propkit.store.payloads import BLOCKS, PAYLOADS, pack_old_payloads
+from propkit.store.payloads import BLOCKS, PAYLOADS, cut_old_blocks, pack_old_payloads
 from propkit.store.posting_tables import POSTING_SCHEMAS, POSTING_TABLES
 
 STORAGE_VERSION = "v1.5.0"
@@ -175,6 +175,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0009_improvements", IMPROVEMENT_TABLES),
     ("0010_changes", CHANGE_TABLE),
     ("0011_postings", POSTING_TABLES),
+    ("0015_payload_parts", cut_old_blocks),
 ]
 
 

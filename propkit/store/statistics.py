@@ -266,17 +266,20 @@ class Failure:
 
 def failures(store: Reading, batch_id: str) -> list[Failure]:
     """Return a batch's failed items in the batch's order; ``evidence_sha256`` is the payload's."""
+    # Only of what failed the last answer is looked for: to have that of all of 100,000 items at
+    # hand takes 90 MB.
     rows: list[dict[str, Any]] = store.rows(
-        "SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"
+        "WITH failed AS MATERIALIZED (FROM items WHERE batch_id = $1 AND state = 'failed')"
+        " SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"
         " coalesce(e.url, f.url) AS evidence_url, coalesce(e.sha256, f.sha256) AS evidence_sha256,"
         " coalesce(e.status, f.status) AS evidence_status,"
         " e.screenshot IS NOT NULL AS has_screenshot"
-        " FROM items i LEFT JOIN evidence e USING (batch_id, source, key) LEFT JOIN ("
+        " FROM failed i LEFT JOIN evidence e USING (batch_id, source, key) LEFT JOIN ("
         "   SELECT source, key, arg_max(url, (fetched_at, rowid)) AS url,"
         "   arg_max(sha256, (fetched_at, rowid)) AS sha256,"
         "   arg_max(status, (fetched_at, rowid)) AS status"
-        "   FROM fetches WHERE batch_id = $1 GROUP BY source, key) f USING (source, key)"
-        " WHERE i.batch_id = $1 AND i.state = 'failed' ORDER BY i.sequence, i.source, i.key",
+        "   FROM fetches SEMI JOIN failed USING (batch_id, source, key) GROUP BY source, key)"
+        " f USING (source, key) ORDER BY i.sequence, i.source, i.key",
         [batch_id],
     )
     return [Failure(**row) for row in rows]

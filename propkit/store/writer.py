@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from propkit.errors import InvalidAnswerError, PropkitError, StoreError
 from propkit.items import ENDED, State
+from propkit.store.memory import Memory
 from propkit.store.results import Result, Stored, write_results
 
 GROUP_ITEMS = 400
@@ -53,6 +54,8 @@ class Writer:
     ----------
     connect
         Opens a connection to the file; asked again when a commit left the connection dead.
+    memory
+        Of which what was asked for has all that it needs, and groups of results little.
 
     Attributes
     ----------
@@ -67,8 +70,13 @@ class Writer:
         event (``commit``) and its seconds. It must not wait for the writer.
     """
 
-    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], duckdb.DuckDBPyConnection],
+        memory: Memory,
+    ) -> None:
         self._connect = connect
+        self._memory = memory
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
@@ -219,7 +227,9 @@ class Writer:
             future.set_exception(self._failure)
             return
         try:
-            future.set_result(self._transact(work))
+            with self._memory.ample():
+                value = self._transact(work)
+            future.set_result(value)
         except PropkitError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 -- who waits is told, and the thread lives on
@@ -232,6 +242,7 @@ class Writer:
             if group and self._failure is None:
                 self._write(group)
                 self.items += len(group)
+                self._memory.squeeze(self._connection)
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
         finally:

@@ -18,7 +18,6 @@ from propkit.items import Item, State
 from propkit.records import RECORD_TYPES
 from propkit.store import Store
 from propkit.store.batches import create_batch, set_state
-from propkit.store.database import BATCH_MEMORY
 from propkit.store.schema import LEDGER_SCHEMAS, MIGRATIONS
 from tests.store.made import batch_of, noon, page, parcel, payments, result, write
 
@@ -356,26 +355,3 @@ def test_duplicates_are_found_by_table(store: Store):
     ).result()
 
     assert store.duplicates() == {"sales": 1}
-
-
-def test_memory_is_kept_small_as_long_as_anybody_asks_for_it_and_at_the_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Two batches may run side by side; closing the file writes the log into it, a checkpoint."""
-    store = Store.open(path)
-    limit = "SELECT current_setting('memory_limit') AS now"
-    seen = [store.rows(limit)]
-    with store.sparing():
-        seen.append(store.rows(limit))
-        with store.sparing():
-            seen.append(store.rows(limit))
-        seen.append(store.rows(limit))
-    seen.append(store.rows(limit))
-    asked_for = []
-    monkeypatch.setattr(store, "_limit_memory", asked_for.append)
-    store.close()
-
-    small = [{"now": "91.5 MiB"}]
-    assert seen == [seen[0], small, small, small, seen[0]]
-    assert seen[0] != small
-    assert asked_for == [BATCH_MEMORY]

@@ -39,7 +39,7 @@ def blocks(store: Store) -> list[tuple[int, int, int]]:
     """Return the number of each block, the bytes it has and those that are in use."""
     rows = store.rows(
         "SELECT block, size, coalesce(sum(length), 0)::BIGINT AS used FROM payload_blocks"
-        " LEFT JOIN payloads USING (block) GROUP BY ALL ORDER BY block"
+        " LEFT JOIN payloads USING (block) WHERE part = 0 GROUP BY ALL ORDER BY block"
     )
     return [(row["block"], row["size"], row["used"]) for row in rows]
 

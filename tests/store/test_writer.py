@@ -20,6 +20,7 @@ from propkit.items import Item, State
 from propkit.records import Document, Parcel, Sale, TaxPayment
 from propkit.store import Store, writer
 from propkit.store.batches import read_items
+from propkit.store.memory import Memory
 from propkit.store.results import write_results
 from propkit.store.writer import GROUP_ITEMS, Writer
 from tests.store.made import (
@@ -481,7 +482,7 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, 
     batch = batch_of(store, "1")
     cursor = store._cursor
     connections = [Flaky(cursor(), is_durable=is_durable)]
-    writer = Writer(lambda: connections.pop() if connections else cursor())  # type: ignore[arg-type,return-value]
+    writer = Writer(lambda: connections.pop() if connections else cursor(), Memory(cursor))  # type: ignore[arg-type,return-value]
 
     writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch, pages=[page(b"1")]))
     writer.flush().result(timeout=30)

@@ -1,0 +1,84 @@
+"""How much memory DuckDB may take: little while a batch runs, what it likes while somebody asks.
+
+A checkpoint takes what it may, and so does what was read once and might be read again. A query
+of a person's own must not fail, or go by way of the disk, because a batch runs beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import duckdb
+
+from propkit.errors import StoreError
+
+BATCH_MEMORY = "96MB"
+"""What a group of results, or the checkpoint behind it, may take."""
+KEPT_MEMORY = "32MB"
+"""What stays of it between two groups."""
+
+
+class Memory:
+    """Sets the limit of one DuckDB, whose own limit is most of the machine's memory.
+
+    Parameters
+    ----------
+    connect
+        Opens a connection to it.
+    """
+
+    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._sparing = 0
+        self._asking = 0
+        self._is_low = False
+
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Keep it small meanwhile, save while somebody asks."""
+        with self._lock:
+            self._sparing += 1
+            self._settle()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sparing -= 1
+                self._settle()
+
+    @contextmanager
+    def ample(self) -> Iterator[None]:
+        """Let it be what it likes meanwhile; afterwards what was kept in it is let go."""
+        with self._lock:
+            self._asking += 1
+            self._settle()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asking -= 1
+                self._settle()
+
+    def squeeze(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let go of what is kept only because it might be read again.
+
+        For the writer between two of its groups: nobody else is bound by the limit.
+        """
+        with self._lock:
+            if self._is_low:
+                with suppress(duckdb.Error):  # as below; the limit is then as it was
+                    connection.execute(f"SET memory_limit = '{KEPT_MEMORY}'")
+                connection.execute(f"SET memory_limit = '{BATCH_MEMORY}'")
+
+    def _settle(self) -> None:
+        is_low = self._sparing > 0 and self._asking == 0
+        if is_low == self._is_low:
+            return
+        change = f"SET memory_limit = '{BATCH_MEMORY}'" if is_low else "RESET memory_limit"
+        with suppress(duckdb.Error, StoreError), self._connect() as connection:
+            # Refused where the writer holds more just now, or it was closed: the next one does it.
+            connection.execute(change)
+            self._is_low = is_low

@@ -1,0 +1,125 @@
+"""How much memory DuckDB may take, and who is not bound by what a batch leaves it."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from propkit.store import Store, memory
+from tests.store.made import page, result, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMIT = "SELECT current_setting('memory_limit')"
+LARGE = "SELECT len(list(i)) AS n FROM range(13_000_000) AS t(i)"
+"""104 MB in one piece: nothing of it can go by way of the disk."""
+
+
+def test_only_a_batchs_own_writing_is_kept_small(path: Path):
+    """Who asks, or gives the writer a work, has all the memory; two batches may run side by side."""
+    with closing(Store.open(path)) as store, store._cursor() as cursor:
+
+        def limits() -> tuple[str, str, str]:
+            ((own,),) = cursor.execute(LIMIT).fetchall()
+            (asked,) = store.rows(f"{LIMIT} AS now")
+            ((work,),) = store.writer.submit(lambda c: c.execute(LIMIT).fetchall()).result()
+            return own, asked["now"], work
+
+        seen = [limits()]
+        with store.sparing():
+            seen.append(limits())
+            with store.sparing():
+                seen.append(limits())
+            seen.append(limits())
+        seen.append(limits())
+
+    full = seen[0][0]
+    spared = ("91.5 MiB", full, full)
+    assert seen == [(full, full, full), spared, spared, spared, (full, full, full)]
+    assert full != "91.5 MiB"
+
+
+def test_a_large_query_succeeds_while_a_batch_runs(path: Path):
+    """It needs more than a batch leaves DuckDB; the batch's own connection would be refused it."""
+    with closing(Store.open(path)) as store, store.sparing():
+        with pytest.raises(duckdb.OutOfMemoryException), store._cursor() as cursor:
+            cursor.execute(LARGE).fetchall()
+
+        assert store.query(LARGE)["n"].tolist() == [13_000_000]
+
+
+def test_closing_is_done_in_little_memory(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is a checkpoint too."""
+    store = Store.open(path)
+    connection, seen = store._connection, []
+
+    class Watched:
+        cursor, execute = connection.cursor, connection.execute
+
+        @staticmethod
+        def close() -> None:
+            seen.extend(connection.execute(LIMIT).fetchall())
+            connection.close()
+
+    monkeypatch.setattr(store, "_connection", Watched)
+
+    store.close()
+
+    assert seen == [("91.5 MiB",)]
+
+
+def test_a_checkpoint_of_many_answers_needs_little_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It writes the last row group of each table anew, which holds all of these bodies.
+
+    What was read of them stays no longer than until the batch's next results.
+    """
+    monkeypatch.setattr(memory, "KEPT_MEMORY", "8MB")
+    held = "SELECT sum(memory_usage_bytes) // 1_000_000 FROM duckdb_memory()"
+    bodies = [random.Random(number).randbytes(2**20) for number in range(24)]
+    with closing(Store.open(path)) as store:
+        write(store, *(result(str(n), pages=[page(body)]) for n, body in enumerate(bodies)))
+        with store._cursor() as cursor:
+            cursor.execute("CHECKPOINT")
+        write(store, result("last", pages=[page(b"last")]))
+
+        with store._cursor() as cursor:
+            cursor.execute("SET memory_limit = '12MB'")
+            cursor.execute("CHECKPOINT")
+            cursor.execute("RESET memory_limit")
+
+            with store.sparing():
+                assert len(store.rows("SELECT max(body) FROM payload_blocks")) == 1
+                ((before,),) = cursor.execute(held).fetchall()
+                write(store, result("after"))
+                ((after,),) = cursor.execute(held).fetchall()
+
+        assert store.rows("SELECT count(*) AS n FROM payload_blocks WHERE part = 0") == [{"n": 25}]
+        assert before > 20
+        assert after <= 8
+
+
+def test_what_does_not_fit_goes_to_a_folder_beside_the_store(path: Path):
+    """Not to where the process stands; also where nobody may read files."""
+    large = (
+        "SELECT count(*) AS n FROM (SELECT DISTINCT i, repeat('x', 40) || i AS s"
+        " FROM range(400_000) AS t(i))"
+    )
+    with closing(Store.open(path)) as store:
+        store.limit_files("nobody")
+        with store._cursor() as cursor:
+            ((folder,),) = cursor.execute("SELECT current_setting('temp_directory')").fetchall()
+            cursor.execute("SET memory_limit = '32MB'")
+            assert cursor.execute(large).fetchall() == [(400_000,)]
+            cursor.execute("RESET memory_limit")
+        made = [place.name for place in path.parent.iterdir()]
+
+    assert folder == f"{path}.tmp"
+    assert f"{path.name}.tmp" in made
+    assert [place.name for place in path.parent.iterdir()] == [path.name]
