@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -73,9 +74,14 @@ def read_discovery(store: Path) -> Discovery | None:
         with discovery_path(store).open("rb") as file:
             if not _is_private(file.fileno()):
                 return None
-            return TypeAdapter(Discovery).validate_json(file.read(_MOST_BYTES))
+            return _adapter().validate_json(file.read(_MOST_BYTES))
     except (OSError, ValidationError):
         return None
+
+
+@cache
+def _adapter() -> TypeAdapter[Discovery]:
+    return TypeAdapter(Discovery)
 
 
 def remove_discovery(store: Path, token: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from importlib.metadata import EntryPoint, entry_points, version
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points, version
 from pathlib import Path
 
 from yarl import URL
@@ -113,7 +115,7 @@ def find_sources(files: Iterable[Path] = ()) -> dict[str, Source]:
                 and hasattr(kind, "parser_version")
                 and not hasattr(kind, "keys_per_item")  # a map layer, which is asked by its name
             ]
-    kinds += [_load(entry) for entry in entry_points(group=ENTRY_POINT)]
+    kinds += [_load(entry) for entry in _find_entries(tuple(sys.path))]
     kinds += [read_source_file(path) for path in files]
     found: dict[str, Source] = {}
     for kind in kinds:
@@ -124,6 +126,18 @@ def find_sources(files: Iterable[Path] = ()) -> dict[str, Source]:
             raise SettingsError(f"two sources are named {source.name!r}")
         found[source.name] = source
     return found
+
+
+@lru_cache(maxsize=4)
+def _find_entries(places: tuple[str, ...]) -> EntryPoints:
+    """Return what other packages bring, looked for once: it takes as long as opening the store."""
+    del places
+    return entry_points(group=ENTRY_POINT)
+
+
+@lru_cache(maxsize=1)
+def _own_version() -> str:
+    return version("propkit")
 
 
 def _load(entry: EntryPoint) -> object:
@@ -264,7 +278,7 @@ def _configure(source: Source, given: SourceSettings, settings: Settings) -> Sou
     # Layers of one server share its pace, wherever they lie.
     host = url.origin() if hasattr(source, "layer") else url
     contact = f" (+{settings.contact})" if settings.contact else ""
-    identity = f"propkit/{version('propkit')}{contact}"
+    identity = f"propkit/{_own_version()}{contact}"
     rate = given.requests_per_second
     headers = {"User-Agent": given.user_agent or identity, **source.headers}
     if given.user_agent is None and any(name.lower() == "user-agent" for name in source.headers):

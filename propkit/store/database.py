@@ -223,6 +223,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     }
     if not os.path.isdir(path.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise StoreError(f"{path.parent} is no folder: the store {path.name} cannot be made there")
+    is_new = not os.path.lexists(path)
     connection = duckdb.connect(":memory:", config=config)
     try:
         # Attached, for only so the size of row groups can be told.
@@ -234,4 +235,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         failure = explain_failure(path, str(error))
         # DuckDB's own words about a lock are of no use to an analyst, also not in a traceback.
         raise failure from None if isinstance(failure, StoreInUseError) else error
+    if is_new:
+        with suppress(OSError):  # a disk that knows no owners
+            path.chmod(0o600)  # names and telephone numbers; who shares the store may open it
     return connection

@@ -19,10 +19,10 @@ class _Feed:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self.rows = schema.empty_table()
+        self.rows = self._empty = schema.empty_table()
 
     def empty(self) -> None:
-        self.rows = self._schema.empty_table()
+        self.rows = self._empty
 
     def __arrow_c_schema__(self) -> Any:
         return self._schema.__arrow_c_schema__()

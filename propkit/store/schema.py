@@ -186,6 +186,11 @@ _TABLE_NAMES = (
 )
 
 
+_MIGRATIONS_TABLE = (
+    "CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMPTZ)"
+)
+
+
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Bring the file's schema up to date.
 
@@ -200,11 +205,10 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
             f"the file is a DuckDB database, but no propkit store (it holds {min(tables)}): "
             "name another path, the file is left as it is"
         )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMPTZ)"
-    )
-    rows = connection.execute("SELECT name FROM schema_migrations ORDER BY name").fetchall()
-    applied = [name for (name,) in rows]
+    applied: list[str] = []
+    if tables:
+        rows = connection.execute("SELECT name FROM schema_migrations ORDER BY name").fetchall()
+        applied = [name for (name,) in rows]
     known = [name for name, _ in MIGRATIONS]
     if unknown := [name for name in applied if name not in known]:
         raise StoreError(
@@ -216,14 +220,16 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     for steps in [pending] if not tables else [[one] for one in pending]:
         connection.execute("BEGIN")
         try:
-            for name, step in steps:
+            connection.execute(_MIGRATIONS_TABLE)
+            for _, step in steps:
                 if isinstance(step, str):
                     connection.execute(step)
                 else:
                     step(connection)
-                connection.execute(
-                    "INSERT INTO schema_migrations VALUES (?, ?)", [name, datetime.now(UTC)]
-                )
+            connection.execute(
+                "INSERT INTO schema_migrations SELECT unnest(?), ?",
+                [[name for name, _ in steps], datetime.now(UTC)],
+            )
         except duckdb.Error as error:
             connection.execute("ROLLBACK")
             raise StoreError(f"the store's tables cannot be made: {error}") from error

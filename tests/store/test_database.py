@@ -101,6 +101,16 @@ def test_the_file_keeps_the_format_that_an_older_duckdb_reads(store: Store):
     assert rows == [{"version": "v1.5.0+"}]
 
 
+def test_a_new_file_is_this_users_alone_and_an_old_one_is_left_as_shared(path: Path):
+    """Owners' names and telephone numbers stand in it; who lets others read it has said so."""
+    Store.open(path).close()
+    made = path.stat().st_mode & 0o777
+    path.chmod(0o640)
+    Store.open(path).close()
+
+    assert (made, path.stat().st_mode & 0o777) == (0o600, 0o640)
+
+
 def test_a_file_opened_twice_is_one_store_until_both_closed(path: Path):
     """Two openers in one process share the store; the first to close does not end the other."""
     first, second = Store.open(path), Store.open(path.parent / "." / path.name)
