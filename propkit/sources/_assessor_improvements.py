@@ -71,6 +71,18 @@ def find_improvements(payload: Payload) -> Any:
     return None if whole is None else read_fields(whole.json(), whole.name).get(IMPROVEMENTS_KEY)
 
 
+def says_no_improvements(payload: Payload) -> bool:
+    """Whether an answer carries them, and there are none."""
+    if not is_empty(find_improvements(payload)):
+        return False
+    if payload.page(IMPROVEMENTS_KEY) is not None:
+        return True
+    whole = payload.page("parcel")
+    return (
+        whole is not None and IMPROVEMENTS_KEY in read_fields(whole.json(), "parcel").layout.key_of
+    )
+
+
 def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:
     """Read the buildings, and name the columns that no key of some of them stands for."""
     if is_empty(answer):

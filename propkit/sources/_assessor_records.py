@@ -131,6 +131,12 @@ def read_assessor(payload: Payload, apn: str, county: str, *, has_parcel: bool) 
     )
 
 
+def says_no_house(reading: Reading) -> bool:
+    """Whether the answers carry what makes a house, and there is none."""
+    unsaid = reading.unsaid.get("residences", frozenset())
+    return reading.residence is None and HOUSE_SIZE.columns.isdisjoint(unsaid)
+
+
 def _sort_answers(payload: Payload, apn: str) -> _Answers:
     whole = _page_fields(payload.page("parcel"), PROPERTY_KEYS)
     info = whole if whole.answer else _page_fields(payload.page("propertyinfo"), PROPERTY_KEYS)
