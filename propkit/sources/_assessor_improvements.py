@@ -72,15 +72,8 @@ def find_improvements(payload: Payload) -> Any:
 
 
 def says_no_improvements(payload: Payload) -> bool:
-    """Whether an answer carries them, and there are none."""
-    if not is_empty(find_improvements(payload)):
-        return False
-    if payload.page(IMPROVEMENTS_KEY) is not None:
-        return True
-    whole = payload.page("parcel")
-    return (
-        whole is not None and IMPROVEMENTS_KEY in read_fields(whole.json(), "parcel").layout.key_of
-    )
+    """Whether an answer lists them, and there are none."""
+    return find_improvements(payload) == []
 
 
 def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:

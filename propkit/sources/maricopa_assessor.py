@@ -160,7 +160,10 @@ class MaricopaAssessor:
         reading = read_assessor(payload, apn, self.county, has_parcel="parcels" not in missing)
         built, unsaid = read_improvements(find_improvements(payload), apn)
         found = (reading.parcel, reading.residence, *built, *reading.valuations, reading.sale)
-        none = {"residences": says_no_house(reading), "improvements": says_no_improvements(payload)}
+        none = {
+            "residences": reading.residence is None and says_no_house(payload),
+            "improvements": says_no_improvements(payload),
+        }
         deed = reading.deed_number
         is_number = deed is not None and deed.isdecimal() and 9 <= len(deed) <= 11
         return Parsed(

@@ -83,7 +83,7 @@ class Result:
     ``follow_ups`` are new items of the same batch. ``checked_at`` (aware UTC) is when the
     source answered; None when it did not, and then nothing becomes fresh. In the columns of
     ``unsaid`` (by table) an absent value is not known to be absent: a stored one stays. Of what
-    ``emptied`` names there are no rows any more: stored ones go into the history.
+    ``emptied`` names there are no rows any more: those of its source go into the history.
     ``hits`` are the rows that a search found, in the source's order, of the columns of the table
     ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
     query), and its older hits are replaced. None means that the item was no search.

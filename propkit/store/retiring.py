@@ -46,9 +46,10 @@ def _retire_emptied(kind: Kind, new: Feeds, stored: StoredScopes) -> None:
     gone = f"(FROM {new[EMPTIED]} WHERE table_name = '{kind.table}')"
     if kind.scope == ("apn",) and not stored.may_have(new, kind.table, kind.scope, gone):
         return
-    also = ""
+    # Another source may know what this one does not.
+    also = f"AND {kind.table}.source = new.source"
     if "tax_year" in kind.columns:
-        also = f"AND coalesce(new.tax_year, {kind.table}.tax_year) = {kind.table}.tax_year"
+        also += f" AND coalesce(new.tax_year, {kind.table}.tax_year) = {kind.table}.tax_year"
     _retire(kind, new, gone, also)
 
 

@@ -20,6 +20,7 @@ import pytest
 
 import propkit as pk
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError, SettingsError
+from propkit.record_block import Emptied
 from propkit.records import Residence, Sale, TaxBill
 from propkit.sources import Parsed, Payload
 from propkit.sources._config import configure_sources
@@ -276,6 +277,7 @@ def test_no_rows_must_be_said() -> None:
     parsed = read_source_file(TREASURER).parse(payload("pinal_treasurer", empty))
 
     assert parsed.records == (Residence(apn=APNS[0], construction_year=1987),)
+    assert parsed.emptied == (Emptied("tax_bills", APNS[0]),)
 
 
 @pytest.mark.parametrize(

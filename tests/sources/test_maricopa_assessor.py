@@ -395,8 +395,7 @@ def test_improvements_that_cannot_be_had_are_missing(assessor: Make) -> None:
         ({ROOT: _without_house(WHOLE, "Improvements"), BUILT: []}, ["residences", "improvements"]),
         ({ROOT: _without_house(WHOLE, "Improvements"), BUILT: [SHOP]}, ["residences"]),
         ({ROOT: {**_without_house(WHOLE), "Improvements": []}}, ["residences", "improvements"]),
-        ({ROOT: {**WHOLE, "ResidentialPropertyData": None, "Improvements": []}},
-         ["residences", "improvements"]),
+        ({ROOT: {**WHOLE, "ResidentialPropertyData": {}, "Improvements": None}}, []),
         ({ROOT: {**WHOLE, "ResidentialPropertyData": {"LivableSpace": None}},
           BUILT: SourceUnavailableError("down")}, []),
         ({ROOT: [], SEARCH: KNOWN, **SECTIONS, f"{ROOT}/residential-details": []}, []),
@@ -404,7 +403,7 @@ def test_improvements_that_cannot_be_had_are_missing(assessor: Make) -> None:
           f"{ROOT}/residential-details": SourceUnavailableError("down"), BUILT: []},
          ["improvements"]),
     ],
-    ids=["house", "land", "shop", "carried", "null", "not said", "blank section", "no section"],
+    ids=["house", "land", "shop", "carried", "blank", "not said", "blank section", "no section"],
 )  # fmt: skip
 def test_only_what_an_answer_carries_is_gone(
     assessor: Make, answers: dict[str, Any], emptied: list[str]

@@ -23,6 +23,7 @@ from propkit.records import (
     Residence,
     Sale,
     TaxBill,
+    TaxLevy,
     TaxPayment,
 )
 from propkit.store.history import read_as_of, read_changes
@@ -227,6 +228,7 @@ def test_what_the_office_no_longer_lists_goes_into_the_history(store: Store):
     house, shed = Residence(apn="1", roof_type="Tile"), Improvement(apn="1", improvement_number="1")
     paid = [*payments("1", 2024, 10), *payments("1", 2025, 20)]
     collected(store, 0, parcel("1"), house, shed, *paid, Residence(apn="2"))
+    write(store, result("1", [TaxLevy(apn="1", tax_year=2025, district="9")], source=TREASURER))
     write(
         store,
         replace(
@@ -238,9 +240,14 @@ def test_what_the_office_no_longer_lists_goes_into_the_history(store: Store):
         ),
     )
 
-    tables = ["residences", "improvements", "tax_payments"]
+    tables = ["residences", "improvements", "tax_payments", "tax_levies"]
     left = {table: [row[:2] for row in stands(store, table)] for table in tables}
-    assert left == {"residences": [("2", None)], "improvements": [], "tax_payments": [("1", 2024)]}
+    assert left == {
+        "residences": [("2", None)],
+        "improvements": [],
+        "tax_payments": [("1", 2024)],
+        "tax_levies": [("1", 2025)],  # another source has said so
+    }
     columns = ["table", "row", "column", "old", "new", "source", "changed_at", "batch_id", "kind"]
     assert told(read_changes(store, noon(0)), *columns) == [
         ("improvements", "1", "source", ASSESSOR, None, ASSESSOR, noon(1), "b2", "removed"),
