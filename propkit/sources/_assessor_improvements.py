@@ -73,7 +73,7 @@ def find_improvements(payload: Payload) -> Any:
 
 def says_no_improvements(payload: Payload) -> bool:
     """Whether an answer lists them, and there are none."""
-    return find_improvements(payload) == []
+    return bool(find_improvements(payload) == [])
 
 
 def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:
