@@ -1,11 +1,19 @@
-"""Many records at once, held by whole columns."""
+"""Many records at once, held by whole columns, and that there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from propkit.records import Record
+
+
+class Emptied(NamedTuple):
+    """That an office has no row of a table for a parcel: of one tax year, or (None) of none."""
+
+    table: str
+    apn: str
+    tax_year: int | None = None
 
 
 class RecordBlock(Sequence[Record]):

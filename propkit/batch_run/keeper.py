@@ -85,6 +85,7 @@ class Keeper:
                 if parsed or outcome.hits is not None
                 else None,
                 unsaid=parsed.unsaid if parsed else {},
+                emptied=parsed.emptied if parsed else (),
                 hits=outcome.hits or (),
                 hits_of=outcome.hits_of,
                 settlement=outcome.settlement,

@@ -74,6 +74,11 @@ def find_improvements(payload: Payload) -> Any:
     return None if whole is None else read_fields(whole.json(), whole.name).get(IMPROVEMENTS_KEY)
 
 
+def says_no_improvements(payload: Payload) -> bool:
+    """Whether an answer lists them, and there are none."""
+    return bool(find_improvements(payload) == [])
+
+
 def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:
     """Read the buildings, and name the columns that no key of some of them stands for."""
     if is_empty(answer):

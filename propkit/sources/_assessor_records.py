@@ -131,6 +131,17 @@ def read_assessor(payload: Payload, apn: str, county: str, *, has_parcel: bool) 
     )
 
 
+def says_no_house(payload: Payload) -> bool:
+    """Whether the answers have what makes a house, and both of it is absent.
+
+    An object without anything in it may be a hiccup, and says nothing for certain.
+    """
+    whole = _page_fields(payload.page("parcel"), PROPERTY_KEYS)
+    house = _section(payload, "residential-details", whole, "ResidentialPropertyData", _HOUSE_KEYS)
+    is_said = bool(house.answer) and HOUSE_SIZE.columns <= HOUSE_SIZE.said(house.layout)
+    return is_said and _read_residence(house, "") is None
+
+
 def _sort_answers(payload: Payload, apn: str) -> _Answers:
     whole = _page_fields(payload.page("parcel"), PROPERTY_KEYS)
     info = whole if whole.answer else _page_fields(payload.page("propertyinfo"), PROPERTY_KEYS)

@@ -41,6 +41,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Expect, Page
+from propkit.record_block import Emptied
 from propkit.records import Record
 
 
@@ -82,7 +83,7 @@ class Parsed:
     tables which the answer leaves out though the source provides them. ``unsaid`` maps a table to
     the columns about which the answer says nothing (it has no such field, which is not the same
     as an empty one): a value that is absent there is not known to be absent, so what is already
-    stored stays. ``answered`` tells, where one answer is about many keys, which of them were
+    stored stays. ``emptied`` names what the answer says that there are no rows of: stored ones are gone. ``answered`` tells, where one answer is about many keys, which of them were
     found; ``notes`` what is odd about the answer.
     """
 
@@ -91,6 +92,7 @@ class Parsed:
     is_found: bool = True
     missing: tuple[str, ...] = ()
     unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    emptied: tuple[Emptied, ...] = ()
     answered: Mapping[str, bool] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 

@@ -20,7 +20,8 @@ from propkit.durations import Duration
 from propkit.errors import InvalidAnswerError, LayoutChangedError, SettingsError
 from propkit.kinds import ALL_DATASETS
 from propkit.pages import Page, check_page
-from propkit.records import RECORD_TYPES, Record
+from propkit.record_block import Emptied
+from propkit.records import RECORD_TYPES, Record, column_names
 from propkit.sources._base import (
     Ask,
     Parsed,
@@ -139,12 +140,15 @@ class DeclaredSource:
         self._check_parcel(apn, page, reading)
         records: list[Record] = []
         unsaid: dict[str, frozenset[str]] = {}
+        emptied: list[Emptied] = []
         for table, said in self.declared.tables.items():
             found, absent = _read_table(table, said, reading, apn, self.county)
             records += found
+            if not found and "county" not in column_names(RECORD_TYPES[table]):
+                emptied.append(Emptied(table, apn))
             if absent:
                 unsaid[table] = absent
-        return Parsed(records=tuple(records), unsaid=unsaid)
+        return Parsed(records=tuple(records), unsaid=unsaid, emptied=tuple(emptied))
 
     def _says_not_found(self, page: Page, reading: _JsonPage | _HtmlPage) -> bool:
         told = self.declared.not_found

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
 from propkit.layer_plan import BETWEEN
@@ -26,15 +26,8 @@ from propkit.sources._readers import read_apn
 
 ROWS: Final = "rows"
 """Pages of rows are named so, with their number behind it."""
-KEYS_PER_ITEM: Final = 100
 LEAST_ROWS: Final = 25
 """So few rows are not split again: then the answer stands as it is, an error."""
-
-REQUESTS_PER_SECOND: Final = 2.0
-MAX_IN_FLIGHT: Final = 2
-MAX_AGE: Final = timedelta(days=7)
-PROVIDES: Final = ("parcels", "parcel_shapes")
-NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +38,38 @@ class Measured:
     count: int
     parts: tuple[Part, ...]
     facts: LayerFacts
+
+
+class OfLayer:
+    """What every source that is made of a layer says of itself."""
+
+    needs: str | None = None
+    provides: tuple[str, ...] = ("parcels", "parcel_shapes")
+    requests_per_second: float = 2.0
+    seconds_per_item: float = 0.0
+    max_in_flight: int = 2
+    max_age: timedelta = timedelta(days=7)
+    transport: Literal["http", "browser"] = "http"
+    requests_per_item: int = 1
+    keys_per_item: int = 100
+    token_header: str | None = None
+    is_session_bound: bool = False
+    parser_version: int = 1
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.name: str = layer.name
+        self.county: str = layer.county
+        self.headers: Mapping[str, str] = layer.headers
+
+    def join_wheres(self, where: str | None) -> str | None:
+        """Return the layer's own condition and another one, None where there is neither."""
+        wheres = [one for one in (self.layer.where, where) if one]
+        return (
+            " AND ".join(f"({one})" for one in wheres)
+            if len(wheres) > 1
+            else "".join(wheres) or None
+        )
 
 
 @runtime_checkable

@@ -52,8 +52,9 @@ class Link(NamedTuple):
 
 
 class Details(NamedTuple):
-    """What the further pages say, and the columns by table about which they say nothing."""
+    """What the further pages say of a bill, and the columns by table that they leave unsaid."""
 
+    tax_year: int | None
     records: list[Record]
     unsaid: Mapping[str, frozenset[str]]
 
@@ -89,7 +90,7 @@ def read_details(apn: str, details: Page | None, statement: Page | None) -> Deta
         raise LayoutChangedError(f"statement: it is of {bill_year}, the tax details of {year}")
     tax_year = year or bill_year
     if tax_year is None:
-        return Details([], {})
+        return Details(None, [], {})
     records: list[Record] = [TaxStatement(apn=apn, tax_year=tax_year, **values, **totals)]
     if details is not None:
         records += _read_levies(apn, tax_year, details)
@@ -97,7 +98,7 @@ def read_details(apn: str, details: Page | None, statement: Page | None) -> Deta
         records += _make_installments(apn, tax_year, values["assessed_tax"], half)
     columns = {*_MONEY_IDS, *_TEXT_IDS, *_STATEMENT_IDS}
     unsaid = frozenset(columns - said - totals.keys())
-    return Details(records, {"tax_statements": unsaid} if unsaid else {})
+    return Details(tax_year, records, {"tax_statements": unsaid} if unsaid else {})
 
 
 def read_tax_valuations(apn: str, page: Page) -> list[TaxValuation]:

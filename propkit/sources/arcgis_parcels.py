@@ -5,10 +5,8 @@ By itself Maricopa's layer; :mod:`propkit.layers.ready` knows others, settings a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from propkit.errors import InvalidAnswerError, SourceUnavailableError
@@ -21,15 +19,11 @@ from propkit.layers.ready import READY
 from propkit.pages import Page, uncollected
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._layer_source import (
-    KEYS_PER_ITEM,
     LEAST_ROWS,
-    MAX_AGE,
-    MAX_IN_FLIGHT,
-    PROVIDES,
-    REQUESTS_PER_SECOND,
     ROWS,
     FormAsk,
     Measured,
+    OfLayer,
     check_pages,
     demand_object_id,
     parse_rows,
@@ -41,29 +35,14 @@ _SPLIT_ON: Final = (InvalidAnswerError, SourceUnavailableError)
 """Failures by which a server may say that a page is too large for it."""
 
 
-class ArcgisParcels:
+class ArcgisParcels(OfLayer):
     """A layer of a MapServer or FeatureServer."""
 
-    needs: str | None = None
-    provides: tuple[str, ...] = PROVIDES
-    requests_per_second: float = REQUESTS_PER_SECOND
-    seconds_per_item: float = 0.0
-    max_in_flight: int = MAX_IN_FLIGHT
-    max_age: timedelta = MAX_AGE
-    transport: Literal["http", "browser"] = "http"
-    requests_per_item: int = 1
-    keys_per_item: int = KEYS_PER_ITEM
-    token_header: str | None = None
     optional_token_header: str = "X-Esri-Authorization"  # noqa: S105
     token_prefix: str = "Bearer "  # noqa: S105
-    is_session_bound: bool = False
-    parser_version: int = 1
 
     def __init__(self, layer: Layer = READY["maricopa_parcels"]) -> None:
-        self.layer = layer
-        self.name: str = layer.name
-        self.county: str = layer.county
-        self.headers: Mapping[str, str] = layer.headers
+        super().__init__(layer)
         # The layer is its server's last part, so that its description has no slash behind it.
         self.base_url, _, self._path = layer.url.rpartition("/")
         self._facts: LayerFacts | None = None
@@ -86,12 +65,15 @@ class ArcgisParcels:
     async def measure(self, where: str | None, shape: Any, ask: Ask) -> Measured:
         """Count an area and say in which parts it will be asked for."""
         facts = await self.describe(ask)
-        wheres = [f"({one})" for one in (self.layer.where, where) if one]
-        whole = " AND ".join(wheres) if len(wheres) > 1 else (self.layer.where or where)
         names = list(spell_names(self.layer, facts))
         if facts.object_id is not None and facts.object_id not in names:
             names.insert(0, facts.object_id)
-        area = Area(where=whole, shape=shape, names=tuple(names), object_id=facts.object_id)
+        area = Area(
+            where=self.join_wheres(where),
+            shape=shape,
+            names=tuple(names),
+            object_id=facts.object_id,
+        )
         count = await self._count(area, ask)
         size = facts.page_size
         parts: tuple[Part, ...]

@@ -13,11 +13,11 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
@@ -31,12 +31,9 @@ from propkit.layers.geometry import read_geojson
 from propkit.pages import Page
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._layer_source import (
-    KEYS_PER_ITEM,
-    MAX_AGE,
-    PROVIDES,
-    REQUESTS_PER_SECOND,
     ROWS,
     Measured,
+    OfLayer,
     check_pages,
     parse_rows,
     read_key,
@@ -56,27 +53,13 @@ class _Download:
     asked_at: float
 
 
-class FileParcels:
+class FileParcels(OfLayer):
     """A county's file of parcels."""
 
-    needs: str | None = None
-    provides: tuple[str, ...] = PROVIDES
-    requests_per_second: float = REQUESTS_PER_SECOND
-    seconds_per_item: float = 0.0
     max_in_flight: int = 1
-    max_age: timedelta = MAX_AGE
-    transport: Literal["http", "browser"] = "http"
-    requests_per_item: int = 1
-    keys_per_item: int = KEYS_PER_ITEM
-    token_header: str | None = None
-    is_session_bound: bool = False
-    parser_version: int = 1
 
     def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self.name: str = layer.name
-        self.county: str = layer.county
-        self.headers: Mapping[str, str] = layer.headers
+        super().__init__(layer)
         self._form = read_form(layer.file)
         address, _, query = layer.url.partition("?")
         self.base_url, _, self._path = address.rpartition("/")

@@ -14,14 +14,22 @@ from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
+from propkit.record_block import Emptied
 from propkit.sources._assessor_improvements import (
     IMPROVEMENTS_KEY,
     find_improvements,
     lacks_improvements,
     read_improvements,
+    says_no_improvements,
 )
 from propkit.sources._assessor_lookups import ASSESSOR_LOOKUPS, look_up_assessor
-from propkit.sources._assessor_records import ADDRESS_KEYS, KEY_OF, PROPERTY_KEYS, read_assessor
+from propkit.sources._assessor_records import (
+    ADDRESS_KEYS,
+    KEY_OF,
+    PROPERTY_KEYS,
+    read_assessor,
+    says_no_house,
+)
 from propkit.sources._assessor_search import (
     FIRST_PAGE,
     demand_apn,
@@ -152,6 +160,10 @@ class MaricopaAssessor:
         reading = read_assessor(payload, apn, self.county, has_parcel="parcels" not in missing)
         built, unsaid = read_improvements(find_improvements(payload), apn)
         found = (reading.parcel, reading.residence, *built, *reading.valuations, reading.sale)
+        none = {
+            "residences": reading.residence is None and says_no_house(payload),
+            "improvements": says_no_improvements(payload),
+        }
         deed = reading.deed_number
         is_number = deed is not None and deed.isdecimal() and 9 <= len(deed) <= 11
         return Parsed(
@@ -161,6 +173,7 @@ class MaricopaAssessor:
             else (),
             missing=tuple(table for table in self.provides if table in missing) if missing else (),
             unsaid={**reading.unsaid, "improvements": unsaid} if unsaid else reading.unsaid,
+            emptied=tuple(Emptied(t, apn) for t, is_none in none.items() if is_none),
         )
 
 

@@ -31,7 +31,6 @@ class MaricopaTreasurerBrowser(MaricopaTreasurer):
     transport: Literal["http", "browser"] = "browser"
     # The form, what it is sent to, the summary, the years and the payments.
     requests_per_item: int = 5
-    credits_per_item: float = 0.0
 
     async def enter(self, asked: str, ask: Ask) -> Page:
         """Type the parcel into the form and press its button, of whichever kind it is."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from propkit.errors import InvalidAnswerError
 from propkit.layers import Layer, socrata
@@ -15,13 +13,9 @@ from propkit.layers.ready import READY
 from propkit.pages import Page
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._layer_source import (
-    KEYS_PER_ITEM,
-    MAX_AGE,
-    MAX_IN_FLIGHT,
-    PROVIDES,
-    REQUESTS_PER_SECOND,
     ROWS,
     Measured,
+    OfLayer,
     check_pages,
     parse_rows,
     spell_names,
@@ -29,29 +23,14 @@ from propkit.sources._layer_source import (
 )
 
 
-class SocrataParcels:
+class SocrataParcels(OfLayer):
     """A dataset of a Socrata site."""
 
-    needs: str | None = None
-    provides: tuple[str, ...] = PROVIDES
-    requests_per_second: float = REQUESTS_PER_SECOND
-    seconds_per_item: float = 0.0
-    max_in_flight: int = MAX_IN_FLIGHT
-    max_age: timedelta = MAX_AGE
-    transport: Literal["http", "browser"] = "http"
-    requests_per_item: int = 1
-    keys_per_item: int = KEYS_PER_ITEM
-    token_header: str | None = None
     # Without a token everybody on one address shares a pool.
     optional_token_header: str = "X-App-Token"  # noqa: S105
-    is_session_bound: bool = False
-    parser_version: int = 1
 
     def __init__(self, layer: Layer = READY["cook_il_parcels"]) -> None:
-        self.layer = layer
-        self.name: str = layer.name
-        self.county: str = layer.county
-        self.headers: Mapping[str, str] = layer.headers
+        super().__init__(layer)
         site, _, self._dataset = layer.url.rpartition("/")
         self.base_url = site.removesuffix("/resource")
         self._facts: LayerFacts | None = None
@@ -71,9 +50,7 @@ class SocrataParcels:
         """Count an area and say in which parts it will be asked for."""
         facts = await self.describe(ask)
         shape_field = socrata.shape_field(facts)
-        wheres = [one for one in (self.layer.where, where) if one]
-        whole = " AND ".join(f"({one})" for one in wheres) if len(wheres) > 1 else None
-        picked = socrata.area_where(whole or next(iter(wheres), None), shape, shape_field)
+        picked = socrata.area_where(self.join_wheres(where), shape, shape_field)
         area = Area(
             where=picked,
             shape=None,

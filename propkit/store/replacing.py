@@ -75,10 +75,18 @@ class Kind:
         if not self.is_one_row:
             scopes = f"(SELECT DISTINCT {', '.join(self.scope)} FROM {new})"
         delete = f"DELETE FROM {self.table} USING {scopes} AS new WHERE {self.same_scope}"
-        if not self.has_history:
-            return delete
+        return f"{delete} {self._returning()}" if self.has_history else delete
+
+    def delete_older(self, gone: str, also: str) -> str:
+        """Return the statement that deletes parcels' rows said before ``gone``; it returns them."""
+        return (
+            f"DELETE FROM {self.table} USING {gone} AS new WHERE {self.table}.apn = new.apn"
+            f" AND {self.table}.collected_at < new.collected_at {also} {self._returning()}"
+        )
+
+    def _returning(self) -> str:
         returned = ", ".join(f"{self.table}.{column}" for column in self.schema.names)
-        return f"{delete} RETURNING {returned}, {_started(self.table)}"
+        return f"RETURNING {returned}, {_started(self.table)}"
 
     def insert(self, new: str) -> str:
         """Return the statement that inserts rows where there were none before."""
@@ -106,6 +114,14 @@ class Kind:
             taken = "taken"
             scopes = ", ".join((*self.scope, "source", "batch_id", "changed_at"))
             others = f" JOIN (SELECT DISTINCT {scopes} FROM {new}) AS taken ON {self._same_taken}"
+        return self._note(new, old, taken, others)
+
+    def note_gone(self, new: str, gone: str, old: str) -> str:
+        """Return the statement that keeps what old rows of parcels said that ``gone`` has."""
+        others = f" JOIN {gone} AS taken ON old.apn = taken.apn"
+        return self._note(f"(FROM {new} WHERE false)", old, "taken", others)
+
+    def _note(self, new: str, old: str, taken: str, others: str) -> str:
         pairs = ", ".join(
             f"{{column_name: '{c}', old: old.{c}::VARCHAR, new: ({v})::VARCHAR}}"
             for c, v in [*((c, self.value(c)) for c in self.columns), ("source", "new.source")]
@@ -157,11 +173,14 @@ class Replacement:
         self.kind = kind
 
 
-def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: StoredScopes) -> None:
+def replace_records(
+    replacements: Sequence[Replacement], new: Feeds, stored: StoredScopes
+) -> set[str]:
     """Write what was gathered, inside the caller's transaction, from where it stands.
 
     Where a record leaves a column unsaid and has no value, the value of the row in its place
-    stays. What old rows said otherwise is kept in ``changes``.
+    stays. What old rows said otherwise is kept in ``changes``. Return the tables where a scope of
+    the new rows may have had rows before.
     """
     found = stored.find(new, {each.table: each.scope for each in replacements})
     for each in replacements:
@@ -173,6 +192,7 @@ def replace_records(replacements: Sequence[Replacement], new: Feeds, stored: Sto
             new.execute(kind.delete(rows))
         if not is_over:
             new.execute(kind.insert(rows))
+    return found
 
 
 def _replace_rows(kind: Kind, new: Feeds) -> bool:

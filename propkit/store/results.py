@@ -20,7 +20,7 @@ import pyarrow as pa
 from propkit.evidence import Sight
 from propkit.items import Item, State
 from propkit.pages import Page
-from propkit.record_block import RecordBlock
+from propkit.record_block import Emptied, RecordBlock
 from propkit.records import Parcel, ParcelShape, Record
 from propkit.store.feeding import Feeds
 from propkit.store.gathering import Answer, gather_records
@@ -31,6 +31,7 @@ from propkit.store.replacing import (
     make_table,
     replace_records,
 )
+from propkit.store.retiring import EMPTIED, EMPTIED_SCHEMA, retire_rows
 from propkit.store.schema import LEDGER_SCHEMAS
 from propkit.store.scopes import StoredScopes
 
@@ -47,6 +48,7 @@ _FEEDS = {
     **{table: LEDGER_SCHEMAS[table] for table in _APPENDED},
     "ended": _ENDED_SCHEMA,
     "searches": _SEARCHES_SCHEMA,
+    EMPTIED: EMPTIED_SCHEMA,
 }
 _HIT_COLUMNS = LEDGER_SCHEMAS["hits"].names[3:-2]
 _get_item = attrgetter(*_ITEM_COLUMNS)
@@ -80,7 +82,8 @@ class Result:
 
     ``follow_ups`` are new items of the same batch. ``checked_at`` (aware UTC) is when the
     source answered; None when it did not, and then nothing becomes fresh. In the columns of
-    ``unsaid`` (by table) an absent value is not known to be absent: a stored one stays.
+    ``unsaid`` (by table) an absent value is not known to be absent: a stored one stays. Of what
+    ``emptied`` names there are no rows any more: those of its source go into the history.
     ``hits`` are the rows that a search found, in the source's order, of the columns of the table
     ``hits`` (other keys are left out); ``hits_of`` says what was searched (by what, and the
     query), and its older hits are replaced. None means that the item was no search.
@@ -98,6 +101,7 @@ class Result:
     follow_ups: Sequence[Item] = ()
     checked_at: datetime | None = None
     unsaid: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    emptied: Sequence[Emptied] = ()
     hits: Sequence[Mapping[str, str | None]] = ()
     hits_of: tuple[str, str] | None = None
     settlement: Settlement | None = None
@@ -165,10 +169,12 @@ def write_results(
         stored.payloads.pack(new, {d: page.body for _, page, d in pages})
         | _make_ended(group)
         | _make_searches(group)
+        | _make_emptied(group)
     )
     with new.filled(tables):
         _remove_old_shapes(new, group)
-        replace_records(replacements, new, stored.scopes)
+        known = replace_records(replacements, new, stored.scopes)
+        retire_rows(new, stored.scopes, known)
         if "searches" in new:
             new.execute(
                 f"DELETE FROM hits USING {new['searches']} AS new"
@@ -300,6 +306,15 @@ def _make_hits(group: Sequence[Result]) -> list[tuple[Any, ...]]:
         for search, result in _newest_searches(group).items()
         for position, hit in enumerate(result.hits, start=1)
     ]
+
+
+def _make_emptied(group: Sequence[Result]) -> dict[str, pa.Table]:
+    rows = [
+        (*empty, r.item.source, r.checked_at, r.batch_id, r.checked_at)
+        for r in group
+        for empty in r.emptied
+    ]
+    return {EMPTIED: make_table(EMPTIED_SCHEMA, rows)} if rows else {}
 
 
 def _make_evidence(group: Sequence[Result]) -> list[tuple[Any, ...]]:

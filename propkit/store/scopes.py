@@ -31,6 +31,10 @@ class HashSet:
                 self._recent = self._recent[:0].copy()
         return was_there
 
+    def has_any(self, hashes: Hashes) -> bool:
+        """Whether one of some hashes is there."""
+        return bool((_is_in(self._merged, hashes) | _is_in(self._recent, hashes)).any())
+
 
 class StoredScopes:
     """Which scopes (the columns whose rows one answer replaces) may have rows, by table.
@@ -62,11 +66,20 @@ class StoredScopes:
         found = set()
         for place, (table, columns) in enumerate(scopes.items()):
             hashes = every[places == place]
-            if table not in self._tables:
-                self._tables[table] = _read_table(new.connection, table, columns)
-            if self._tables[table].add(hashes).any():
+            if self._known(new, table, columns).add(hashes).any():
                 found.add(table)
         return found
+
+    def may_have(self, new: Feeds, table: str, columns: Sequence[str], rows: str) -> bool:
+        """Whether a scope of some rows (what to select them from) may have rows."""
+        scopes = new.execute(f"SELECT hash({', '.join(columns)}) AS scope FROM {rows}")
+        hashes = np.asarray(scopes.fetchnumpy()["scope"], np.uint64)
+        return self._known(new, table, columns).has_any(hashes)
+
+    def _known(self, new: Feeds, table: str, columns: Sequence[str]) -> HashSet:
+        if table not in self._tables:
+            self._tables[table] = _read_table(new.connection, table, columns)
+        return self._tables[table]
 
 
 def _read_table(

@@ -275,7 +275,9 @@ class Writer:
                 error=f"the records cannot be stored: {error}",
                 missing=(),
             )
-            bare = replace(result, item=failed, records=(), hits=(), hits_of=None, checked_at=None)
+            bare = replace(
+                result, item=failed, records=(), emptied=(), hits=(), hits_of=None, checked_at=None
+            )
             self._write([bare])
         self.items += 1
 

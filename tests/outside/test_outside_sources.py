@@ -20,6 +20,7 @@ import pytest
 
 import propkit as pk
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError, SettingsError
+from propkit.record_block import Emptied
 from propkit.records import Residence, Sale, TaxBill
 from propkit.sources import Parsed, Payload
 from propkit.sources._config import configure_sources
@@ -42,7 +43,7 @@ BILLS = (
     '<tr><td>2024</td><td>$99.00</td><td data-status="Unpaid">x</td></tr></tbody></table>'
     "</body></html>"
 )
-DEEDS = {
+DEEDS: dict[str, dict[str, Any]] = {
     "parcel": {
         "number": "200-49-047A",
         "sales": [{"date": "2020-05-01", "deed": ["2020-000123", "x"], "price": "250,000"}],
@@ -174,8 +175,10 @@ def kit(pinal: str, tmp_path: Path) -> Iterator[pk.Kit]:
         yield kit
 
 
-def test_sources_that_files_describe_are_collected_from(kit: pk.Kit) -> None:
-    """An HTML table and a JSON answer make typed rows; what is not there is not found."""
+def test_sources_that_files_describe_are_collected_from(
+    kit: pk.Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An HTML table and a JSON answer make typed rows; what is there no more is taken away."""
     plan = kit.plan([*APNS, "200-99-999"], county="pinal")
     report = kit.collect(plan, progress=False)
 
@@ -209,6 +212,11 @@ def test_sources_that_files_describe_are_collected_from(kit: pk.Kit) -> None:
         {"construction_year": 1987}
     ]
     assert kit.reparse("pinal_treasurer").empty
+    monkeypatch.setitem(DEEDS["parcel"], "sales", [])
+    kit.collect(APNS[:1], datasets="sales", county="pinal", max_age=0, progress=False)
+    assert kit.frame("sales").empty
+    gone = kit.changes("last batch").query("kind == 'removed'")
+    assert dict(zip(gone["column"], gone["old"], strict=True)) == {"sale_price": "250000.00"}
 
 
 def test_another_countys_sources_are_not_asked_unless_named(kit: pk.Kit) -> None:
@@ -276,6 +284,7 @@ def test_no_rows_must_be_said() -> None:
     parsed = read_source_file(TREASURER).parse(payload("pinal_treasurer", empty))
 
     assert parsed.records == (Residence(apn=APNS[0], construction_year=1987),)
+    assert parsed.emptied == (Emptied("tax_bills", APNS[0]),)
 
 
 @pytest.mark.parametrize(

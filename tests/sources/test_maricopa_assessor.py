@@ -20,6 +20,7 @@ from propkit.errors import (
     SourceUnavailableError,
 )
 from propkit.pages import Page
+from propkit.record_block import Emptied
 from propkit.records import Improvement, Parcel, Residence
 from propkit.sources import Parsed
 from propkit.sources.maricopa_assessor import MaricopaAssessor
@@ -385,6 +386,31 @@ def test_improvements_that_cannot_be_had_are_missing(assessor: Make) -> None:
 
     assert run.source.parse(payload).missing == ("improvements",)
     assert run.source.assemble(APN, None, payload.pages).missing.keys() == {"improvements"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "emptied"),
+    [
+        ({ROOT: WHOLE}, []),
+        ({ROOT: _without_house(WHOLE, "Improvements"), BUILT: []}, ["residences", "improvements"]),
+        ({ROOT: _without_house(WHOLE, "Improvements"), BUILT: [SHOP]}, ["residences"]),
+        ({ROOT: {**_without_house(WHOLE), "Improvements": []}}, ["residences", "improvements"]),
+        ({ROOT: {**WHOLE, "ResidentialPropertyData": {}, "Improvements": None}}, []),
+        ({ROOT: {**WHOLE, "ResidentialPropertyData": {"LivableSpace": None}},
+          BUILT: SourceUnavailableError("down")}, []),
+        ({ROOT: [], SEARCH: KNOWN, **SECTIONS, f"{ROOT}/residential-details": []}, []),
+        ({ROOT: [], SEARCH: KNOWN, **SECTIONS,
+          f"{ROOT}/residential-details": SourceUnavailableError("down"), BUILT: []},
+         ["improvements"]),
+    ],
+    ids=["house", "land", "shop", "carried", "blank", "not said", "blank section", "no section"],
+)  # fmt: skip
+def test_only_what_an_answer_carries_is_gone(
+    assessor: Make, answers: dict[str, Any], emptied: list[str]
+) -> None:
+    parsed = assessor({BUILT: SourceUnavailableError("down"), **answers}).collect(APN)
+
+    assert parsed.emptied == tuple(Emptied(table, APN) for table in emptied)
 
 
 def test_a_column_without_a_key_is_unsaid_not_absent(assessor: Make) -> None:

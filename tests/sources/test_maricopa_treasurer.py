@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from propkit.errors import (
     SourceTimeoutError,
     SourceUnavailableError,
 )
+from propkit.record_block import Emptied
 from propkit.records import TaxBill, TaxPayment
 from propkit.sources import Parsed
 from propkit.sources.maricopa_treasurer import MaricopaTreasurer
@@ -74,6 +76,23 @@ def test_the_summary_is_asked_for_where_the_first_page_is_not_it(treasurer: Make
 
     assert run.asked == [FIRST, SUMMARY, YEARS, ACTIVITIES]
     assert parsed == treasurer(GOOD).collect(APN)
+
+
+def test_a_year_without_payments_has_none_any_more(treasurer: Make) -> None:
+    """Of years before the first payment that is listed nothing is known."""
+    bounced = re.sub(r"<tr><td>2024</td>.*?</tr>", "", GOOD[ACTIVITIES])
+
+    parsed = treasurer(GOOD).collect(APN)
+    assert {one.tax_year for one in parsed.records if isinstance(one, TaxPayment)} == {
+        *(2022, 2024, 2025)
+    }
+    assert parsed.emptied == (Emptied("tax_payments", APN, 2023),)
+    gone = treasurer({**GOOD, ACTIVITIES: bounced}).collect(APN)
+    assert gone.emptied == tuple(Emptied("tax_payments", APN, year) for year in (2023, 2024))
+    none = treasurer({**GOOD, ACTIVITIES: NO_PAYMENTS}).collect(APN)
+    assert none.emptied == (Emptied("tax_payments", APN),)
+    down = treasurer({**GOOD, ACTIVITIES: SourceUnavailableError("down")}).collect(APN)
+    assert down.emptied == ()
 
 
 @pytest.mark.parametrize("status", [200, 404])
@@ -468,7 +487,7 @@ def test_a_parcel_without_any_tax_has_no_bills(treasurer: Make, content: str) ->
     page = NAMED.format(content)
     answers = {FIRST: page, SUMMARY: page, YEARS: page, ACTIVITIES: NO_PAYMENTS}
 
-    assert treasurer(answers).collect(APN) == Parsed()
+    assert treasurer(answers).collect(APN) == Parsed(emptied=(Emptied("tax_payments", APN),))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propkit.frames import table_frame
-from propkit.records import RECORD_TYPES, Document, Parcel, Record, Sale, TaxBill, TaxPayment
+from propkit.record_block import Emptied
+from propkit.records import (
+    RECORD_TYPES,
+    Document,
+    Improvement,
+    Parcel,
+    Record,
+    Residence,
+    Sale,
+    TaxBill,
+    TaxLevy,
+    TaxPayment,
+)
 from propkit.store.history import read_as_of, read_changes
 from tests.store.made import ASSESSOR, RECORDER, TREASURER, noon, parcel, payments, result, write
 
@@ -209,6 +221,72 @@ def test_what_an_answer_leaves_unsaid_is_no_change(store: Store):
     write(store, replace(silent, unsaid={"parcels": frozenset({"owner_name"})}))
 
     assert told(read_changes(store, noon(0)), "column", "old", "new") == [("use_code", None, "01")]
+
+
+def test_what_the_office_no_longer_lists_goes_into_the_history(store: Store):
+    """A table that is emptied, for all years or for one: nothing of it stands, its end is told."""
+    house, shed = Residence(apn="1", roof_type="Tile"), Improvement(apn="1", improvement_number="1")
+    paid = [*payments("1", 2024, 10), *payments("1", 2025, 20)]
+    collected(store, 0, parcel("1"), house, shed, *paid, Residence(apn="2"))
+    write(store, result("1", [TaxLevy(apn="1", tax_year=2025, district="9")], source=TREASURER))
+    write(
+        store,
+        replace(
+            result("1", [parcel("1")], at=noon(1), batch_id="b2"),
+            emptied=[
+                *(Emptied("residences", "1"), Emptied("improvements", "1")),
+                *(Emptied("tax_payments", "1", 2025), Emptied("tax_levies", "1")),
+            ],
+        ),
+    )
+
+    tables = ["residences", "improvements", "tax_payments", "tax_levies"]
+    left = {table: [row[:2] for row in stands(store, table)] for table in tables}
+    assert left == {
+        "residences": [("2", None)],
+        "improvements": [],
+        "tax_payments": [("1", 2024)],
+        "tax_levies": [("1", 2025)],  # another source has said so
+    }
+    columns = ["table", "row", "column", "old", "new", "source", "changed_at", "batch_id", "kind"]
+    assert told(read_changes(store, noon(0)), *columns) == [
+        ("improvements", "1", "source", ASSESSOR, None, ASSESSOR, noon(1), "b2", "removed"),
+        ("residences", "", "roof_type", "Tile", None, ASSESSOR, noon(1), "b2", "removed"),
+        ("tax_payments", "2025 1", "amount", "20.00", None, ASSESSOR, noon(1), "b2", "removed"),
+    ]
+    assert len(stood(store, "residences", noon(0.5))) == 2
+    collected(store, 2, house)
+    assert len(stands(store, "residences")) == 2
+
+
+def test_what_is_emptied_is_what_was_said_before(store: Store):
+    """An older answer that is written later takes nothing away that a newer one has said."""
+    collected(store, 1, Residence(apn="1"))
+    older = replace(result("1", [], at=noon(0)), emptied=[Emptied("residences", "1")])
+    write(store, older)
+
+    assert len(stands(store, "residences")) == 1
+
+
+def test_a_sale_that_is_told_otherwise_is_one_sale(store: Store):
+    """Another date of the same deed, or another deed of the same sale: the newer word stands."""
+    day, price = date(2025, 3, 1), Decimal(300000)
+
+    def sale(apn: str, on: date, number: str | None, worth: Decimal = price) -> Sale:
+        return Sale(apn=apn, sold_on=on, recording_number=number, sale_price=worth)
+
+    collected(store, 0, parcel("1"), sale("1", day, "2025A"), parcel("2"), sale("2", day, "2025B"))
+    collected(store, 0, parcel("3"), sale("3", day, None), sale("3", date(2019, 1, 1), "2019"))
+    april, new = date(2025, 4, 1), date(2026, 5, 1)
+    collected(store, 1, parcel("1"), sale("1", april, "2025A"), parcel("2"), sale("2", day, "2026"))
+    collected(store, 1, parcel("3"), sale("3", new, "2026C", Decimal(1)))
+
+    assert [row[:3] for row in stands(store, "sales")] == [
+        *(("1", april, "2025A"), ("2", day, "2026")),
+        *(("3", date(2019, 1, 1), "2019"), ("3", day, None), ("3", new, "2026C")),
+    ]
+    gone = read_changes(store, noon(0.5)).query("kind == 'removed' and column == 'sale_price'")
+    assert told(gone, "apn", "row") == [("1", "2025-03-01 2025A"), ("2", "2025-03-01 2025B")]
 
 
 @pytest.mark.parametrize("table", list(RECORD_TYPES))
