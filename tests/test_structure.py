@@ -53,6 +53,7 @@ FLOW = [
     ["traffic"],
     ["progress"],
     ["notices"],
+    ["watching"],
     ["nested_loops"],
     ["buying"],
     ["posting"],
