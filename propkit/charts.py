@@ -26,6 +26,12 @@ _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 BLUE: Final = "#1769d1"
 _WIDTH: Final = 640
 _BINS: Final = 30
+_COLOURS: Final = {
+    "title": {"color": "#222222"},
+    "style": {"guide-label": {"fill": "#222222"}, "guide-title": {"fill": "#222222"}},
+    "axis": {"domainColor": "#888888", "tickColor": "#888888", "gridColor": "#dddddd"},
+    "view": {"stroke": "#dddddd"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +197,9 @@ def _host_pace(rows: list[dict[str, Any]]) -> Any:
 def finish_picture(chart: alt.TopLevelMixin, title: str) -> Picture:
     """Return a chart as JupyterLab draws it."""
     given = chart.properties(title=title, width=_WIDTH).to_dict()
-    # On white, so that words are read on dark pages too.
-    spec = {**given, "$schema": _SCHEMA, "background": "#ffffff"}
+    # On white, and in dark words: the page's theme, which may be dark, would make them white too.
+    config = {**given.get("config", {}), **_COLOURS}
+    spec = {**given, "$schema": _SCHEMA, "background": "#ffffff", "config": config}
     return Picture(title, spec)
 
 

@@ -47,6 +47,9 @@ def test_a_chart_is_whole_and_draws_without_a_network(kit: pk.Kit, kind: str) ->
     spec = bundle[MIME]
     assert sorted(bundle) == [MIME, "text/plain"]
     assert "url" not in json.dumps(spec)
+    # A dark theme has white words, which nobody reads on white.
+    assert spec["background"] == "#ffffff"
+    assert spec["config"]["style"]["guide-label"] == {"fill": "#222222"}
     alt.Chart.from_dict({**spec, "$schema": alt.SCHEMA_URL})  # raises where a word is wrong
     assert len(_values(spec)) > 0
 
