@@ -161,6 +161,7 @@ def _look_while_rows_change(lab: LabPage) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(300)
 def test_fifty_thousand_rows_live_under_a_persons_eyes(lab: LabPage) -> None:
     page = lab.page
     lab.open_notebook("grid.ipynb", [GRID, UPDATES, STATE])
