@@ -68,7 +68,9 @@ def _has_queue(place: HerePlace, _: Body) -> bool:
     return place.has_queue
 
 
-def _hand_over(place: HerePlace, _: Body) -> None:
+def _hand_over(place: HerePlace, body: Body) -> None:
+    if body.get("pid") != os.getpid():
+        raise RequestError("the request does not name the owner that is to hand over")
     place.begin_hand_over()
 
 

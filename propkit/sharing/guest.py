@@ -145,7 +145,8 @@ class GuestPlace:
         self._link = OwnerLink(discovery)
         said = self._link.call("hello", version=__version__, protocol=PROTOCOL)
         self.store = GuestStore(path, self._link)
-        self.owner = f"guest of PID {said['pid']}"
+        self._pid = said["pid"]
+        self.owner = f"guest of PID {self._pid}"
         self.sources: Mapping[str, OwnersSource] = {
             name: OwnersSource(read_as(Terms, terms)) for name, terms in said["sources"].items()
         }
@@ -158,7 +159,7 @@ class GuestPlace:
 
     def begin_hand_over(self) -> None:
         """Have the owner let a worker own the store; it does so after it has answered."""
-        self._link.call("hand_over")
+        self._link.call("hand_over", pid=self._pid)
 
     def tie(self, ties: Ties) -> None:
         """Work: the owner asks nothing of this kit."""
