@@ -1,4 +1,4 @@
-"""Pictures of what is collected: charts and maps that JupyterLab draws without a network.
+"""Pictures of what is collected: charts that JupyterLab draws without a network.
 
 Each is a Vega-Lite specification with its data inside, so that a saved notebook keeps it. The data
 are counted by the store first: a chart of 100,000 parcels is as small as one of 100.
@@ -6,8 +6,6 @@ are counted by the store first: a chart of 100,000 parcels is as small as one of
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -21,15 +19,19 @@ from propkit.store.statistics import host_paces
 
 if TYPE_CHECKING:
     import altair as alt
-    import pandas as pd
 
 # JupyterLab draws version 5 by itself; altair writes 6, which has the same words for all of this.
 MIME: Final = "application/vnd.vegalite.v5+json"
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
-_BLUE: Final = "#1769d1"
+BLUE: Final = "#1769d1"
 _WIDTH: Final = 640
-_MOST_COLOURS: Final = 12
 _BINS: Final = 30
+_COLOURS: Final = {
+    "title": {"color": "#222222"},
+    "style": {"guide-label": {"fill": "#222222"}, "guide-title": {"fill": "#222222"}},
+    "axis": {"domainColor": "#888888", "tickColor": "#888888", "gridColor": "#dddddd"},
+    "view": {"stroke": "#dddddd"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,135 +67,16 @@ def draw_chart(store: Reading, kind: str, batch: str | int | None = None) -> Pic
         head = read_head(store, "last" if batch is None else batch)
         params, title = [head.batch_id], f"{title}, batch {head.number}"
     if kind == "pace_by_host":
-        rows = _plain([asdict(one) for one in host_paces(store, *params)])
+        rows = plain_rows([asdict(one) for one in host_paces(store, *params)])
     else:
-        rows = _plain(store.rows(sql, params))
+        rows = plain_rows(store.rows(sql, params))
     if not rows:
         raise RequestError(f"nothing to draw: no {title.lower()} is collected yet")
-    return _finish(draw(rows), title)
+    return finish_picture(draw(rows), title)
 
 
-def draw_map(frame: pd.DataFrame, color: str | None = None) -> Picture:
-    """Draw parcels where they lie, coloured by a column.
-
-    Parameters
-    ----------
-    frame
-        Points by ``latitude`` and ``longitude`` (degrees), or shapes by ``geometry``: GeoJSON, as
-        dict or text. Rows without a place are left out, and counted in the title.
-    color
-        A column; numbers are shades, everything else has a colour each, the rarer ones together.
-
-    Raises
-    ------
-    RequestError
-        There is no such column, or no row has a place.
-    """
-    if color is not None and color not in frame.columns:
-        raise RequestError(f"no column {color!r} to colour by; expected one of {[*frame.columns]}")
-    named = ["apn", "owner_name", "situs_address", "situs_city", *([color] if color else [])]
-    shown = [name for name in dict.fromkeys(named) if name in frame.columns]
-    has_shapes = "geometry" in frame.columns
-    places = ["geometry"] if has_shapes else ["latitude", "longitude"]
-    if missing := [name for name in places if name not in frame.columns]:
-        raise RequestError(f"the frame has no {', '.join(missing)}: nothing says where it lies")
-    rows = _plain(frame[[*dict.fromkeys([*shown, *places])]].to_dict("records"))
-    placed = [row for row in rows if all(row[name] is not None for name in places)]
-    if not placed:
-        raise RequestError(f"none of {len(rows)} rows has {' and '.join(places)}")
-    if color is not None:
-        _fold(placed, color)
-    values = _features(placed, shown) if has_shapes else placed
-    chart = _shapes(placed, shown, color) if has_shapes else _points(placed, shown, color)
-    title = f"{len(placed):,} parcels"
-    if len(placed) < len(rows):
-        title += f", {len(rows) - len(placed):,} more without a place"
-    picture = _finish(chart, title)
-    # Not through altair, which looks at each value for seconds.
-    return Picture(title, {**picture.spec, "data": {"values": values}})
-
-
-def _points(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
-    import altair as alt
-
-    chart = _chart([]).mark_circle(size=28, opacity=0.8)
-    return chart.encode(
-        longitude="longitude:Q",
-        latitude="latitude:Q",
-        color=_color(rows, color),
-        tooltip=[alt.Tooltip(field=name, type="nominal") for name in shown],
-    ).properties(height=480, projection=alt.Projection(type="mercator"))
-
-
-def _features(rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "Feature",
-            "geometry": _clockwise(row["geometry"]),
-            "properties": {name: row[name] for name in shown},
-        }
-        for row in rows
-    ]
-
-
-def _shapes(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
-    import altair as alt
-
-    chart = _chart([]).mark_geoshape(stroke="#fff", strokeWidth=0.4)
-    return chart.encode(
-        color=_color(rows, color, "properties."),
-        tooltip=[
-            alt.Tooltip(field=f"properties.{name}", type="nominal", title=name) for name in shown
-        ],
-    ).properties(height=480, projection=alt.Projection(type="mercator"))
-
-
-def _color(rows: Sequence[Mapping[str, Any]], name: str | None, prefix: str = "") -> Any:
-    import altair as alt
-
-    if name is None:
-        return alt.value(_BLUE)
-    field = f"{prefix}{name}"
-    is_number = all(isinstance(row[name], int | float) for row in rows if row[name] is not None)
-    title = name.replace("_", " ")
-    if is_number:
-        scale = alt.Scale(scheme="viridis")
-        return alt.Color(field=field, type="quantitative", title=title, scale=scale)
-    return alt.Color(field=field, type="nominal", title=title, scale=alt.Scale(scheme="tableau20"))
-
-
-def _fold(rows: Sequence[dict[str, Any]], color: str) -> None:
-    """Put the rarer words of a column together."""
-    counts = Counter(row[color] for row in rows if isinstance(row[color], str))
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
-    if len(ranked) > _MOST_COLOURS:
-        kept = {*ranked[: _MOST_COLOURS - 1]}
-        for row in rows:
-            row[color] = row[color] if row[color] in kept else "other"
-
-
-def _clockwise(geometry: Any) -> dict[str, Any]:
-    """Return a polygon with its outer ring clockwise: on a globe the other way is all the rest."""
-    shape: dict[str, Any] = json.loads(geometry) if isinstance(geometry, str) else dict(geometry)
-    parts = shape.get("coordinates")
-    if shape.get("type") == "Polygon":
-        shape["coordinates"] = _turn(parts)
-    elif shape.get("type") == "MultiPolygon" and parts:
-        shape["coordinates"] = [_turn(part) for part in parts]
-    return shape
-
-
-def _turn(rings: Any) -> list[Any]:
-    turned = []
-    for place, ring in enumerate(rings):
-        pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
-        area = sum((b[0] - a[0]) * (b[1] + a[1]) for a, b in pairs)
-        is_clockwise = area > 0
-        turned.append(ring if is_clockwise == (place == 0) else ring[::-1])
-    return turned
-
-
-def _chart(values: Sequence[Mapping[str, Any]]) -> alt.Chart:
+def make_chart(values: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """Return a chart of rows, still without marks."""
     import altair as alt
 
     return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
@@ -203,8 +86,8 @@ def _histogram(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     return (
-        _chart(rows)
-        .mark_bar(color=_BLUE)
+        make_chart(rows)
+        .mark_bar(color=BLUE)
         .encode(
             x=alt.X("least:Q", title="US dollars", axis=alt.Axis(format="$,.0f"), bin="binned"),
             x2="most:Q",
@@ -221,12 +104,12 @@ def _histogram(rows: list[dict[str, Any]]) -> Any:
 def _by_year(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
-    base = _chart(rows).encode(x=alt.X("tax_year:O", title="tax year"))
+    base = make_chart(rows).encode(x=alt.X("tax_year:O", title="tax year"))
     money = alt.Axis(format="$,.0f")
-    band = base.mark_area(opacity=0.25, color=_BLUE).encode(
+    band = base.mark_area(opacity=0.25, color=BLUE).encode(
         y=alt.Y("low:Q", title="full cash value", axis=money), y2="high:Q"
     )
-    line = base.mark_line(color=_BLUE, point=True).encode(
+    line = base.mark_line(color=BLUE, point=True).encode(
         y="middle:Q",
         tooltip=[
             alt.Tooltip("tax_year:O", title="tax year"),
@@ -243,8 +126,8 @@ def _by_month(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     return (
-        _chart(rows)
-        .mark_bar(color=_BLUE)
+        make_chart(rows)
+        .mark_bar(color=BLUE)
         .encode(
             x=alt.X("month:T", title="month of the sale"),
             y=alt.Y("sales:Q"),
@@ -261,14 +144,14 @@ def _delinquency(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     return (
-        _chart(rows)
+        make_chart(rows)
         .mark_bar()
         .encode(
             x=alt.X("tax_year:O", title="tax year"),
             y=alt.Y("amount_due:Q", title="amount due", axis=alt.Axis(format="$,.0f")),
             color=alt.Color(
                 "lien:N", title="tax lien",
-                scale=alt.Scale(domain=["no", "yes"], range=[_BLUE, "#b42318"]),
+                scale=alt.Scale(domain=["no", "yes"], range=[BLUE, "#b42318"]),
             ),
             tooltip=["tax_year:O", "lien:N", alt.Tooltip("amount_due:Q", format="$,.2f"),
                      "parcels:Q"],
@@ -280,7 +163,7 @@ def _pace(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     return (
-        _chart(rows)
+        make_chart(rows)
         .mark_line(point=True, interpolate="monotone")
         .encode(
             x=alt.X("second:Q", title="seconds since the batch began"),
@@ -295,7 +178,7 @@ def _host_pace(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     return (
-        _chart(rows)
+        make_chart(rows)
         .mark_line(point=True, interpolate="monotone", strokeWidth=1)
         .encode(
             x=alt.X("at:T", title="time"),
@@ -311,14 +194,17 @@ def _host_pace(rows: list[dict[str, Any]]) -> Any:
     )
 
 
-def _finish(chart: alt.TopLevelMixin, title: str) -> Picture:
+def finish_picture(chart: alt.TopLevelMixin, title: str) -> Picture:
+    """Return a chart as JupyterLab draws it."""
     given = chart.properties(title=title, width=_WIDTH).to_dict()
-    # On white, so that words are read on dark pages too.
-    spec = {**given, "$schema": _SCHEMA, "background": "#ffffff"}
+    # On white, and in dark words: the page's theme, which may be dark, would make them white too.
+    config = {**given.get("config", {}), **_COLOURS}
+    spec = {**given, "$schema": _SCHEMA, "background": "#ffffff", "config": config}
     return Picture(title, spec)
 
 
-def _plain(rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+def plain_rows(rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    """Return rows as JSON holds them."""
     return [{str(name): _value(value) for name, value in row.items()} for row in rows]
 
 

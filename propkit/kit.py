@@ -28,7 +28,7 @@ from propkit.runtime.options import Caps, check_workbook
 from propkit.runtime.report import BatchReport
 from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
-from propkit.sharing.place import Place, make_order
+from propkit.sharing.place import Place, Ties, make_order
 from propkit.show_desk import ShowDesk
 from propkit.sources import Sources
 from propkit.store import Reading, Store
@@ -67,6 +67,7 @@ class Kit(
         self._is_paused = False
         self._notifiers: list[Notify] = []
         self._finalizer = weakref.finalize(self, self._place.close)
+        self._tie()
 
     def __enter__(self) -> Self:
         """Return the kit; leaving closes it."""
@@ -261,7 +262,8 @@ class Kit(
         order = make_order(plan, options, created_by=created_by)
         listeners = [listener] if listener else []
         if self._notifiers:  # mail and webhook are sent by where it runs
-            listeners.append(EndListener(self._notifiers, self.settings.notify.after_seconds))
+            least = self.settings.notify.after_seconds
+            listeners.append(EndListener(self._notifiers, least, tells_failures=True))
         self._place.start(order, listeners)
         return self._batch(order.batch_id)
 
@@ -338,8 +340,9 @@ class Kit(
     def notify(self, hook: Notify) -> None:
         """Call ``hook`` with a :class:`propkit.notices.Notice` when a batch of this kit ends.
 
-        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds``,
-        started here, gone on with or retried, also where a worker runs them.
+        As the settings' e-mail and webhook: for batches that took ``notify.after_seconds`` or
+        failed, started here, gone on with or retried, also where a worker runs them. Of one that
+        is stuck it hears where this process owns the store.
         """
         self._notifiers.append(hook)
 
@@ -380,8 +383,13 @@ class Kit(
         before, self._place = self._finalizer, place
         self._finalizer = weakref.finalize(self, place.close)
         before.detach()
+        self._tie()
         for batch in self._batches.values():
             batch.move_to(place)
+
+    def _tie(self) -> None:
+        """Let the place know this kit, without keeping it alive."""
+        self._place.tie(Ties(hooks=self._notifiers, hand_over=weakref.WeakMethod(self.hand_over)))
 
     def _follow_again(self, batch: Batch) -> None:
         follow_end(batch, self._notifiers, self.settings.notify.after_seconds)

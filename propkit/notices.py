@@ -1,4 +1,4 @@
-"""Telling a person that a batch has ended: by e-mail, by a webhook, or by a function of hers."""
+"""Telling a person of a batch's end or trouble: by e-mail, a webhook, or a function of hers."""
 
 from __future__ import annotations
 
@@ -25,32 +25,43 @@ _SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """The end of a batch. ``ended`` of ``total`` items, ``failed`` of them; ``seconds`` it took."""
+    """What became of a batch: ``event`` is ``"ended"``, ``"failed"`` or ``"stuck"``.
+
+    ``ended`` of ``total`` items, ``failed`` of them; ``seconds`` it took so far; ``error`` is its
+    own, where it has one.
+    """
 
     batch_id: str
+    event: str = "ended"
     state: str
     ended: int
     total: int
     failed: int
     seconds: float
+    error: str | None = None
 
     @property
     def title(self) -> str:
         """What happened, in one line."""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"propkit: batch {self.state}, {self.ended} of {self.total} items{failed}"
+        return f"propkit: batch {self._state}, {self.ended} of {self.total} items{failed}"
 
     @property
     def text(self) -> str:
         """What happened, in a few lines."""
+        error = f"{self.error}\n" if self.error else ""
         return (
-            f"Batch {self.batch_id} is {self.state} after {self.seconds:.0f} s:\n"
-            f"{self.ended} of {self.total} items, {self.failed} failed.\n"
+            f"Batch {self.batch_id} is {self._state} after {self.seconds:.0f} s:\n"
+            f"{self.ended} of {self.total} items, {self.failed} failed.\n{error}"
         )
+
+    @property
+    def _state(self) -> str:
+        return "stuck" if self.event == "stuck" else self.state
 
 
 Notify = Callable[[Notice], object]
-"""What is called at the end of a batch, in a thread of its own; what it raises is logged."""
+"""What is called with news of a batch, in a thread of its own; what it raises is logged."""
 
 
 class Followed(Protocol):
@@ -69,23 +80,34 @@ class Followed(Protocol):
 
 
 class EndListener:
-    """A listener that calls ``hooks`` once, when a batch of ``after_seconds`` or more has ended."""
+    """A listener that calls ``hooks`` once, when a batch of ``after_seconds`` or more has ended.
 
-    def __init__(self, hooks: Sequence[Notify], after_seconds: float) -> None:
+    Of one that failed they hear however short it was, or never: ``tells_failures``.
+    """
+
+    def __init__(
+        self, hooks: Sequence[Notify], after_seconds: float, *, tells_failures: bool
+    ) -> None:
         self._hooks = tuple(hooks)
         self._after_seconds = after_seconds
+        self._tells_failures = tells_failures
 
     def __call__(self, progress: Progress) -> None:
         """Take an event."""
-        if progress.state == "running" or progress.elapsed_seconds < self._after_seconds:
+        stops = [one.stopped for one in progress.sources if one.stopped]
+        has_failed = progress.state == "paused" and bool(stops)
+        is_long = progress.elapsed_seconds >= self._after_seconds
+        if progress.state == "running" or not (self._tells_failures if has_failed else is_long):
             return
         notice = Notice(
             batch_id=progress.batch_id,
+            event="failed" if has_failed else "ended",
             state=progress.state,
             ended=progress.ended,
             total=progress.total,
             failed=progress.counts.get(State.FAILED, 0),
             seconds=round(progress.elapsed_seconds, 3),
+            error="; ".join(stops) or None,
         )
         hooks, self._hooks = self._hooks, ()
         tell(hooks, notice)
@@ -108,7 +130,7 @@ def follow_end(batch: Followed, hooks: Sequence[Notify], after_seconds: float) -
             log.info("batch %s is not followed any more: %s", batch.id, error)
             return
         if progress is not None:
-            EndListener(hooks, after_seconds)(progress)
+            EndListener(hooks, after_seconds, tells_failures=True)(progress)
 
     threading.Thread(target=follow, name="propkit-notices", daemon=True).start()
 
@@ -161,4 +183,4 @@ def _tell(hooks: Sequence[Notify], notice: Notice) -> None:
         try:
             hook(notice)
         except Exception as error:  # noqa: BLE001 -- a person's own function may raise anything
-            log.warning("telling of the end of batch %s failed: %r", notice.batch_id, error)
+            log.warning("telling of batch %s failed: %r", notice.batch_id, error)

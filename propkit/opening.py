@@ -87,14 +87,11 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             )
         county = start_county(parcels=parcels, seed=seed, limits=DEMO_LIMITS)
         ends.callback(county.stop)
-        sources = {
-            f"maricopa_{system}": {
-                **county.settings()[f"maricopa_{system}"],
-                "requests_per_second": limit["requests_per_second"],
-                "max_in_flight": limit["max_in_flight"],
-            }
-            for system, limit in DEMO_LIMITS.items()
-        }
+        sources = {}
+        for name, given_source in county.settings().items():
+            limit = DEMO_LIMITS[name.split("_")[1]]
+            paces = {key: limit[key] for key in ("requests_per_second", "max_in_flight")}
+            sources[name] = {**given_source, **paces}
         for name, given_leads in county.leads_settings().items():
             sources[name] = {**given_leads, "requests_per_second": 50}
         for name, given_layer in county.layers_settings().items():

@@ -24,7 +24,11 @@ class SourceProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One event of a batch. Times are seconds; ``changed`` are the items since the last event."""
+    """One event of a batch. Times are seconds.
+
+    ``changed`` are the items that are new or have moved on since the last event, each once, as it
+    is now.
+    """
 
     batch_id: str
     state: str

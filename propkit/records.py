@@ -378,7 +378,7 @@ class ParcelShape(Record):
     """The outline of a parcel as a map layer has it; several where the layer draws it in parts.
 
     ``object_id`` is the layer's own number of the outline, which a new edition of the layer may
-    change. ``shape`` is WKB in longitude and latitude (EPSG:4326); see :mod:`propkit.layers`.
+    change, so that there is no history. ``shape`` is WKB in longitude and latitude (EPSG:4326).
     """
 
     table = "parcel_shapes"

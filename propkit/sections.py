@@ -278,7 +278,8 @@ class WorkerSettings(BaseModel):
     idle_seconds: float = Field(default=300.0, ge=0)
     """A worker that a kit started ends when nothing ran and nobody asked for so long."""
     notify: tuple[str, ...] = ()
-    """A command that is run, with JSON on its input, when a batch failed or is stuck."""
+    """A command that is run, with JSON on its input, when a batch failed or is stuck, by the
+    process that owns the store: a worker, or a notebook."""
 
 
 class ServerSettings(BaseModel):
@@ -334,12 +335,12 @@ class PostingSettings(BaseModel):
 
 
 class NotifySettings(BaseModel):
-    """Who is told when a batch that took a while has ended."""
+    """Who is told when a batch that took a while has ended, or one failed or is stuck."""
 
     model_config = ConfigDict(extra="forbid")
 
     after_seconds: float = Field(default=60.0, ge=0)
-    """Only batches that took so long are told of."""
+    """Of ends only those of batches that took so long are told of."""
     webhook: HttpUrl | None = None
     """An address that is sent JSON."""
     mail_to: tuple[str, ...] = ()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from propkit.charts import Picture, draw_chart, draw_map
+from propkit.charts import Picture, draw_chart
+from propkit.errors import RequestError
+from propkit.maps import draw_map
 
 if TYPE_CHECKING:
+    import lonboard
     import pandas as pd
 
     from propkit.widgets.collect_panel import CollectPanel
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from propkit.widgets.panel_kit import PanelKit
     from propkit.widgets.post_panel import PostPanel
     from propkit.widgets.statistics_panel import StatisticsPanel
+
+
+ENGINES: Final = ("vega", "lonboard")
+"""What draws a map."""
 
 
 class ShowDesk:
@@ -90,8 +97,12 @@ class ShowDesk:
         return draw_chart(self.store, kind, batch)
 
     def map(
-        self: PanelKit, frame: pd.DataFrame | None = None, *, color: str | None = None
-    ) -> Picture:
+        self: PanelKit,
+        frame: pd.DataFrame | None = None,
+        *,
+        color: str | None = None,
+        engine: str = "vega",
+    ) -> Picture | lonboard.Map:
         """Return a map of parcels, drawn without a network: no streets, no tiles.
 
         Parameters
@@ -101,11 +112,22 @@ class ShowDesk:
             parcels.
         color
             The column that colours them; None: one colour.
+        engine
+            ``"vega"`` draws 10,000 shapes smoothly, needs no network at all and stays in the
+            saved notebook. ``"lonboard"`` (the extra ``propkit[maps]``) draws hundreds of
+            thousands on the graphics card; the page loads its decoder from cdn.jsdelivr.net, so
+            that nothing is drawn where the browser cannot reach that.
 
         Raises
         ------
         RequestError
-            No row has a place, or there is no such column.
+            No row has a place, there is no such column or engine, or lonboard is not installed.
         """
+        if engine not in ENGINES:
+            raise RequestError(f"no engine {engine!r}; expected one of {', '.join(ENGINES)}")
         parcels = self.store.frame("SELECT * FROM parcels ORDER BY apn") if frame is None else frame
+        if engine == "lonboard":
+            from propkit.big_maps import draw_big_map
+
+            return draw_big_map(parcels, color)
         return draw_map(parcels, color)

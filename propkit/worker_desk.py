@@ -29,13 +29,13 @@ class WorkerDesk:
         """Let a worker process own the store and run the batches, also when this process ends.
 
         This kit goes on as its guest, and so does any that opens the store later. What runs here
-        is left, and the worker goes on with it. Where another process owns the store already,
-        nothing happens: it is that one which runs the batches.
+        is left, and the worker goes on with it. Where another notebook owns the store, that one
+        hands it over; where a worker does, nothing happens.
 
         Raises
         ------
         RequestError
-            Another kit of this process has the store open.
+            Another kit of this process, or of the owner's, has the store open.
         StoreError
             The worker does not start; its log is named, and everything is as before.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from propkit.charts import CHARTS, MIME, draw_map
+from propkit.charts import CHARTS, MIME
 from propkit.errors import RequestError
+from propkit.maps import draw_map
 from tests.collecting import free_county, quick_kit
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ def test_a_chart_is_whole_and_draws_without_a_network(kit: pk.Kit, kind: str) ->
     spec = bundle[MIME]
     assert sorted(bundle) == [MIME, "text/plain"]
     assert "url" not in json.dumps(spec)
+    # A dark theme has white words, which nobody reads on white.
+    assert spec["background"] == "#ffffff"
+    assert spec["config"]["style"]["guide-label"] == {"fill": "#222222"}
     alt.Chart.from_dict({**spec, "$schema": alt.SCHEMA_URL})  # raises where a word is wrong
     assert len(_values(spec)) > 0
 
@@ -175,6 +180,49 @@ def test_the_pace_of_hosts_is_kept_over_batches_and_within_one(kit: pk.Kit) -> N
     assert all(row["per_second"] > 0 for row in whole)
     assert {row["host"] for row in one} <= set(runs["host"])
     assert len(one) >= 1
+
+
+def test_lonboard_draws_shapes_and_points_without_tiles(kit: pk.Kit) -> None:
+    """What the browser gets: WKB turned into GeoArrow, a colour for each, no basemap."""
+    hole = [[0.2, 0.2], [0.2, 0.8], [0.8, 0.8], [0.8, 0.2], [0.2, 0.2]]
+    rows = [
+        {"apn": "1", "geometry": {"type": "Polygon", "coordinates": [SQUARE, hole]}, "value": 1},
+        {"apn": "2", "geometry": json.dumps({"type": "MultiPolygon", "coordinates": [[SQUARE]]}),
+         "value": 3},
+        {"apn": "3", "geometry": {"type": "Point", "coordinates": [0, 0]}, "value": 2},
+        {"apn": "4", "geometry": None, "value": 2},
+    ]  # fmt: skip
+
+    shapes: Any = kit.map(pd.DataFrame(rows), color="value", engine="lonboard")
+    points: Any = kit.map(color="situs_city", engine="lonboard")
+
+    (layer,), (dots,) = shapes.layers, points.layers
+    assert (shapes.basemap, points.basemap) == (None, None)
+    assert layer.table.column_names == ["geometry", "apn", "value"]
+    assert layer.table["apn"].to_pylist() == ["1", "2"]
+    assert layer.get_fill_color.to_pylist() == [[68, 1, 84, 200], [253, 231, 37, 200]]
+    assert len(dots.table) == len(_values(kit.map().spec))
+    words = dict(
+        zip(dots.table["situs_city"].to_pylist(), dots.get_fill_color.to_pylist(), strict=True)
+    )
+    assert len({tuple(colour) for colour in words.values()}) == min(len(words), 12)
+
+
+@pytest.mark.parametrize(
+    ("engine", "is_missing", "message"),
+    [
+        ("maplibre", False, "no engine 'maplibre'; expected one of vega, lonboard"),
+        ("lonboard", True, r"needs the extra 'maps': pip install 'propkit\[maps\]'"),
+    ],
+)
+def test_an_engine_that_is_not_there_is_named(
+    kit: pk.Kit, monkeypatch: pytest.MonkeyPatch, engine: str, is_missing: bool, message: str
+) -> None:
+    if is_missing:
+        monkeypatch.setitem(sys.modules, "lonboard", None)
+
+    with pytest.raises(RequestError, match=message):
+        kit.map(engine=engine)
 
 
 def test_a_map_of_ten_thousand_polygons_is_made_quickly_and_stays_small() -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
-import socketserver
-import threading
-from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +14,7 @@ from propkit.notices import Notice
 from propkit.sources import configure_sources
 from propkit.store import Store
 from tests.collecting import quick_settings
+from tests.listening import Hook, Listener, Mail, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,71 +25,16 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, handler: type[socketserver.BaseRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
-        self.heard: queue.Queue[Any] = queue.Queue()
-
-
-class _Mail(socketserver.StreamRequestHandler):
-    """As much of RFC 5321 as a client needs."""
-
-    server: _Server
-
-    def handle(self) -> None:
-        self._say("220 test")
-        asked: list[str] = []
-        while line := self.rfile.readline().decode().strip():
-            verb = line.split(":")[0].upper()
-            if verb == "DATA":
-                self._say("354 go on")
-                body = b""
-                while (more := self.rfile.readline()) != b".\r\n":
-                    body += more
-                self.server.heard.put((asked, message_from_bytes(body)))
-            elif verb in ("MAIL FROM", "RCPT TO"):
-                asked.append(line)
-            self._say("221 bye" if verb == "QUIT" else "250 well")
-            if verb == "QUIT":
-                return
-
-    def _say(self, line: str) -> None:
-        self.wfile.write(f"{line}\r\n".encode())
-
-
-class _Hook(BaseHTTPRequestHandler):
-    server: _Server  # type: ignore[assignment]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.put((self.path, self.headers["Content-Type"], json.loads(body)))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-def _serve(handler: type[socketserver.BaseRequestHandler]) -> Iterator[_Server]:
-    with _Server(handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+@pytest.fixture
+def mail_server() -> Iterator[Listener]:
+    with listening(Mail) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def mail_server() -> Iterator[_Server]:
-    yield from _serve(_Mail)
-
-
-@pytest.fixture
-def hook_server() -> Iterator[_Server]:
-    yield from _serve(_Hook)
+def hook_server() -> Iterator[Listener]:
+    with listening(Hook) as server:
+        yield server
 
 
 def _kit(county: County, path: Path, **notify: Any) -> pk.Kit:
@@ -104,7 +45,7 @@ def _kit(county: County, path: Path, **notify: Any) -> pk.Kit:
 
 
 def test_an_end_is_told_by_mail_and_webhook_and_to_her_own_function(
-    county: County, tmp_path: Path, mail_server: _Server, hook_server: _Server
+    county: County, tmp_path: Path, mail_server: Listener, hook_server: Listener
 ) -> None:
     own: queue.Queue[Notice] = queue.Queue()
     kit = _kit(
@@ -114,8 +55,8 @@ def test_an_end_is_told_by_mail_and_webhook_and_to_her_own_function(
         mail_to=["ada@example.org", "grace@example.org"],
         mail_from="propkit@example.org",
         smtp_host="127.0.0.1",
-        smtp_port=mail_server.server_address[1],
-        webhook=f"http://127.0.0.1:{hook_server.server_address[1]}/told?by=propkit",
+        smtp_port=mail_server.port,
+        webhook=f"http://127.0.0.1:{hook_server.port}/told?by=propkit",
     )
     with kit:
         kit.notify(own.put)
@@ -140,11 +81,13 @@ def test_an_end_is_told_by_mail_and_webhook_and_to_her_own_function(
         {
             "text": title,
             "batch_id": batch.id,
+            "event": "ended",
             "state": "completed",
             "ended": 6,
             "total": 6,
             "failed": 0,
             "seconds": notice.seconds,
+            "error": None,
         },
     )
 
@@ -176,7 +119,33 @@ def test_what_fails_at_telling_is_logged_and_harms_nothing(
         told.get(timeout=SECONDS)
 
     assert report.is_complete
-    assert f"telling of the end of batch {report.batch_id} failed" in caplog.text
+    assert f"telling of batch {report.batch_id} failed" in caplog.text
+
+
+def test_a_notebooks_own_batch_that_failed_is_told_of_however_short_it_was(
+    county: County, tmp_path: Path, hook_server: Listener
+) -> None:
+    own: queue.Queue[Notice] = queue.Queue()
+    url = f"http://127.0.0.1:{hook_server.port}/"
+    county.switch(faults=[{"system": "assessor", "kind": "captcha"}])
+    with _kit(county, tmp_path / "failed.duckdb", webhook=url) as kit:
+        kit.notify(own.put)
+        report = kit.collect(county.apns(9), datasets=["parcels"], progress=False)
+        notice = own.get(timeout=SECONDS)
+        _, _, body = hook_server.heard.get(timeout=SECONDS)
+
+    assert (notice.batch_id, notice.event, notice.error) == (
+        report.batch_id,
+        "failed",
+        report.error,
+    )
+    assert {name: body[name] for name in ("batch_id", "event", "state", "error")} == {
+        "batch_id": report.batch_id,
+        "event": "failed",
+        "state": "paused",
+        "error": report.error,
+    }
+    assert (own.qsize(), hook_server.heard.qsize()) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +168,10 @@ def test_wrong_settings_are_refused(notify: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize("again", ["resume", "retry"])
 def test_the_end_of_a_batch_that_was_gone_on_with_is_told(
-    county: County, tmp_path: Path, hook_server: _Server, again: str
+    county: County, tmp_path: Path, hook_server: Listener, again: str
 ) -> None:
     own: queue.Queue[Notice] = queue.Queue()
-    url = f"http://127.0.0.1:{hook_server.server_address[1]}/"
+    url = f"http://127.0.0.1:{hook_server.port}/"
     with _kit(county, tmp_path / "again.duckdb", after_seconds=0, webhook=url) as kit:
         if again == "retry":
             rule = {"system": "treasurer", "kind": "status", "status": 404}

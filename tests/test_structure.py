@@ -54,6 +54,7 @@ FLOW = [
     ["traffic"],
     ["progress"],
     ["notices"],
+    ["watching"],
     ["nested_loops"],
     ["buying"],
     ["posting"],
@@ -64,6 +65,8 @@ FLOW = [
     ["searching"],
     ["excel"],
     ["charts"],
+    ["maps"],
+    ["big_maps"],
     ["widgets"],
     ["notebook"],
     ["leads"],
@@ -86,16 +89,17 @@ MAY_IMPORT_DEMO = {"demo_county", "kit", "opening", "cli"}
 OWNERS = {
     # The county is an aiohttp server.
     "aiohttp": {"http_line", "http_exchange", "http_client", "demo_county"},
-    "altair": {"charts"},
+    "altair": {"charts", "maps"},
     "anywidget": {"widgets"},
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
     "jupyter_server": {"server"},
+    "lonboard": {"big_maps", "show_desk"},  # the desk only names what it returns
     "nest_asyncio": {"nested_loops"},
     "playwright": {"browser", "browsing"},
     "protego": {"http_client"},
     "psutil": {"browsing"},
-    "pyarrow": {"store", "sharing"},
+    "pyarrow": {"store", "sharing", "big_maps"},
     "pyogrio": {"layers"},
     "pyproj": {"layers"},
     "pyarrow.flight": {"sharing"},
@@ -244,7 +248,8 @@ def test_the_guard_of_owners_sees_a_wrong_import() -> None:
 
 def test_every_imported_package_is_a_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["files"]]
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *extras["files"], *extras["maps"]]
     listed = {re.split(r"[\[><=!~ ]", text)[0].lower() for text in texts}
     listed = {name.replace("-", "_") for name in listed}
 

@@ -30,7 +30,7 @@ class Tally:
         self._started = time.monotonic()
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
         self._partial = 0
-        self._changed: list[Item] = []
+        self._changed: dict[tuple[str, str], Item] = {}
         self._ends: deque[float] = deque(maxlen=50)
 
     def count(self, state: State) -> int:
@@ -48,13 +48,13 @@ class Tally:
         counts[before] -= 1
         counts[after.state] += 1
         self._partial += after.is_partial
-        self._changed.append(after)
+        self._changed[after.source, after.key] = after
         if after.state in ENDED:
             self._ends.append(time.monotonic())
 
     def change(self, item: Item) -> None:
         """Tell of an item that is new to the batch."""
-        self._changed.append(item)
+        self._changed[item.source, item.key] = item
 
     def cancel_waiting(self) -> None:
         """Count what waits as cancelled."""
@@ -65,7 +65,7 @@ class Tally:
         """Tell every listener; one that fails is told of, and no longer called."""
         run = self._run
         counts: Counter[State] = sum(self._counts.values(), Counter())
-        changed, self._changed = tuple(self._changed), []
+        changed, self._changed = tuple(self._changed.values()), {}
         event = Progress(
             batch_id=run.batch_id,
             state=state,

@@ -61,7 +61,8 @@ _LOG_SECONDS = 1.0
 class BatchWork:
     """What one batch does here, by id; ``export`` writes the workbook that it may ask for.
 
-    ``make_listeners`` gives those who hear of every run of it, whoever starts it or goes on.
+    ``make_listeners`` gives those who hear of every run of it, whoever starts it or goes on;
+    ``on_end`` is called when a run has ended and its state is stored.
     """
 
     def __init__(
@@ -70,12 +71,15 @@ class BatchWork:
         thread: CollectorThread,
         batch_id: str,
         export: Callable[[str], Path],
+        *,
         make_listeners: Callable[[], list[Listener]] = list,
+        on_end: Callable[[], object] = lambda: None,
     ) -> None:
         self.id = batch_id
         self.collector = collector
         self._export_to = export
         self._make_listeners = make_listeners
+        self._on_end = on_end
         self._store = collector.store
         self._thread = thread
         self._run: Run | None = None
@@ -131,6 +135,7 @@ class BatchWork:
         )
         self._run = run
         self._future = self._thread.submit(self._work(run))
+        self._future.add_done_callback(lambda _: self._on_end())
 
     def cancel(self) -> None:
         """Stop asking at once, keep everything fetched, leave the rest cancelled."""

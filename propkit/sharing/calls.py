@@ -64,6 +64,16 @@ def _hello(place: HerePlace, body: Body) -> Any:
     }
 
 
+def _has_queue(place: HerePlace, _: Body) -> bool:
+    return place.has_queue
+
+
+def _hand_over(place: HerePlace, body: Body) -> None:
+    if body.get("pid") != os.getpid():
+        raise RequestError("the request does not name the owner that is to hand over")
+    place.begin_hand_over()
+
+
 def _flush(place: HerePlace, _: Body) -> None:
     place.flush()
 
@@ -166,6 +176,8 @@ def _snapshot(place: HerePlace, _: Body) -> str:
 
 _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "hello": _hello,
+    "has_queue": _has_queue,
+    "hand_over": _hand_over,
     "flush": _flush,
     "rates": _rates,
     "is_running": _is_running,

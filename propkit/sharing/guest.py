@@ -21,7 +21,7 @@ from propkit.progress import Listener, Progress
 from propkit.reparsing import reparse_answers
 from propkit.sharing.calls import MAX_WAIT_SECONDS
 from propkit.sharing.discovery import PROTOCOL, Discovery
-from propkit.sharing.place import Order
+from propkit.sharing.place import Order, Ties
 from propkit.sharing.wire import dump_order, dump_params, load_error, read_as
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -145,11 +145,24 @@ class GuestPlace:
         self._link = OwnerLink(discovery)
         said = self._link.call("hello", version=__version__, protocol=PROTOCOL)
         self.store = GuestStore(path, self._link)
-        self.owner = f"guest of PID {said['pid']}"
+        self._pid = said["pid"]
+        self.owner = f"guest of PID {self._pid}"
         self.sources: Mapping[str, OwnersSource] = {
             name: OwnersSource(read_as(Terms, terms)) for name, terms in said["sources"].items()
         }
         self._ends: list[Callable[[], object]] = []
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether the owner is a worker."""
+        return bool(self._link.call("has_queue"))
+
+    def begin_hand_over(self) -> None:
+        """Have the owner let a worker own the store; it does so after it has answered."""
+        self._link.call("hand_over", pid=self._pid)
+
+    def tie(self, ties: Ties) -> None:
+        """Work: the owner asks nothing of this kit."""
 
     def check(self) -> None:
         """Work: whether the owner is there shows at the next call."""

@@ -5,6 +5,7 @@ Apart from the kit, so that a forgotten kit can be let go.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from propkit.areas.operations import do_areas
 from propkit.browsing import BrowserPool
 from propkit.collector import Collector
-from propkit.errors import RequestError
+from propkit.errors import PropkitError, RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames
 from propkit.leads.operations import do_leads
@@ -30,17 +31,22 @@ from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
 from propkit.searching import search_now
 from propkit.settings import Settings
-from propkit.sharing.place import Order, make_order
+from propkit.sharing.handing import begin_handing, end_handing
+from propkit.sharing.place import Order, Ties, make_order
 from propkit.sources import SearchHits, Source, Sources
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
+from propkit.store.jobs import Job
 from propkit.store.retention import Pruning, measure_pruning, prune
 from propkit.store.snapshots import write_draft
 from propkit.store.statistics import StoreStatistics, store_statistics
+from propkit.watching import Watch, tell_trouble
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+log = logging.getLogger(__name__)
 
 _TURN_SECONDS = 0.2
 _FREE_SECONDS = 5.0
@@ -61,10 +67,12 @@ class HerePlace:
         self._collector: Collector | None = None
         self._started: list[BatchWork] = []
         self._is_closed = False
+        self._watch = Watch(store, self._tell)
         self.most_running: int | None = None
         """Further batches wait for their turn, but for critical ones; None: no limit."""
         self.asked_at = time.monotonic()
         """When a guest asked last."""
+        self._ties: Ties | None = None
 
     @property
     def has_queue(self) -> bool:
@@ -86,7 +94,40 @@ class HerePlace:
                         BrowserPool(self.settings.browsing, self.settings.browser),
                     )
                 )
+                self._watch.begin()
             return self._collector, self._thread
+
+    def tie(self, ties: Ties) -> None:
+        """Know the kit that works here."""
+        self._ties = ties
+
+    def begin_hand_over(self) -> None:
+        """Have the kit let a worker own the store, in a thread: a guest waits for the answer.
+
+        Where this process is a worker, nothing happens.
+
+        Raises
+        ------
+        RequestError
+            Another kit of this process has the store open, or none that could hand it over.
+        """
+        if self.has_queue:
+            return
+        path = self.store.path
+        hand_over = self._ties.hand_over() if self._ties is not None else None
+        if self.store.is_shared or hand_over is None:
+            raise RequestError(f"the owner has {path} open twice, or lets nobody else have it")
+
+        def work() -> None:
+            try:
+                hand_over()
+            except PropkitError as error:
+                log.info("%s was not handed over: %s", path, error)
+            finally:
+                end_handing(path)
+
+        begin_handing(path)  # before the guest is answered: it looks for it
+        threading.Thread(target=work, name="propkit-hand-over", daemon=True).start()
 
     def check(self) -> None:
         """Refuse to work when the kit is closed."""
@@ -281,6 +322,7 @@ class HerePlace:
             for end in self._ends:
                 ends.callback(end)
             ends.callback(self.store.close)
+            ends.callback(self._watch.end)
             if self._thread is not None:
                 ends.callback(self._thread.close)
                 if self._collector is not None:
@@ -322,15 +364,30 @@ class HerePlace:
             if work is None or not (work.is_running or work.collector is collector):
                 for other in thread.works.values():
                     other.forget_events()
-                work = BatchWork(collector, thread, batch_id, self._export, self._end_listeners)
+                work = BatchWork(
+                    collector,
+                    thread,
+                    batch_id,
+                    self._export,
+                    make_listeners=self._end_listeners,
+                    on_end=self._watch.look_soon,
+                )
                 thread.works[batch_id] = work
                 self._started.append(work)
             return work
 
     def _end_listeners(self) -> list[Listener]:
-        """Return who tells a person by mail or webhook, whichever way a batch came to run here."""
-        hooks = make_hooks(self.settings.notify)
-        return [EndListener(hooks, self.settings.notify.after_seconds)] if hooks else []
+        """Return who tells a person by mail or webhook, whichever way a batch came to run here.
+
+        Of failures the watch tells.
+        """
+        hooks, least = make_hooks(self.settings.notify), self.settings.notify.after_seconds
+        return [EndListener(hooks, least, tells_failures=False)] if hooks else []
+
+    def _tell(self, job: Job, event: str) -> None:
+        """Tell of a batch that failed or is stuck; another kit of this process tells of its own."""
+        if job.id in {work.id for work in self._started}:
+            tell_trouble(job, event, self.settings, self._ties.hooks if self._ties else ())
 
     def _export(self, path: str) -> Path:
         return write_workbook(path, choose_frames(self.store, None))

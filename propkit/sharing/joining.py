@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from propkit.errors import StoreInUseError
 from propkit.settings import Settings
 from propkit.sharing.discovery import check_versions, read_discovery
+from propkit.sharing.handing import is_being_handed_over
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
 from propkit.sources import Sources
@@ -55,7 +56,10 @@ def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | Guest
     began = time.monotonic()
     while True:
         try:
-            return own_place(path, settings, sources)
+            if not is_being_handed_over(path):
+                return own_place(path, settings, sources)
+            if (guest := attach(path)) is not None:
+                return guest
         except StoreInUseError as held:
             waited = time.monotonic() - began
             guest = attach(path, held.pid)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from propkit.items import Item
+from propkit.notices import Notify
 from propkit.plan import Plan
 from propkit.planning import HasTerms
 from propkit.progress import Listener
@@ -20,6 +21,18 @@ from propkit.store.statistics import StoreStatistics
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ties:
+    """What a place knows of the kit that works in it, without keeping it alive.
+
+    ``hooks`` are its functions, which hear of what hangs or broke; ``hand_over`` gives what lets a
+    worker own the store, None when the kit is gone.
+    """
+
+    hooks: Sequence[Notify]
+    hand_over: Callable[[], Callable[[], object] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +88,10 @@ class Place(Workplace, Protocol):
     @property
     def sources(self) -> Mapping[str, HasTerms]:
         """The sources that are asked there."""
+        ...
+
+    def tie(self, ties: Ties) -> None:
+        """Know the kit that works here."""
         ...
 
     def check(self) -> None:

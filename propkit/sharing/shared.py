@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -16,8 +17,9 @@ from propkit.errors import PropkitError, RequestError, StoreError
 from propkit.planning import HasTerms
 from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
+from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.place import Order
+from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
 from propkit.store.batches import read_head
@@ -34,6 +36,7 @@ T = TypeVar("T")
 AnyPlace = GuestPlace | HerePlace
 
 _FOLLOW_SECONDS = 0.2
+_HANDING_SECONDS = 0.05
 _LAST_EVENT_SECONDS = 5.0
 
 
@@ -68,6 +71,7 @@ class SharedPlace:
         self._wanted: set[str] = set()
         self._followers: dict[str, threading.Thread] = {}
         self._ends: list[Callable[[], object]] = []
+        self._ties: Ties | None = None
         self._is_closed = False
 
     @property
@@ -99,15 +103,18 @@ class SharedPlace:
         """Let the process that ``join`` attaches to own the store; where one does, leave it.
 
         What runs here is left for it to go on with. Where it does not come, this process owns
-        the store as before.
+        the store as before. A guest asks the owner to do so, and waits.
 
         Raises
         ------
         RequestError
-            Another kit of this process has the store open too.
+            Another kit of this process, or of the owner's, has the store open too.
         StoreError
             The other process does not come.
         """
+        if isinstance(self._place, GuestPlace):
+            self._ask_for_worker()
+            return
         with self._moving:
             here = self._place
             if not isinstance(here, HerePlace):
@@ -116,16 +123,33 @@ class SharedPlace:
                 raise RequestError(
                     f"another kit of this process has {self.store.path} open: close that first"
                 )
-            running = here.running_ids()
-            self._ends += here.let_go()
-            place: AnyPlace | None = None
-            try:
-                place, self._rejoin = join(), join
-            finally:
-                place = self._rejoin() if place is None else place
-                for batch_id in running:
-                    self._resume_left(place, batch_id)
-                self._place = place
+            with handing_over(self.store.path):
+                self._hand_over(here, join)
+
+    def _hand_over(self, here: HerePlace, join: Callable[[], GuestPlace]) -> None:
+        running = here.running_ids()
+        self._ends += here.let_go()
+        place: AnyPlace | None = None
+        try:
+            place, self._rejoin = join(), join
+        finally:
+            place = self._rejoin() if place is None else place
+            for batch_id in running:
+                self._resume_left(place, batch_id)
+            self._place = place
+            self._tie()
+
+    def _ask_for_worker(self) -> None:
+        """Have the owner hand the store over to a worker, and come to it."""
+        self.ask(lambda place: place.begin_hand_over())
+        is_under_way = True
+        while not self.ask(lambda place: place.has_queue):
+            if not is_under_way:
+                raise StoreError(
+                    f"{self.store.path} was not handed over: its owner's worker did not come"
+                )
+            is_under_way = is_being_handed_over(self.store.path)
+            time.sleep(_HANDING_SECONDS)
 
     def _was_handed_over(self, place: AnyPlace) -> bool:
         """Whether a place was closed since, and another has come for it."""
@@ -133,6 +157,15 @@ class SharedPlace:
             return False
         with self._moving:
             return self._place is not place
+
+    def tie(self, ties: Ties) -> None:
+        """Know the kit that works here."""
+        self._ties = ties
+        self._tie()
+
+    def _tie(self) -> None:
+        if self._ties is not None:
+            self._place.tie(self._ties)
 
     def check(self) -> None:
         """Refuse to work when the kit is closed."""
@@ -275,6 +308,7 @@ class SharedPlace:
                     self._resume_left(place, batch_id)
             finally:  # not before: who waits would find a batch that nobody is going to run
                 self._place = place
+                self._tie()
                 lost.close()
 
     def _resume_left(self, place: AnyPlace, batch_id: str) -> None:

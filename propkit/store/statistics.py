@@ -52,7 +52,7 @@ class SourceStatistics:
     """How a source did, over one batch or all.
 
     ``items`` counts by state and ``failed`` by failure class. ``success_rate`` is the share of
-    done and not found among what ended and was not skipped, None when nothing did. The seconds
+    done and not found among what ended by itself, None when nothing did. The seconds
     are those from an item's start to its end; ``items_per_second`` is over the time from a batch's
     first start to its last end.
     """
@@ -85,7 +85,7 @@ _SOURCES = """
     states AS (
         SELECT source, map(list(state ORDER BY state), list(n ORDER BY state)) AS items,
             sum(n) FILTER (state IN ('done', 'not_found'))
-                / nullif(sum(n) FILTER (state IN ('done', 'not_found', 'failed', 'cancelled')), 0)
+                / nullif(sum(n) FILTER (state IN ('done', 'not_found', 'failed')), 0)
                 AS success_rate
         FROM (SELECT source, state, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY source),
     failures AS (

@@ -17,7 +17,7 @@ Block = dict[str, Any]
 Act = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
 """Takes what was pressed, with its arguments, and what stands in the form."""
 
-STALE_SECONDS: Final = 8.0
+STALE_SECONDS: Final = 6.0
 """A panel that hears nothing from its kernel for so long says so."""
 
 _HERE = Path(__file__).parent

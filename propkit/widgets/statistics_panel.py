@@ -101,7 +101,8 @@ def _success(one: SourceStatistics) -> Block:
     rate = one.success_rate or 0.0
     tone = "green" if rate >= 0.99 else "yellow" if rate >= 0.9 else "red"
     failed = ", ".join(f"{count:,} {name}" for name, count in one.failed.items())
-    ended = sum(n for state, n in one.items.items() if state not in ("waiting", "skipped"))
+    # What a person cancelled is no failure of the source.
+    ended = sum(one.items.get(state, 0) for state in ("done", "not_found", "failed"))
     said = f"{ended:,} items{f', {failed}' if failed else ''}"
     return bar(
         spell(one.source), word=f"{rate:.1%}", tone=tone, value=round(1000 * rate), most=1000,

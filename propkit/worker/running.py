@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 from propkit.errors import PropkitError, StoreInUseError
@@ -16,13 +15,11 @@ from propkit.sharing.here import HerePlace
 from propkit.sharing.joining import own_place
 from propkit.sources import Sources
 from propkit.store.batches import ids_in_state, pending_ids, read_head, set_state
-from propkit.store.jobs import Job, failed_since, stuck_jobs
-from propkit.worker.notifying import notify
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
-_STUCK_LOOK_SECONDS = 10.0
+_LEAST_WAIT = 60.0
 
 
 class Worker:
@@ -46,7 +43,6 @@ class Worker:
         self._settings = settings
         self._sources = sources
         self._idle_seconds = idle_seconds
-        self._reported: set[str] = set()
         self.stop = threading.Event()
 
     def run(self) -> None:
@@ -62,7 +58,12 @@ class Worker:
 
     def _take_store(self) -> HerePlace | None:
         holder = None
+        patience = None if self._idle_seconds is None else max(_LEAST_WAIT, self._idle_seconds)
+        began = time.monotonic()
         while not self.stop.is_set():
+            if patience is not None and time.monotonic() - began > patience:
+                log.info("worker %d has waited long enough", os.getpid())
+                return None
             try:
                 return own_place(self._path, self._settings, self._sources)
             except StoreInUseError as held:
@@ -75,17 +76,12 @@ class Worker:
     def _work(self, place: HerePlace) -> None:
         # What died with the owner before goes on; what a person leaves later on is left alone.
         interrupted = set(ids_in_state(place.store, "interrupted"))
-        owned_at = datetime.now(UTC)
-        busy_at = stuck_at = time.monotonic()
+        busy_at = time.monotonic()
         while not self.stop.wait(_LOOK_SECONDS):
             self._start_waiting(place, interrupted)
             now = time.monotonic()
             if place.running_ids() or interrupted:
                 busy_at = now
-            if now - stuck_at >= _STUCK_LOOK_SECONDS:
-                stuck_at = now
-                self._report(stuck_jobs(place.store), "stuck")
-            self._report(failed_since(place.store, owned_at), "failed")
             quiet_since = max(busy_at, place.asked_at)
             if self._idle_seconds is not None and now - quiet_since > self._idle_seconds:
                 log.info("worker %d is idle", os.getpid())
@@ -106,13 +102,3 @@ class Worker:
             except PropkitError as error:
                 if not place.is_running(batch_id):
                     set_state(place.store, batch_id, "failed", error=str(error), before=state)
-
-    def _report(self, jobs: list[Job], event: str) -> None:
-        """Log what went wrong and tell the person, once for each end of a job."""
-        for job in jobs:
-            known = f"{event} {job.id} {job.completed_at}"
-            if known in self._reported:
-                continue
-            self._reported.add(known)
-            log.warning("batch %s is %s: %s", job.id, event, job.error_details)
-            notify(self._settings.worker.notify, job, event)

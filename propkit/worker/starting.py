@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from propkit.errors import RequestError, StoreError
 from propkit.settings import Settings
+from propkit.sharing.handing import is_being_handed_over
 from propkit.sharing.joining import attach, is_held_here
 from propkit.sharing.place import Place
 from propkit.worker.handing import dump_settings, log_path
@@ -52,9 +53,9 @@ def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
         worker: subprocess.Popen[bytes] | None = None
         deadline = time.monotonic() + _START_SECONDS
         while (place := attach(path)) is None:
-            if worker is None:
+            if worker is None and not is_being_handed_over(path):
                 worker = _start(path, settings)
-            if worker.poll() is not None:
+            if worker is not None and worker.poll() is not None:
                 raise StoreError(f"the worker has ended: {_last_line(path)}")
             if time.monotonic() > deadline:
                 raise StoreError(

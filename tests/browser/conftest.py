@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.browser.lab import LabServer, open_page, start_lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from tests.browser.lab import LabPage
+
+
+HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let the page of a test that failed be seen."""
+    report = yield
+    item.stash[HAS_FAILED] = item.stash.get(HAS_FAILED, False) or report.failed
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +33,9 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
 
 
 @pytest.fixture
-def lab(lab_server: LabServer) -> Iterator[LabPage]:
+def lab(lab_server: LabServer, request: pytest.FixtureRequest) -> Iterator[LabPage]:
     """Return a page of the one JupyterLab; its kernels end with the test."""
     with open_page(lab_server, width=1240, height=1500) as page:
         yield page
+        if request.node.stash.get(HAS_FAILED, False):
+            page.keep(f"failed-{request.node.name}")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent
 READY_SECONDS = 60.0
+# Read before the tests' own environment is made.
+SCREENSHOTS = Path(os.environ.get("PROPKIT_SCREENSHOTS") or ROOT / ".screenshots").absolute()
 # Asked from the first moment on, when there is no application yet.
 _NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
 
@@ -190,6 +192,10 @@ class LabPage:
             .locator(".jp-OutputArea")
             .inner_text()
         )
+
+    def keep(self, name: str) -> None:
+        """Keep a picture in ``.screenshots``, or where ``PROPKIT_SCREENSHOTS`` says."""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def end_kernels(self) -> None:
         """End every kernel: a kernel outlives a killed server."""

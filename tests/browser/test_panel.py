@@ -1,10 +1,12 @@
-"""The panel for collecting in a real JupyterLab, as an analyst uses it through a day."""
+"""The panel for collecting in a real JupyterLab, as an analyst uses it through a day.
+
+``PROPKIT_BUSY_SECONDS=10`` makes the first batch last so long, while another cell computes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,23 +14,27 @@ import pytest
 if TYPE_CHECKING:
     from tests.browser.lab import LabPage
 
+# Of 24 parcels three are asked for at once, each with four requests.
+SECONDS = float(os.environ.get("PROPKIT_BUSY_SECONDS", "4"))
+
 # The store is the one that Jupyter's own server looks after; the treasurer takes its time.
-KIT = """\
+KIT = f"""\
 import os
 os.environ["PROPKIT_COLLECT__ENHANCE"] = "false"
 os.environ["PROPKIT_NOTIFY__AFTER_SECONDS"] = "0"
 import propkit as pk
 kit = pk.demo("propkit.duckdb", parcels=200)
 county = kit.county
-slow = county.switch(faults=[{"kind": "slow", "seconds": 0.2, "system": "treasurer"}])
+slow = county.switch(faults=[{{"kind": "slow", "seconds": {SECONDS / 32}, "system": "treasurer"}}])
 apns = county.apns(24)"""
 PANEL = "panel = kit.panel(apns)\npanel"
+# Computes until it is interrupted.
 BUSY = """\
-import time
-end = time.monotonic() + 5
-while time.monotonic() < end:
-    sum(range(1000))
-print("computed")"""
+try:
+    while True:
+        sum(range(1000))
+except KeyboardInterrupt:
+    print("computed")"""
 AGAIN = "other = kit.panel()\nother"
 STATE = """\
 batch = kit.batch("last")
@@ -40,7 +46,7 @@ evil = pd.DataFrame({"apn": county.apns(60)[50:52], "owner_name": "<img src=x on
 third = kit.panel(evil)
 third"""
 SLOWER = """\
-slower = county.switch(faults=[{"kind": "slow", "seconds": 3, "system": "treasurer"}])"""
+slower = county.switch(faults=[{"kind": "slow", "seconds": 0.5, "system": "treasurer"}])"""
 # Notes what the browser really shows, by permission.
 TOLD = """\
 window.told = [];
@@ -53,21 +59,9 @@ window.Notification = class extends window.Notification {
 CELLS = [KIT, PANEL, BUSY, AGAIN, STATE, INTERRUPTED, EVIL, SLOWER]
 
 
-def _keep(lab: LabPage, name: str) -> None:
-    """Keep a picture where ``PROPKIT_SCREENSHOTS`` says, to be looked at."""
-    folder = os.environ.get("PROPKIT_SCREENSHOTS")
-    if folder:
-        lab.page.screenshot(path=Path(folder) / f"{name}.png")
-
-
 def _in(number: int, selector: str) -> str:
     """Return the selector of something in a cell's output."""
     return f".jp-Notebook .jp-Cell >> nth={number} >> {selector}"
-
-
-def _wait_for_said(lab: LabPage, number: int, part: str) -> None:
-    """Wait until the progress of a cell's panel says something."""
-    lab.page.locator(_in(number, ".propkit-said")).filter(has_text=part).wait_for()
 
 
 def _chips(lab: LabPage, number: int) -> list[str]:
@@ -97,7 +91,7 @@ def _search_and_confirm(lab: LabPage) -> None:
     )
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.matches('.propkit-do-confirm')")
-    _keep(lab, "plan")
+    lab.keep("plan")
     page.keyboard.press("Enter")
     page.locator(_in(1, ".propkit-do-collect")).filter(
         has_text="Batch Collection Active…"
@@ -110,22 +104,29 @@ def _see_it_end(lab: LabPage) -> None:
     """See the bars go on while another cell computes, to the end."""
     page = lab.page
     lab.run_cell(2)
-    before = page.inner_text(_in(1, ".propkit-counts"))
+    said = page.inner_text(_in(1, ".propkit-counts"))
     page.wait_for_function(
-        "before => document.querySelector('.propkit-counts')?.textContent !== before", arg=before
+        "before => document.querySelector('.propkit-counts')?.textContent !== before", arg=said
     )
     page.locator(_in(1, ".propkit-pill.propkit-tone-green >> nth=0")).wait_for()
-    assert lab.output(2) == ""
-    _keep(lab, "running")
+    lab.keep("running")
     page.locator(_in(1, ".propkit-summary")).wait_for()
     page.locator(_in(1, ".propkit-chip")).filter(has_text="Complete 24").wait_for()
+    _stop_computing(lab)
     assert _chips(lab, 1) == ["✓Complete 24"]
     said = page.inner_text(_in(1, ".propkit-summary h4"))
     assert said == "Collected 24 of 24 properties"
     page.wait_for_function("window.told.length > 0")
     assert page.evaluate("window.told[0]") == ["propkit: batch completed", "24 of 24 properties"]
     assert page.locator(_in(1, ".propkit-do-collect")).inner_text() == "Collect All Data"
-    _keep(lab, "summary")
+    lab.keep("summary")
+
+
+def _stop_computing(lab: LabPage) -> None:
+    """Interrupt the cell that has computed all the time."""
+    assert lab.output(2) == ""
+    lab.execute("notebook:interrupt-kernel")
+    lab.page.locator(_in(2, ".jp-OutputArea")).filter(has_text="computed").wait_for()
 
 
 def _cancel_while_the_kernel_is_busy(lab: LabPage) -> None:
@@ -139,6 +140,7 @@ def _cancel_while_the_kernel_is_busy(lab: LabPage) -> None:
     lab.run_cell(2)
     page.click(_in(1, ".propkit-do-cancel"))
     page.locator(_in(1, ".propkit-summary h4")).filter(has_text="Cancelled after").wait_for()
+    _stop_computing(lab)
     lab.run_to_end(4)
     assert lab.output(4).startswith("cancelled {")
 
@@ -156,7 +158,7 @@ def _restart_in_the_middle(lab: LabPage) -> None:
     page.click(".jp-Dialog .jp-mod-accept")
     page.locator(_in(1, ".propkit-notice")).filter(has_text="No sign of life").wait_for()
     assert page.locator(_in(1, ".propkit-do-search")).is_disabled()
-    _keep(lab, "gone")
+    lab.keep("gone")
     for cell in (0, 1, 3):
         lab.run_to_end(cell)
     page.locator(_in(3, ".propkit-summary h4")).filter(has_text="Interrupted after").wait_for()
@@ -184,19 +186,24 @@ def _interrupt(lab: LabPage) -> None:
     page.locator(_in(5, ".jp-OutputArea")).filter(has_text="cancelled").wait_for()
 
 
+def _change_theme(lab: LabPage, name: str) -> None:
+    lab.page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        ".then(() => null)",
+        f"JupyterLab {name}",
+    )
+
+
 def _look_in_the_dark(lab: LabPage) -> None:
     """Look at what an evil owner wrote, in the dark."""
     page = lab.page
-    page.evaluate(
-        "window.jupyterapp.commands.execute("
-        "'apputils:change-theme', {theme: 'JupyterLab Dark'}).then(() => null)"
-    )
+    _change_theme(lab, "Dark")
     lab.run_to_end(6)
     page.locator(_in(6, ".propkit-grid-row >> nth=0")).wait_for()
     page.dblclick(_in(6, ".propkit-grid-row >> nth=0"))
     page.locator(_in(6, "section.propkit-card")).wait_for()
     page.evaluate("document.querySelector('section.propkit-card').scrollIntoView()")
-    _keep(lab, "dark")
+    lab.keep("dark")
 
 
 @pytest.mark.browser
@@ -229,7 +236,7 @@ import json, os, urllib.request
 from jupyter_server.serverapp import list_running_servers
 (server,) = list_running_servers()
 headers = {"Authorization": f"token {server['token']}", "Content-Type": "application/json"}
-body = json.dumps({"identifiers": others[12:]}).encode()
+body = json.dumps({"identifiers": others[6:]}).encode()
 url = f"{server['url']}propkit/api/batch-jobs"
 with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
     print(answer.status, json.load(answer)["number"])"""
@@ -240,7 +247,7 @@ with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answe
 def test_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> None:
     page = lab.page
     # Both tests share the store that Jupyter's server looks after: these are other parcels.
-    collect = f"{KIT}\nothers = county.apns(60)[30:50]\nreport = kit.collect(others[:12])"
+    collect = f"{KIT}\nothers = county.apns(150)[60:]\nreport = kit.collect(others[:6])"
     pictures = ["kit.chart('values_by_year')", "kit.map(color='situs_city')"]
     cells = [collect, "kit.jobs()", "kit.statistics_panel()", *pictures, SLOWER, REST]
     lab.open_notebook("jobs.ipynb", cells)
@@ -250,7 +257,8 @@ def test_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> None:
     page.locator(_in(4, ".vega-embed canvas.marks")).wait_for()
     jobs = page.locator(_in(1, "tbody tr"))
     jobs.filter(has_text="✓ Completed").first.wait_for()
-    _keep(lab, "pictures")
+    _change_theme(lab, "Dark")
+    lab.keep("pictures")
 
     # A job made over HTTP appears, and is cancelled here.
     lab.run_to_end(5)
@@ -262,7 +270,7 @@ def test_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> None:
     jobs.first.filter(has_text="⊘ Cancelled").wait_for()
     page.click(_in(1, f"button[aria-label='Log of job {number}']"))
     page.locator(_in(1, "td")).filter(has_text="batch cancelled").wait_for()
-    _keep(lab, "jobs")
+    lab.keep("jobs")
     assert lab.errors == []
 
     # Without its kernel the notebook shows how it was, and no error box.

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from tests.browser.lab import LabPage
-
-# Read before the tests' own environment is made: where a picture is kept, to be looked at.
-SCREENSHOTS = os.environ.get("PROPKIT_SCREENSHOTS")
 
 KIT = """\
 import propkit as pk
@@ -46,8 +41,7 @@ def test_a_sheet_is_looked_at_and_posted_by_two_clicks(lab: LabPage) -> None:
     page.locator(".propkit-report").wait_for()
     page.locator(".propkit-do-evidence").click()
     page.locator(".jp-OutputArea img[src^=blob]").wait_for()
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / "post_panel.png")
+    lab.keep("post_panel")
 
     said = page.locator(".propkit-report").inner_text()
     grid = page.locator(".propkit-status-grid").inner_text()

@@ -10,10 +10,9 @@ from propkit.items import State
 from propkit.progress import Progress, SourceProgress
 from propkit.widgets import ProgressBars
 from propkit.widgets import progress as room
-from tests.browser.lab import open_lab
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.browser.lab import LabPage
 
 # The recorder shows a captcha: propkit stops there and goes on with the others.
 BLOCK = 'kit.county.switch(faults=[{"kind": "captcha", "system": "recorder"}])'
@@ -32,15 +31,14 @@ _BARS = """() => [...document.querySelectorAll('.propkit-progress-source')].map(
 
 
 @pytest.mark.browser
-def test_the_bars_reach_the_end_and_say_it_in_words(tmp_path: Path) -> None:
-    with open_lab(tmp_path) as lab:
-        lab.open_notebook("bars.ipynb", CELLS)
-        lab.run_all()
-        lab.page.wait_for_selector(".propkit-progress .progress-bar")
-        lab.wait_until_run()
-        bars: list[Any] = lab.page.evaluate(_BARS)
-        box = lab.page.inner_text(".propkit-progress")
-        report = lab.page.inner_text(".jp-OutputArea-executeResult")
+def test_the_bars_reach_the_end_and_say_it_in_words(lab: LabPage) -> None:
+    lab.open_notebook("bars.ipynb", CELLS)
+    lab.run_all()
+    lab.page.wait_for_selector(".propkit-progress .progress-bar")
+    lab.wait_until_run()
+    bars: list[Any] = lab.page.evaluate(_BARS)
+    box = lab.page.inner_text(".propkit-progress")
+    report = lab.page.inner_text(".jp-OutputArea-executeResult")
 
     assert [bar[:2] + bar[3:] for bar in bars] == [
         ["maricopa assessor", "finished", "progress-bar-success"],

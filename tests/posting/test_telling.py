@@ -133,11 +133,13 @@ def test_the_end_of_a_run_is_told_of(tmp_path: Path, heard: queue.Queue[tuple[st
     assert body == {
         "text": f"propkit: {message}",
         "batch_id": report.run_id,
+        "event": "ended",
         "state": "completed",
         "ended": 3,
         "total": 3,
         "failed": 1,
         "seconds": report.seconds,
+        "error": None,
         "message": message,
     }
 

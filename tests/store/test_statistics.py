@@ -77,7 +77,7 @@ def test_sources_are_counted_by_what_became_of_their_items(store: Store):
             items={
                 "cancelled": 1, "done": 2, "failed": 1, "not_found": 1, "skipped": 1, "waiting": 2
             },
-            success_rate=3 / 5,
+            success_rate=3 / 4,
             failed={"timeout": 1},
             requests=10,
             refused=1,

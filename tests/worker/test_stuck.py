@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from contextlib import suppress
 from datetime import timedelta
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
+from propkit import watching
 from propkit.cli import main
 from propkit.errors import RequestError, SourceUnavailableError
+from propkit.notices import Notice
 from propkit.runtime import work
 from propkit.sharing import here
 from propkit.sources.maricopa_assessor import MaricopaAssessor
@@ -40,6 +43,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr(MaricopaAssessor, "parse", hang)
     monkeypatch.setattr(work, "_HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(jobs, "STUCK_AFTER", timedelta(seconds=0.5))
+    monkeypatch.setattr(watching, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(here, "_FREE_SECONDS", 0.2)
     yield gate
     gate.set()
@@ -52,11 +56,16 @@ def test_a_batch_that_hangs_is_freed_and_gone_on_with(
     gate: threading.Event,
     capsys: pytest.CaptureFixture[str],
 ):
-    """It is listed as stuck, then left; what hung ends later and harms nothing."""
+    """It is listed as stuck and told of, then left; what hung ends later and harms nothing."""
+    told: queue.Queue[Notice] = queue.Queue()
     with pk.open(path, settings=settings) as kit:
+        kit.notify(told.put)
         batch = kit.start(apns[:5], datasets=["parcels"])
         wait_until(lambda: [job.id for job in jobs.stuck_jobs(kit.store)] == [batch.id])
 
+        notice = told.get(timeout=60)
+        assert (notice.batch_id, notice.event) == (batch.id, "stuck")
+        assert notice.title == "propkit: batch stuck, 0 of 5 items"
         assert main(["batches", "--db", str(path), "--stuck"]) == 0
         assert capsys.readouterr().out.startswith(f"{batch.id}  0 of 5 items, silent since ")
         assert main(["worker", "--db", str(path), "--health"]) == 1

@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,12 @@ from propkit.demo_county.faults import example_rule
 from propkit.errors import RequestError, SettingsError, StoreError
 from propkit.opening import _resume_unfinished
 from propkit.sharing.discovery import read_discovery
+from propkit.sharing.handing import handing_path, is_being_handed_over
 from propkit.store.jobs import read_job
 from propkit.worker.handing import dump_settings, load_settings, log_path
 from tests.collecting import QUICK
 from tests.guests.notebooks import notebook, settings_of, wait_until
+from tests.listening import Hook, Mail, listening
 from tests.worker.conftest import counts, is_gone, owner_pid, wait_for_owner
 
 if TYPE_CHECKING:
@@ -342,24 +344,38 @@ def test_a_failed_batch_is_told(
     start_worker: StartWorker,
     tmp_path: Path,
 ):
-    """The command gets what happened as JSON, once; the log has it too."""
+    """A command, a webhook and a mail say it once, and so does the log, however short it was."""
     told = tmp_path / "told.json"
     program = f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read() + '\\n')"
-    settings = slow(county, 500, worker={"notify": [sys.executable, "-c", program]})
     county.switch(faults=[example_rule("captcha", "assessor")])
-    worker = start_worker(settings)
-    wait_for_owner(path, worker.pid)
-    with pk.open(path, settings=settings) as kit:
-        batch = kit.start(apns, datasets=["parcels"])
-        assert batch.wait(timeout=30).state == "paused"
-        wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0
+    with listening(Mail) as mail, listening(Hook) as hook:
+        notify = {
+            "webhook": f"http://127.0.0.1:{hook.port}/",
+            "mail_to": ["ada@example.org"],
+            "smtp_host": "127.0.0.1",
+            "smtp_port": mail.port,
+        }
+        command = {"notify": [sys.executable, "-c", program]}
+        settings = slow(county, 500, worker=command, notify=notify)
+        worker = start_worker(settings)
+        wait_for_owner(path, worker.pid)
+        with pk.open(path, settings=settings) as kit:
+            batch = kit.start(apns, datasets=["parcels"])
+            assert batch.wait(timeout=30).state == "paused"
+            wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
+        _, message = mail.heard.get(timeout=60)
+        _, _, body = hook.heard.get(timeout=60)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        assert (mail.heard.qsize(), hook.heard.qsize()) == (0, 0)
 
     (line,) = told.read_text().splitlines()
     said = json.loads(line)
     assert said["event"] == "failed"
     assert (said["job"]["id"], said["job"]["state"]) == (batch.id, "FAILED")
+    assert (body["batch_id"], body["event"], body["state"]) == (batch.id, "failed", "paused")
+    assert "maricopa_assessor is stopped (blocked)" in body["error"]
+    assert message["Subject"] == body["text"]
     assert f"batch {batch.id} is failed: " in log_of(path)
 
 
@@ -452,6 +468,7 @@ def test_a_kit_hands_its_store_over_to_a_worker(county: County, path: Path, apns
         assert ended == []
         kit.hand_over()  # a worker owns it already
         assert owner_pid(path) == worker
+        assert before.progress is not None  # who holds the batch follows it there
     assert ended == ["county"]
 
     with pk.open(path, settings=settings) as kit:
@@ -461,15 +478,61 @@ def test_a_kit_hands_its_store_over_to_a_worker(county: County, path: Path, apns
 
 
 @pytest.mark.usefixtures("end_owner")
-def test_a_batch_that_is_followed_moves_with_its_kit(county: County, path: Path, apns: list[str]):
-    """Who holds the batch waits for it and reads its report as before."""
-    with pk.open(path, settings=slow(county)) as kit:
-        batch = kit.start(apns, datasets=["parcels"])
+def test_a_guest_has_its_owner_hand_the_store_over(county: County, path: Path, apns: list[str]):
+    """What either of two notebooks started goes on in the worker, when both are gone."""
+    given = settings_of(county, per_second=20)
+    with notebook(path, given) as first, pk.open(path, settings=slow(county)) as kit:
+        first.run(f"batch = kit.start({apns[:20]!r}, datasets=['parcels'])")
+        batch = kit.start(apns[20:], datasets=["parcels"])
+        assert f"guest of PID {first.pid}" in repr(kit)
 
         kit.hand_over()
 
+        worker = owner_pid(path)
+        assert worker not in (None, os.getpid(), first.pid)
+        assert f"guest of PID {worker}" in repr(kit)
+        assert f"guest of PID {worker}" in first.run("repr(kit)")
+        assert not handing_path(path).exists()
+        first.kill()
         assert batch.wait(timeout=60).state == "completed"
+        assert kit.batch(1).wait(timeout=60).state == "completed"
         assert counts(kit) == DONE
+
+
+@pytest.mark.usefixtures("end_owner")
+def test_a_kernel_that_ends_while_it_hands_over_loses_nothing(
+    county: County, path: Path, apns: list[str]
+):
+    """Whoever owns the store then, the batch goes on; the file that said it is worth nothing."""
+    # A worker that finds the store taken again waits, and ends soon after it is free.
+    given = settings_of(county, per_second=20, worker={"idle_seconds": 2})
+    with notebook(path, given) as first:
+        first.run(f"batch = kit.start({apns!r}, datasets=['parcels'])")
+        first.send("kit.hand_over()")
+        wait_until(handing_path(path).exists)
+        first.kill()
+
+    with pk.open(path, settings=slow(county)) as kit:
+        for batch_id in kit.unfinished:
+            with suppress(RequestError):  # the worker was quicker
+                kit.batch(batch_id).resume()
+        assert kit.batch("last").wait(timeout=60).state == "completed"
+        assert counts(kit) == DONE
+
+
+def test_those_who_find_a_store_free_leave_it_to_its_heir(settings: pk.Settings, path: Path):
+    """As long as its owner lives, and for a minute at most."""
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    handing_path(path).write_text(f"{sleeper.pid}\n")
+
+    assert is_being_handed_over(path)
+    os.utime(handing_path(path), (0, 0))
+    assert not is_being_handed_over(path)
+    os.utime(handing_path(path))
+    sleeper.communicate(b"\n")
+    assert not is_being_handed_over(path)
+    with pk.open(path, settings=settings) as kit:
+        assert "owner: this process" in repr(kit)
 
 
 def test_a_store_that_another_kit_has_open_is_not_handed_over(settings: pk.Settings, path: Path):
