@@ -69,9 +69,9 @@ class Memory:
         """
         with self._lock:
             if self._is_low:
-                with suppress(duckdb.Error):  # as below; the limit is then as it was
-                    connection.execute(f"SET memory_limit = '{KEPT_MEMORY}'")
-                connection.execute(f"SET memory_limit = '{BATCH_MEMORY}'")
+                for limit in (KEPT_MEMORY, BATCH_MEMORY):
+                    with suppress(duckdb.Error):  # refused it stays as it was
+                        connection.execute(f"SET memory_limit = '{limit}'")
 
     def _settle(self) -> None:
         is_low = self._sparing > 0 and self._asking == 0
