@@ -125,7 +125,8 @@ _REPARSE_RULES = (
 _BROWSER_RULES = (
     "Four pages at once in one browser; images, fonts and media are not loaded. propkit collects"
     " whole parcels (isolated sessions, pace, checks, records in DuckDB), Playwright by hand only"
-    " reads the pages. A new browser for each page opens the first page again and again."
+    " reads the pages, in a browser as Playwright opens it; propkit's opens no process ahead of a"
+    " navigation. A new browser for each page opens the first page again and again."
 )
 _LEAK_NOTE = (
     "The memory is the proportional set size of every process of the browsers (what they share"
