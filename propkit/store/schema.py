@@ -175,7 +175,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0009_improvements", IMPROVEMENT_TABLES),
     ("0010_changes", CHANGE_TABLE),
     ("0011_postings", POSTING_TABLES),
-    ("0015_payload_parts", cut_old_blocks),
+    ("0012_payload_parts", cut_old_blocks),
 ]
 
 
