@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr
 
 from propkit.browsing.window import Selectors, Window
-from propkit.errors import LayoutChangedError, PersonNeededError
+from propkit.errors import LayoutChangedError, PersonNeededError, SourceTimeoutError
 from propkit.sections import PosterSettings
+
+T = TypeVar("T")
 
 BARRIERS: Final = ("captcha", "second factor", "login form")
 """What may show instead of the page that is wanted."""
@@ -21,6 +24,8 @@ _ASKED: Final = {
 }
 _PERSON_SECONDS = 600.0
 _LATE_SECONDS = 2.0
+_QUICK_SECONDS = 0.5
+"""What bars the way is looked for only after this: looking costs the page time."""
 
 
 class Entry:
@@ -101,8 +106,39 @@ class Entry:
 
     async def press(self, window: Window, name: str) -> None:
         """Click an element as soon as it is there; otherwise as :meth:`reach`."""
-        await self.reach(window, name)
-        await window.press(name, self._elements[name])
+        await self.through(window, name, lambda: window.press(name, self._elements[name]))
+
+    async def through(
+        self,
+        window: Window,
+        name: str,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        or_else: tuple[str, ...] = (),
+    ) -> T:
+        """Do something with an element, which ``work`` waits for; otherwise as :meth:`reach`.
+
+        Mostly the element is there, and asking for it first would cost a message to the browser.
+        """
+        doing = asyncio.create_task(work())
+        tasks: list[asyncio.Task[Any]] = [doing]
+        try:
+            await asyncio.wait(tasks, timeout=_QUICK_SECONDS)
+            if not doing.done():
+                tasks.append(asyncio.create_task(self.reach(window, name, or_else=or_else)))
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                await tasks[-1]  # raises what bars the way
+            try:
+                return await doing
+            except SourceTimeoutError:
+                # While a person was at it, or it is not there: then this says what is.
+                await self.reach(window, name, or_else=or_else)
+                return await work()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def ask_person(self, what: str) -> None:
         """Tell the person what is to be done; raise where nobody can see the window."""

@@ -56,7 +56,7 @@ ELEMENTS: Final[Mapping[str, Selectors]] = {
     "description": ("#pstad-descrptn", 'role=textbox[name="Description:"i]'),
     "price": ("#PriceAmount", "#priceAmount"),
     "condition": ("#condition_s", 'role=combobox[name="Condition:"i]'),
-    "seller": ("[name=seller]", 'role=radio[name="Owner"i]'),
+    "seller": ("[name=seller]", "[role=radio]", "input[type=radio]"),
     "tags": ("#tags", 'role=textbox[name="Tags: (optional)"i]'),
     "add tag": ("#add-tag", 'role=button[name="Add"i]'),
     "photos": ("input[type=file]",),
@@ -87,12 +87,11 @@ PHOTO_ERRORS: Final = "[data-testid=image-error]"
 LOCATION_OPTIONS: Final = "[role=listbox] [role=option]"
 ROW: Final = "[data-testid^='listing-id-']"
 ROW_PARTS: Final = {"url": "a", "title": "a", "price": "[data-testid=listing-price]"}
-SELLER: Final = 'role=radio[name="{}"i]'
 PROOF: Final = re.compile(r"/v-[^/?]+/[^/?]+/[^/?]+/(\d+)/?(?:[?#].*)?$")
 """The address that only a published listing has, with its id."""
 
 FORM: Final = (
-    "title", "description", "price", "condition", "seller", "tags", "add tag", "photos",
+    "description", "title", "price", "condition", "seller", "tags", "add tag", "photos",
     "location", "phone", "total", "post",
 )  # fmt: skip
 
@@ -210,18 +209,21 @@ class KijijiPoster:
     async def _post(self, window: Window, listing: Listing, sending: Sending) -> Posted:
         form = Form(window)
         await window.go(FORM_PATH)
-        await self.entry.reach(window, "title")
-        await window.write("title", ELEMENTS["title"], listing.title)
+        await self.entry.through(
+            window, "title", lambda: window.write("title", ELEMENTS["title"], listing.title)
+        )
         await self._choose_category(window, listing)
         await self.entry.press(window, "free package")
-        await self.entry.reach(window, "description", or_else=("post", "photos"))
+        fields = {name: ELEMENTS[name] for name in FORM}
+        await self.entry.through(
+            window, "description", lambda: form.find(fields), or_else=("post", "photos")
+        )
         await self._fill_in(form, listing)
-        cost = _as_money(await window.text(ELEMENTS["total"]))
+        cost = _as_money((await form.check("total"))["total"])
         if cost != 0:
             shown = "an unknown amount" if cost is None else f"${cost}"
             raise PostingRefusedError(f"the listing would cost {shown}; only free ones are posted")
-        async with form.sent_once():
-            await sending()
+        async with form.sent_once(sending):
             await window.press("post", ELEMENTS["post"])
             await self._wait_for_proof(window, form)
         return Posted(url=window.url)
@@ -248,9 +250,11 @@ class KijijiPoster:
         await window.press("suggested categories", elements, text=chosen)
 
     async def _fill_in(self, form: Form, listing: Listing) -> None:
-        await form.find({name: ELEMENTS[name] for name in FORM})
-        if listing.images:
-            await form.attach("photos", listing.images)  # they arrive while the rest is typed
+        if count := len(listing.images):  # they arrive while the rest is typed
+            await form.attach(
+                "photos", listing.images, shown=THUMBNAILS, failed=PHOTO_ERRORS,
+                seconds=_UPLOAD_SECONDS * count,
+            )  # fmt: skip
         form.expect("title", listing.title)  # from the first step
         await form.fill("description", listing.description)
         if listing.price is not None:
@@ -258,7 +262,7 @@ class KijijiPoster:
         if condition := self._value(listing, "condition"):
             await form.choose("condition", condition)
         if seller := self._value(listing, "seller"):
-            await form.tick("seller", SELLER.format(seller.replace('"', "")))
+            await form.tick("seller", seller)
         for tag in listing.tags:
             await form.add("tags", "add tag", tag, TAG_CHIPS)
         if place := self._value(listing, "location"):
@@ -266,12 +270,6 @@ class KijijiPoster:
             await form.choose_option("location", place, LOCATION_OPTIONS, seconds=seconds)
         if phone := self._value(listing, "phone"):
             await form.fill("phone", phone)
-        if count := len(listing.images):
-            await form.wait_for_files(
-                "photos", count, shown=THUMBNAILS, failed=PHOTO_ERRORS,
-                seconds=_UPLOAD_SECONDS * count,
-            )  # fmt: skip
-        await form.check()
 
     async def _wait_for_proof(self, window: Window, form: Form) -> None:
         """Return when the listing's own page shows; raise what the site says otherwise."""

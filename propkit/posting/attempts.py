@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
@@ -67,6 +67,7 @@ class LastClick:
         ledger: Ledger,
         *,
         is_dry_run: bool,
+        settle: Callable[[], Awaitable[None]],
         may_send: Callable[[], bool],
         on_sent: Callable[[Posting], None],
     ) -> None:
@@ -74,6 +75,7 @@ class LastClick:
         self.posting = posting
         self.ledger = ledger
         self.is_dry_run = is_dry_run
+        self._settle = settle
         self._may_send = may_send
         self._on_sent = on_sent
 
@@ -81,6 +83,7 @@ class LastClick:
         """Write ``sent`` into the ledger."""
         if self.is_dry_run:
             raise DryRunEndedError("a dry run makes no last click")
+        await self._settle()  # what is not on disk yet is an error here, and not after the click
         if not self._may_send():
             raise PostingError("interrupted before the last click")
         if self.sent is not None:
