@@ -135,9 +135,7 @@ class Form:
             await button.click(no_wait_after=True)
         self._ticked[name] = (self._places[name], nth)
 
-    def _find_choice(
-        self, name: str, label: str, *, is_like: Callable[[str], str] = str
-    ) -> int:
+    def _find_choice(self, name: str, label: str, *, is_like: Callable[[str], str] = str) -> int:
         """Return the place of a choice among those that the form offers."""
         offered = self._offered.get(name, [])
         for nth, one in enumerate(offered):

@@ -7,12 +7,11 @@ say wins over the settings ``posters.kijiji``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
+import logging
 import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -30,11 +29,14 @@ from propkit.errors import (
     PostingUnknownError,
     SourceError,
 )
-from propkit.posters._account import evidence_folder, find_password, login_file
+from propkit.posters._account import find_password, keep_picture, login_file
 from propkit.posters._base import Listing, Posted, PosterLimits, PosterPace, Sending
 from propkit.posters._entry import BARRIERS, Entry
+from propkit.posters._robots import check_robots
 from propkit.sections import PosterSettings
 from propkit.settings import Settings
+
+log = logging.getLogger(__name__)
 
 BASE_URL: Final = "https://www.kijiji.ca"
 FORM_PATH: Final = "/p-post-ad.html"
@@ -187,7 +189,10 @@ class KijijiPoster:
         await self._pool.close()
 
     async def login(self) -> None:
-        """Log in, or see that the account is logged in."""
+        """Log in, or see that the account is logged in; before that, that a robot may."""
+        if self._settings.obey_robots:
+            pages = (FORM_PATH, MY_ADS_PATH.format(1))
+            await check_robots(self.site, pages, self._settings.step_seconds)
         async with self._window() as window:
             await window.go(FORM_PATH)
             await self.entry.reach(window, "title")
@@ -370,13 +375,14 @@ class KijijiPoster:
         picture = await window.picture()
         if picture is None:
             return
-        name = re.sub(r"\W+", "-", listing.row_key)[:60]
-        path = evidence_folder(self.name) / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.jpg"
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.write_bytes(picture)
-            self.evidence[listing.row_key] = path
-            error.add_note(f"picture: {path}")
+        try:
+            path = keep_picture(self.name, listing.row_key, picture)
+        except OSError as failure:
+            log.warning("%s: its picture cannot be kept: %s", listing.row_key, failure)
+            error.add_note(f"its picture cannot be kept: {failure}")
+            return
+        self.evidence[listing.row_key] = path
+        error.add_note(f"picture: {path}")
 
 
 def _id_of(url: str) -> str | None:

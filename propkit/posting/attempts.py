@@ -20,7 +20,7 @@ from propkit.errors import (
     PropkitError,
     StoreError,
 )
-from propkit.posters import Listing, Posted, Poster
+from propkit.posters import Listing, Posted, Poster, PosterLimits
 from propkit.posting.ledger import Ledger
 from propkit.sections import PostingSettings
 from propkit.store.postings import Posting
@@ -168,6 +168,12 @@ class Patience:
         """Wait after an attempt that failed."""
         longest = self._settings.backoff_initial * 2 ** (attempt - 1)
         await asyncio.sleep(random.uniform(0, min(longest, self._settings.backoff_max)))
+
+
+def unsettled_seconds(posting: Posting, limits: PosterLimits) -> float:
+    """Return for how long a listing may still appear on the account's own page."""
+    sent_at = posting.sent_at or posting.intent_at
+    return limits.settle_seconds - (datetime.now(UTC) - sent_at).total_seconds()
 
 
 def describe(error: BaseException) -> str:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from propkit.errors import PersonNeededError
 from propkit.posters import Posted, Poster
-from propkit.posting.attempts import LastClick, Patience, describe, post_once
+from propkit.posting.attempts import LastClick, Patience, describe, post_once, unsettled_seconds
 from propkit.posting.ledger import Ledger, Saver, sheet_values
 from propkit.posting.meanwhile import Meanwhile
 from propkit.posting.places import Places
@@ -105,6 +104,7 @@ class Engine:
             state=self._state,
             stopped_by=self._stopped_by,
             trouble=self._saver.trouble,
+            notes=Counter(note for job in self._prepared.jobs for note in job.notes),
             callback_error=self._progress.error,
             is_dry_run=self._is_dry_run,
             seconds=time.monotonic() - started,
@@ -302,19 +302,13 @@ class Engine:
             self._end_early("stopped", f"a person is needed: {describe(found)}")
         return "unknown", await self._ledger.end(posting, "unknown", error)
 
-    def _unsettled_seconds(self, posting: Posting) -> float:
-        """Return for how long a listing may still appear."""
-        sent_at = posting.sent_at or posting.intent_at
-        age = (datetime.now(UTC) - sent_at).total_seconds()
-        return self._poster.limits.settle_seconds - age
-
     async def _look_first(self, job: Job, wanted: deque[Job]) -> None:
         """Look for what an earlier run may have published."""
         posting = job.decision.posting
         if posting is None:
             return
         said, posting = await self._look(job, posting)
-        if said == "absent" and self._unsettled_seconds(posting) > 0:
+        if said == "absent" and unsettled_seconds(posting, self._poster.limits) > 0:
             self._in_doubt.append((job, posting, True))
         elif said == "absent":
             await self._end_absent(job, posting, wanted)
@@ -324,7 +318,7 @@ class Engine:
     async def _look_last(self, job: Job, posting: Posting, is_from_before: bool) -> None:  # noqa: FBT001
         """Look again when nothing is being sent any more, and late enough."""
         said, posting = await self._look(job, posting)
-        wait = self._unsettled_seconds(posting)
+        wait = unsettled_seconds(posting, self._poster.limits)
         if said == "absent" and wait > 0:
             await asyncio.sleep(wait)
             said, posting = await self._look(job, posting)
@@ -359,11 +353,16 @@ class Engine:
             values = self._tell(job, posting)
             is_posted = outcome == "posted"
             result = replace(
-                self._result(job, outcome, values["posting_status"], error=posting.error or ""),
+                self._result(
+                    job,
+                    outcome,
+                    values["posting_status"],
+                    error=posting.error or "",
+                    reason=_FOUND if is_posted and posting.settled_by == "find" else "",
+                ),
                 url=posting.url,
                 posted_at=posting.posted_at if is_posted else None,
                 attempt=posting.attempt,
-                reason=_FOUND if is_posted and posting.settled_by == "find" else "",
             )
         self._results[job.key] = result
         self._sent.discard(job.key)
@@ -392,5 +391,5 @@ class Engine:
             posted_at=proof.posted_at if proof else None,
             attempt=job.decision.attempts,
             error=error,
-            reason=reason,
+            reason="; ".join(filter(None, (reason, *job.notes))),
         )

@@ -83,6 +83,22 @@ async def test_where_nobody_sees_the_window_what_a_person_must_do_stops_the_run(
     assert site.postings() == []
 
 
+async def test_what_the_site_forbids_to_robots_is_left_to_a_person(
+    site: County, poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.switch(robots={"classifieds": "User-agent: *\nDisallow: /classifieds/p-post-ad.html"})
+
+    with pytest.raises(PersonNeededError) as failure:
+        await poster.login()
+    monkeypatch.setattr(poster._settings, "obey_robots", False)
+    await poster.login()
+
+    assert str(failure.value) == (
+        f"the robots.txt of {poster.site} forbids /p-post-ad.html to robots: ask the site, or, "
+        "where you may post there so, set posters.<name>.obey_robots = false"
+    )
+
+
 @pytest.mark.parametrize(
     "case",
     [

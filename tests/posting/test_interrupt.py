@@ -61,12 +61,14 @@ def test_ctrl_c_saves_and_returns_the_report(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:
+    """The loop stays free meanwhile: what the run waits for comes from there."""
     site = FakeSite(tmp_path / "site.jsonl")
-    reached = threading.Event()
+    reached, is_free = threading.Event(), threading.Event()
 
     def at(step: str) -> None:
         if step == "before_sent" and len(site.listings()) == 2:
             reached.set()
+            assert is_free.wait(DEADLINE)
 
     poster = SitePoster(site, faults={"T003": ["hang"]}, at=at)
     options: dict[str, Any] = {"store": tmp_path / "ledger.duckdb", "name": "trucks"}
@@ -74,6 +76,7 @@ async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:
     assert await asyncio.to_thread(reached.wait, DEADLINE)
 
     cell.cancel()
+    asyncio.get_running_loop().call_later(0.5, is_free.set)
     with pytest.raises(asyncio.CancelledError):
         await cell
     report = await pk.post_listings(make_trucks(4), poster=SitePoster(site), **options)
