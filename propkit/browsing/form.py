@@ -132,7 +132,7 @@ class Form:
         nth = self._find_choice(name, label, is_like=str.casefold)
         async with self._window.mapped(name):
             button = self._window.page.locator(self._places[name]).nth(nth)
-            await button.click(no_wait_after=True)
+            await button.press("Space", no_wait_after=True)  # half of what a click costs
         self._ticked[name] = (self._places[name], nth)
 
     def _find_choice(self, name: str, label: str, *, is_like: Callable[[str], str] = str) -> int:
@@ -203,6 +203,11 @@ class Form:
         wrong, texts = await self._find_wrong(shown, self._upload_seconds)
         if wrong:  # a page may take a moment to show what it has
             await asyncio.sleep(_QUICK_SECONDS)
+            async with self._window.mapped("the form"):
+                for place, nth in self._ticked.values():
+                    button = self._window.page.locator(place).nth(nth)
+                    if not await button.is_checked():  # a site may hear the mouse only
+                        await button.click(no_wait_after=True)
             wrong, texts = await self._find_wrong(shown, 0.0)
         if wrong:
             raise PostingError("; ".join(wrong))

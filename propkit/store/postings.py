@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,7 +20,7 @@ import duckdb
 from propkit.errors import RequestError
 from propkit.store.database import Store
 from propkit.store.reading import Reading
-from propkit.store.results import append_rows, replace_rows
+from propkit.store.results import append_rows
 
 OPEN_STATES = ("sent", "unknown")
 """States in which the listing may be published, and is not known to be."""
@@ -152,8 +152,17 @@ def end_run(store: Reading, run_id: str) -> Future[Any]:
     return change_postings(store, "end_run", {"run_id": run_id, "ended_at": datetime.now(UTC)})
 
 
+_FORGET = "DELETE FROM postings WHERE posting_id = ?"
+_WRITE = (
+    f"INSERT INTO postings ({', '.join(one.name for one in fields(Posting))})"
+    f" VALUES ({', '.join('?' * len(fields(Posting)))})"
+)
+
+
 def _write_posting(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Any]) -> None:
-    replace_rows(connection, "postings", [asdict(Posting(**given))], "posting_id")
+    row = asdict(Posting(**given))
+    connection.execute(_FORGET, [row["posting_id"]]).fetchall()
+    connection.execute(_WRITE, list(row.values())).fetchall()
 
 
 def _mark_told(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from propkit.browsing.window import Window
 from propkit.demo_county import County
 from propkit.demo_county.classifieds_switches import SECOND_FACTOR
+from propkit.demo_county.switches import ALLOW_ALL
 from propkit.errors import PersonNeededError, SettingsError
 from propkit.posters import _account
 from propkit.posters.kijiji import KijijiPoster
@@ -86,12 +87,13 @@ async def test_where_nobody_sees_the_window_what_a_person_must_do_stops_the_run(
 async def test_what_the_site_forbids_to_robots_is_left_to_a_person(
     site: County, poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.switch(robots={"classifieds": "User-agent: *\nDisallow: /classifieds/p-post-ad.html"})
+    site.switch(robots={"root": "User-agent: *\nDisallow: /classifieds/p-post-ad.html"})
 
     with pytest.raises(PersonNeededError) as failure:
         await poster.login()
     monkeypatch.setattr(poster._settings, "obey_robots", False)
     await poster.login()
+    site.switch(robots={"root": ALLOW_ALL})
 
     assert str(failure.value) == (
         f"the robots.txt of {poster.site} forbids /p-post-ad.html to robots: ask the site, or, "
