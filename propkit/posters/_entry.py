@@ -124,17 +124,15 @@ class Entry:
         tasks: list[asyncio.Task[Any]] = [doing]
         try:
             await asyncio.wait(tasks, timeout=_QUICK_SECONDS)
-            if not doing.done():
-                tasks.append(asyncio.create_task(self.reach(window, name, or_else=or_else)))
+            if not doing.done() or _is_late(doing):
+                there = asyncio.create_task(self.reach(window, name, or_else=or_else))
+                tasks.append(there)
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
-                await tasks[-1]  # raises what bars the way
-            try:
-                return await doing
-            except SourceTimeoutError:
-                # While a person was at it, or it is not there: then this says what is.
-                await self.reach(window, name, or_else=or_else)
-                return await work()
+                if not doing.done() or _is_late(doing):
+                    await there  # raises what bars the way
+                    if _is_late(doing):  # a person was at it meanwhile
+                        return await work()
+            return await doing
         finally:
             for task in tasks:
                 task.cancel()
@@ -163,3 +161,7 @@ class Entry:
         secret = password.get_secret_value()
         await window.write("password", self._elements["password"], secret, is_secret=True)
         await window.press("sign in", self._elements["sign in"])
+
+
+def _is_late(ended: asyncio.Task[Any]) -> bool:
+    return ended.done() and isinstance(ended.exception(), SourceTimeoutError)
