@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
-from tests.posting.sheets import make_trucks, outcomes, read_sheet
+from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
 from tests.posting.site import FakeSite, SitePoster
 
 if TYPE_CHECKING:
@@ -96,12 +96,16 @@ async def test_run_batch_works_in_a_cell(tmp_path: Path) -> None:
 
 
 def test_what_is_sent_has_a_while_to_end(
-    post: Callable[..., pk.PostingReport], site: FakeSite, monkeypatch: pytest.MonkeyPatch
+    post: Callable[..., pk.PostingReport], site: FakeSite, tmp_path: Path
 ) -> None:
     """Interrupted between the last click and the answer, the row still gets its proof.
 
-    The next row hangs before its last click until the interrupt comes, however late that is.
+    The next row hangs before its last click until the interrupt comes, however late that is. The
+    sheet is saved although its time has not come: older code returned without that.
     """
+    path = tmp_path / "trucks.csv"
+    make_trucks(3).to_csv(path, index=False)
+    rarely = {"save_share": 1, "save_seconds": 3600}
     main_thread = threading.main_thread()
 
     def at(step: str) -> None:
@@ -109,7 +113,8 @@ def test_what_is_sent_has_a_while_to_end(
             assert main_thread.ident is not None
             signal.pthread_kill(main_thread.ident, signal.SIGINT)
 
-    report = post(make_trucks(3), at=at, faults={"T001": ["slow"], "T002": ["hang"]})
+    report = post(path, at=at, faults={"T001": ["slow"], "T002": ["hang"]}, posting=rarely)
 
+    assert [text[:6] for text in statuses(path).values()] == ["Posted", "", ""]
     assert outcomes(report) == {"T001": "posted", "T002": "not_reached", "T003": "not_reached"}
-    assert report.message == "frame: 1 posted, 0 skipped, 2 not reached (interrupted)"
+    assert report.message == "trucks.csv: 1 posted, 0 skipped, 2 not reached (interrupted)"
