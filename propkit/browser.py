@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import os
 import platform
@@ -250,8 +251,14 @@ def _named(setting: str, path: Path) -> Browser:
 
 
 def _own() -> Iterator[Browser]:
-    if _run(_own_executable()).is_file():
+    if _own_place().is_file():
         yield Browser(None, "Playwright's own")
+
+
+@functools.cache
+def _own_place() -> Path:
+    # It takes a process of Playwright's to learn it, and does not change.
+    return _run(_own_executable())
 
 
 async def _own_executable() -> Path:

@@ -78,6 +78,7 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
         The county's size and the seed of everything in it.
     """
     from propkit.demo_county import start_county
+    from propkit.posters import forget_login
 
     given = Settings.load()
     with ExitStack() as ends:
@@ -100,6 +101,9 @@ def demo(path: str | os.PathLike[str] | None = None, *, parcels: int = 2000, see
             name: {**given_poster, "pace_seconds": 0, "settle_seconds": 1}
             for name, given_poster in county.poster_settings().items()
         }
+        for name, given_poster in county.poster_settings().items():
+            site, account = given_poster["base_url"], given_poster["account"]
+            ends.callback(forget_login, name, site, account)  # its address is never used again
         settings = Settings.load(
             sources=sources,
             posters=posters,

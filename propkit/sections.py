@@ -231,6 +231,8 @@ class PosterSettings(BaseModel):
     """So long after the last click may a listing still appear; None: what the poster thinks."""
     user_agent: str | None = None
     """None: the browser's own."""
+    obey_robots: bool = True
+    """Stop where the site's robots.txt forbids the posting form to robots."""
 
     @field_validator("password", "account", mode="before")
     @classmethod

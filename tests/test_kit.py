@@ -24,6 +24,7 @@ from python_calamine import CalamineWorkbook
 import propkit as pk
 from propkit.errors import ExportError, IdentifierError, RequestError, SettingsError, StoreError
 from propkit.frames import HIT_COLUMNS
+from propkit.posters._account import login_file
 from propkit.records import RECORD_TYPES
 from tests.collecting import quick_settings, table_as_truth
 from tests.guests.notebooks import wait_until
@@ -761,9 +762,14 @@ def test_the_demo_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pk.demo(parcels=10) as kit:
         stored = kit.store.path
         assert stored.is_file()
+        given = kit.settings.posters["kijiji"]
+        login = login_file("kijiji", str(given.base_url), given.account)
+        login.parent.mkdir(parents=True, exist_ok=True)
+        login.touch()
 
     assert not stored.parent.exists()
     assert list(tmp_path.iterdir()) == []
+    assert not login.exists()
 
 
 def test_the_demo_is_a_kit_over_a_county_of_its_own(path: Path):

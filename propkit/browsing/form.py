@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,21 +18,50 @@ if TYPE_CHECKING:
 
 _VALUE = """field => field.tagName === 'SELECT'
     ? (field.selectedOptions[0]?.text ?? '').trim().replace(/\\s+/g, ' ') : field.value"""
-_OPTIONS = """field => [...field.options ?? []].map(one => one.text.trim().replace(/\\s+/g, ' '))"""
-_LOOK_AT_FIELDS = f"""fields => Object.fromEntries(Object.entries(fields).flatMap(([name, places]) => {{
+_OPTIONS = """(field, group) => (field.tagName === 'SELECT' ? [...field.options]
+    : field.type === 'radio' || field.role === 'radio' ? [...group] : []).map(one => (
+        one.ariaLabel ?? one.labels?.[0]?.innerText ?? one.text ?? one.innerText
+    ).trim().replace(/\\s+/g, ' '))"""
+_LOOK_AT_FIELDS = f"""(_, fields) => Object.fromEntries(Object.entries(fields).flatMap(([name, places]) => {{
     const place = places.find(one => document.querySelector(one))
-    return place === undefined ? []
-        : [[name, [place, ({_OPTIONS})(document.querySelector(place))]]]
+    return place === undefined ? [] : [[name, [place, ({_OPTIONS})(
+        document.querySelector(place), document.querySelectorAll(place))]]]
 }}))"""
 """Where each field is, and what it offers to choose from."""
-_READ_BACK = f"""([fields, counted]) => [
-    Object.fromEntries(Object.entries(fields).map(
-        ([name, place]) => [name, ({_VALUE})(document.querySelector(place) ?? {{value: ''}})])),
-    Object.fromEntries(counted.map(place => [place, document.querySelectorAll(place).length])),
-]"""
-_FILES_ARE_IN = """([shown, failed, count]) => document.querySelector(failed)
-    || document.querySelectorAll(shown).length >= count"""
-_CHOICE_SECONDS = 2.0
+_READ_BACK = f"""async ([fields, ticked, counted, shown, waited]) => {{
+    const all = place => [...document.querySelectorAll(place)]
+    const seen = place => all(place).filter(one => one.getClientRects().length)
+        .map(one => one.innerText.trim().replace(/\\s+/g, ' '))
+    if (waited) {{
+        const [place, failed, count, seconds] = waited, end = performance.now() + 1000 * seconds
+        while (all(place).length < count && !document.querySelector(failed)
+                && performance.now() < end)
+            await new Promise(later => setTimeout(later, 10))
+    }}
+    const map = (given, read) => Object.fromEntries(
+        Object.entries(given).map(([name, place]) => [name, read(place)]))
+    return {{
+        values: map(fields, place => ({_VALUE})(document.querySelector(place) ?? {{value: ''}})),
+        ticked: map(ticked, ([place, nth]) => {{
+            const one = all(place)[nth]
+            return one?.checked ?? one?.ariaChecked === 'true'
+        }}),
+        counts: Object.fromEntries(counted.map(place => [place, all(place).length])),
+        texts: map(shown, place => seen(place)[0] ?? ''),
+        failed: waited ? all(waited[1]).map(one => one.innerText.trim()) : [],
+    }}
+}}"""
+"""Everything that the form has got, when the files are there or the time is over."""
+_OFFERED = """async ([place, seconds]) => {
+    const end = performance.now() + 1000 * seconds
+    for (;;) {
+        const seen = [...document.querySelectorAll(place)]
+            .filter(one => one.getClientRects().length)
+        if (seen.length || performance.now() > end)
+            return seen.map(one => one.innerText.trim().replace(/\\s+/g, ' '))
+        await new Promise(later => setTimeout(later, 10))
+    }
+}"""
 _QUICK_SECONDS, _AFTER_SECONDS = 0.5, 60.0
 """What else the site may show is looked for only after this: looking costs the page time."""
 
@@ -49,11 +78,13 @@ class Form:
         self._places: dict[str, str] = {}
         self._offered: dict[str, list[str]] = {}
         self._given: dict[str, str] = {}
-        self._ticked: dict[str, str] = {}
+        self._ticked: dict[str, tuple[str, int]] = {}
         self._counted: dict[str, tuple[str, int]] = {}
+        self._files: tuple[str, str] | None = None
+        self._upload_seconds = 0.0
 
     async def find(self, elements: Mapping[str, Selectors]) -> None:
-        """Find the form's fields, each by the first of its selectors that is there.
+        """Wait for the first of the form's fields; find each by the first selector that is there.
 
         Raises
         ------
@@ -65,13 +96,14 @@ class Form:
             for name, selectors in elements.items()
         }
         async with self._window.mapped("the form"):
-            found: dict[str, Any] = await self._window.page.evaluate(_LOOK_AT_FIELDS, plain)
+            there = self._window.locate(next(iter(elements.values()))).first
+            found: dict[str, Any] = await there.evaluate(_LOOK_AT_FIELDS, plain)
             for name, selectors in elements.items():
                 for one in selectors:
                     if name not in found and one.startswith("role="):
                         locator = self._window.page.locator(one)
                         if await locator.count():
-                            found[name] = [one, await locator.first.evaluate(_OPTIONS)]
+                            found[name] = [one, await locator.first.evaluate(_OPTIONS, [])]
         if missing := [name for name in elements if name not in found]:
             text = f"the form has no {', '.join(missing)}"
             raise LayoutChangedError(text, url=self._window.url)
@@ -90,28 +122,27 @@ class Form:
 
     async def choose(self, name: str, label: str) -> None:
         """Choose an entry of a list by its text."""
-        offered = self._offered.get(name, [])
-        if label not in offered:
-            choices = ", ".join(one for one in offered if one)
-            raise PostingError(f"{name} {label!r} is not offered; there are: {choices}")
+        self._find_choice(name, label)
         async with self._window.mapped(name):
             await self._window.page.locator(self._places[name]).first.select_option(label=label)
         self._given[name] = label
 
-    async def tick(self, name: str, selector: str) -> None:
-        """Tick one of a group of radio buttons."""
-        from playwright.async_api import TimeoutError as PlaywrightTimeoutError
-
+    async def tick(self, name: str, label: str) -> None:
+        """Tick one of a group of radio buttons by its label, its case left aside."""
+        nth = self._find_choice(name, label, is_like=str.casefold)
         async with self._window.mapped(name):
-            button = self._window.page.locator(selector).first
-            try:
-                await button.click(no_wait_after=True, timeout=_CHOICE_SECONDS * 1000)
-            except PlaywrightTimeoutError as error:
-                if not await button.count():
-                    text = f"{name}: there is no such choice ({selector})"
-                    raise PostingError(text) from error
-                await button.click(no_wait_after=True)  # a slow page; ticked twice it is ticked
-        self._ticked[name] = selector
+            button = self._window.page.locator(self._places[name]).nth(nth)
+            await button.press("Space", no_wait_after=True)  # half of what a click costs
+        self._ticked[name] = (self._places[name], nth)
+
+    def _find_choice(self, name: str, label: str, *, is_like: Callable[[str], str] = str) -> int:
+        """Return the place of a choice among those that the form offers."""
+        offered = self._offered.get(name, [])
+        for nth, one in enumerate(offered):
+            if is_like(one) == is_like(label):
+                return nth
+        choices = ", ".join(one for one in offered if one)
+        raise PostingError(f"{name} {label!r} is not offered; there are: {choices}")
 
     async def add(self, name: str, button: str, text: str, chips: str) -> None:
         """Put a text into a box and press the button that adds it to a list of chips (CSS)."""
@@ -121,107 +152,110 @@ class Form:
             await place.first.click(no_wait_after=True)
         self._counted[name] = (chips, self._counted.get(name, (chips, 0))[1] + 1)
 
-    async def attach(self, name: str, files: Sequence[Path]) -> None:
-        """Give files to a box; that they arrive is for :meth:`wait_for_files` to see."""
+    async def attach(
+        self, name: str, files: Sequence[Path], *, shown: str, failed: str, seconds: float
+    ) -> None:
+        """Give files to a box; that so many show (CSS), and none failed, :meth:`check` waits for."""
         async with self._window.mapped(name):
             place = self._window.page.locator(self._places[name])
             await place.first.set_input_files(list(files))
-
-    async def wait_for_files(
-        self, name: str, count: int, *, shown: str, failed: str, seconds: float
-    ) -> None:
-        """Wait until so many files show (CSS), or one says that it failed.
-
-        Raises
-        ------
-        PostingError
-            There are fewer in time, or some say that they failed.
-        """
-        from playwright.async_api import TimeoutError as PlaywrightTimeoutError
-
-        page = self._window.page
-        async with self._window.mapped(name):
-            with contextlib.suppress(PlaywrightTimeoutError):
-                await page.wait_for_function(
-                    _FILES_ARE_IN, arg=[shown, failed, count], timeout=seconds * 1000
-                )
-            got = await page.locator(shown).count()
-            said = await page.locator(failed).all_inner_texts()
-        if got != count or said:
-            why = f" ({said[0]})" if said else ""
-            raise PostingError(f"the site has {got} of {count} {name}{why}")
-        self._counted[name] = (shown, count)
+        self._counted[name] = (shown, len(files))
+        self._files, self._upload_seconds = (name, failed), seconds
 
     async def choose_option(self, name: str, text: str, options: str, *, seconds: float) -> None:
         """Type into a box that offers options (CSS) and click the one that has the text.
 
         What is typed does not count for a site; only the option that was clicked does.
         """
-        from playwright.async_api import TimeoutError as PlaywrightTimeoutError
-
+        page = self._window.page
         async with self._window.mapped(name):
-            await self._window.page.locator(self._places[name]).first.press_sequentially(text)
-            offered = self._window.page.locator(options).filter(visible=True)
-            try:
-                await offered.first.wait_for(timeout=seconds * 1000)
-            except PlaywrightTimeoutError as error:
-                await self._window.check_alive(error)
-                raise PostingError(f"{name}: the site offers nothing for {text!r}") from error
-            texts = [" ".join(one.split()) for one in await offered.all_inner_texts()]
+            await page.locator(self._places[name]).first.press_sequentially(text)
+            async with asyncio.timeout(seconds + self._window.seconds):
+                texts: list[str] = await page.evaluate(_OFFERED, [options, seconds])
+            if not texts:
+                raise PostingError(f"{name}: the site offers nothing for {text!r}")
             words = re.findall(r"\w+", text.lower())
             fitting = [one for one in texts if all(word in one.lower() for word in words)]
             if len(fitting) != 1 and text not in fitting:
                 choices = ", ".join(fitting or texts)
                 raise PostingError(f"{name} {text!r} is not clear; the site offers: {choices}")
             wanted = text if text in fitting else fitting[0]
-            await offered.filter(has_text=exactly(wanted)).first.click(no_wait_after=True)
+            offered = page.locator(options).filter(visible=True, has_text=exactly(wanted))
+            await offered.first.click(no_wait_after=True)
         self._given[name] = wanted
         if text == wanted:  # the text alone does not tell; a list that has closed does
             self._counted[name] = (options, 0)
 
-    async def check(self) -> None:
-        """Read everything back that was put into the form.
+    async def check(self, *shown: str) -> dict[str, str]:
+        """Read everything back that was put into the form, when its files have arrived.
+
+        Parameters
+        ----------
+        shown
+            Elements, of those that were found, whose text is to be returned.
 
         Raises
         ------
         PostingError
-            A field did not take its value, or has lost it since; the message names the field.
+            A field did not take its value, or has lost it since; a file did not arrive in time.
+            The message names the field.
         """
-        wrong = await self._find_wrong()
+        wrong, texts = await self._find_wrong(shown, self._upload_seconds)
         if wrong:  # a page may take a moment to show what it has
             await asyncio.sleep(_QUICK_SECONDS)
-            wrong = await self._find_wrong()
+            async with self._window.mapped("the form"):
+                for place, nth in self._ticked.values():
+                    button = self._window.page.locator(place).nth(nth)
+                    if not await button.is_checked():  # a site may hear the mouse only
+                        await button.click(no_wait_after=True)
+            wrong, texts = await self._find_wrong(shown, 0.0)
         if wrong:
             raise PostingError("; ".join(wrong))
+        return texts
 
-    async def _find_wrong(self) -> list[str]:
-        page = self._window.page
+    async def _find_wrong(
+        self, shown: Sequence[str], seconds: float
+    ) -> tuple[list[str], dict[str, str]]:
+        page, files = self._window.page, self._files
         plain = {n: self._places[n] for n in self._given if not self._places[n].startswith("role=")}
         places = [place for place, _ in self._counted.values()]
-        async with self._window.mapped("the form"):
-            values, counts = await page.evaluate(_READ_BACK, [plain, places])
+        asked = {name: self._places[name] for name in shown}
+        waited = None
+        if files is not None:
+            place, count = self._counted[files[0]]
+            waited = [place, files[1], count, seconds]
+        async with self._window.mapped("the form"), asyncio.timeout(seconds + self._window.seconds):
+            given = [plain, self._ticked, places, asked, waited]
+            found: dict[str, Any] = await page.evaluate(_READ_BACK, given)
+            values, counts = found["values"], found["counts"]
             for name in self._given.keys() - plain.keys():
                 values[name] = await page.locator(self._places[name]).first.evaluate(_VALUE)
-            ticked = {n: await page.locator(s).first.is_checked() for n, s in self._ticked.items()}
         wrong = [
             f"the field {name} did not take {wanted!r}: it holds {values[name]!r}"
             for name, wanted in self._given.items()
             if _as_typed(values[name]) != _as_typed(wanted)
         ]
         wrong += [
-            f"the field {name} did not take its choice" for name in ticked if not ticked[name]
+            f"the field {name} did not take its choice"
+            for name, is_ticked in found["ticked"].items()
+            if not is_ticked
         ]
-        return wrong + [
-            f"the field {name} did not take it: {counts[place]} of {wanted} ({place})"
-            for name, (place, wanted) in self._counted.items()
-            if counts[place] != wanted
-        ]
+        for name, (place, wanted) in self._counted.items():
+            if files is not None and name == files[0]:
+                why = f" ({found['failed'][0]})" if found["failed"] else ""
+                if counts[place] != wanted or why:
+                    wrong.append(f"the site has {counts[place]} of {wanted} {name}{why}")
+            elif counts[place] != wanted:
+                wrong.append(
+                    f"the field {name} did not take it: {counts[place]} of {wanted} ({place})"
+                )
+        return wrong, found["texts"]
 
     # --- the last click -------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def sent_once(self) -> AsyncIterator[None]:
-        """Within this the page's requests that change something reach the site once at most.
+    async def sent_once(self, sending: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Await `sending`; then the page's requests that change something are sent once at most.
 
         Chromium by itself sends a form again where a connection that it had used before closes
         without an answer (seen: two listings by one click). So these requests are sent outside
@@ -229,14 +263,16 @@ class Form:
         """
         page = self._window.page
         self._window.is_cut.clear()
-        await page.route("**/*", _send_once)
+        await self._window.settle()
+        guarding = asyncio.create_task(page.route("**/*", _send_once))
         try:
+            await sending()
+            async with self._window.mapped("the last click"):
+                await guarding
             yield
         finally:
-            from playwright.async_api import Error
-
-            with contextlib.suppress(Error):
-                await page.unroute("**/*", _send_once)
+            guarding.cancel()
+            self._window.later(page.unroute("**/*", _send_once))
 
     async def wait_for_end(
         self, address: re.Pattern[str], others: Mapping[str, Selectors], *, seconds: float

@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +35,7 @@ Selectors = Sequence[str]
 
 _PICTURE_SECONDS = 5.0
 _QUICK_SECONDS = 0.5
+_MOST_GOES = 10
 
 
 class Window:
@@ -62,6 +63,7 @@ class Window:
         self._identity = identity
         self._state = state
         self._slot: Slot | None = None
+        self._later: asyncio.Task[None] | None = None
         self.is_cut = asyncio.Event()
         """Set when a page did not come, because its connection was cut."""
 
@@ -85,6 +87,7 @@ class Window:
 
     async def close(self) -> None:
         """Close the page; its session is over."""
+        await self.settle()
         slot, self._slot = self._slot, None
         if slot is not None:
             self._pool.give_back(slot, is_good=False)
@@ -115,13 +118,15 @@ class Window:
         from playwright.async_api import Error
 
         async with self.mapped(path):
-            for is_last in (False, False, True):
+            for attempt in range(1, _MOST_GOES + 1):
                 try:
                     await self.page.goto(address, wait_until="domcontentloaded")
                 except Error as error:
-                    # The page before was just going somewhere by itself.
+                    is_last = attempt == _MOST_GOES
                     if is_last or "interrupted by another navigation" not in error.message:
                         raise
+                    # The page before was just going somewhere by itself: let it arrive.
+                    await self.page.wait_for_load_state("domcontentloaded")
                 else:
                     return
 
@@ -236,6 +241,16 @@ class Window:
             # Playwright's own message would have the secret in it.
             shown = "its value" if is_secret else f"{text!r}: it holds {got!r}"
             raise PostingError(f"the field {name} did not take {shown}")
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something of no consequence while the work goes on; :meth:`settle` waits for it."""
+        self._later = asyncio.create_task(work)
+
+    async def settle(self) -> None:
+        """Wait for what was to be done :meth:`later`."""
+        later, self._later = self._later, None
+        if later is not None:
+            await asyncio.gather(later, return_exceptions=True)
 
     async def picture(self) -> bytes | None:
         """Return what the window shows, as JPEG; None where that cannot be had."""

@@ -1,5 +1,6 @@
 """One module per classifieds site that listings are posted to; a module found here is a poster."""
 
+from propkit.posters._account import forget_login
 from propkit.posters._base import (
     Listing,
     Posted,
@@ -20,5 +21,6 @@ __all__ = [
     "PosterPace",
     "Sending",
     "find_poster",
+    "forget_login",
     "poster_names",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from platformdirs import user_state_path
@@ -15,13 +17,33 @@ from propkit.sections import PosterSettings
 
 def login_file(poster: str, site: str, account: str | None) -> Path:
     """Return the file that keeps an account's login at a site; its name does not tell whose."""
-    told = hashlib.sha256(f"{site}\n{account or ''}".encode()).hexdigest()[:16]
+    told = hashlib.sha256(f"{site.rstrip('/')}\n{account or ''}".encode()).hexdigest()[:16]
     return user_state_path("propkit") / "posters" / f"{poster}-{told}.json"
+
+
+def forget_login(poster: str, site: str, account: str | None) -> None:
+    """Remove a kept login, of a site that is no more."""
+    login_file(poster, site, account).unlink(missing_ok=True)
 
 
 def evidence_folder(poster: str) -> Path:
     """Return the folder of the pictures of what failed."""
     return user_state_path("propkit") / "posters" / f"{poster}-evidence"
+
+
+def keep_picture(poster: str, row_key: str, picture: bytes) -> Path:
+    """Write what a window showed when a listing failed into a file, and return that.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    name = re.sub(r"\W+", "-", row_key)[:60]
+    path = evidence_folder(poster) / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_bytes(picture)
+    return path
 
 
 def find_password(settings: PosterSettings, site: str, kept: Path) -> SecretStr | None:

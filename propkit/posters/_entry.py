@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr
 
 from propkit.browsing.window import Selectors, Window
-from propkit.errors import LayoutChangedError, PersonNeededError
+from propkit.errors import LayoutChangedError, PersonNeededError, SourceTimeoutError
 from propkit.sections import PosterSettings
+
+T = TypeVar("T")
 
 BARRIERS: Final = ("captcha", "second factor", "login form")
 """What may show instead of the page that is wanted."""
@@ -21,6 +24,8 @@ _ASKED: Final = {
 }
 _PERSON_SECONDS = 600.0
 _LATE_SECONDS = 2.0
+_QUICK_SECONDS = 0.5
+"""What bars the way is looked for only after this: looking costs the page time."""
 
 
 class Entry:
@@ -101,8 +106,37 @@ class Entry:
 
     async def press(self, window: Window, name: str) -> None:
         """Click an element as soon as it is there; otherwise as :meth:`reach`."""
-        await self.reach(window, name)
-        await window.press(name, self._elements[name])
+        await self.through(window, name, lambda: window.press(name, self._elements[name]))
+
+    async def through(
+        self,
+        window: Window,
+        name: str,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        or_else: tuple[str, ...] = (),
+    ) -> T:
+        """Do something with an element, which ``work`` waits for; otherwise as :meth:`reach`.
+
+        Mostly the element is there, and asking for it first would cost a message to the browser.
+        """
+        doing = asyncio.create_task(work())
+        tasks: list[asyncio.Task[Any]] = [doing]
+        try:
+            await asyncio.wait(tasks, timeout=_QUICK_SECONDS)
+            if not doing.done() or _is_late(doing):
+                there = asyncio.create_task(self.reach(window, name, or_else=or_else))
+                tasks.append(there)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if not doing.done() or _is_late(doing):
+                    await there  # raises what bars the way
+                    if _is_late(doing):  # a person was at it meanwhile
+                        return await work()
+            return await doing
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def ask_person(self, what: str) -> None:
         """Tell the person what is to be done; raise where nobody can see the window."""
@@ -127,3 +161,7 @@ class Entry:
         secret = password.get_secret_value()
         await window.write("password", self._elements["password"], secret, is_secret=True)
         await window.press("sign in", self._elements["sign in"])
+
+
+def _is_late(ended: asyncio.Task[Any]) -> bool:
+    return ended.done() and isinstance(ended.exception(), SourceTimeoutError)

@@ -7,12 +7,11 @@ say wins over the settings ``posters.kijiji``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
+import logging
 import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -30,11 +29,14 @@ from propkit.errors import (
     PostingUnknownError,
     SourceError,
 )
-from propkit.posters._account import evidence_folder, find_password, login_file
+from propkit.posters._account import find_password, keep_picture, login_file
 from propkit.posters._base import Listing, Posted, PosterLimits, PosterPace, Sending
 from propkit.posters._entry import BARRIERS, Entry
+from propkit.posters._robots import check_robots
 from propkit.sections import PosterSettings
 from propkit.settings import Settings
+
+log = logging.getLogger(__name__)
 
 BASE_URL: Final = "https://www.kijiji.ca"
 FORM_PATH: Final = "/p-post-ad.html"
@@ -56,7 +58,7 @@ ELEMENTS: Final[Mapping[str, Selectors]] = {
     "description": ("#pstad-descrptn", 'role=textbox[name="Description:"i]'),
     "price": ("#PriceAmount", "#priceAmount"),
     "condition": ("#condition_s", 'role=combobox[name="Condition:"i]'),
-    "seller": ("[name=seller]", 'role=radio[name="Owner"i]'),
+    "seller": ("[name=seller]", "[role=radio]", "input[type=radio]"),
     "tags": ("#tags", 'role=textbox[name="Tags: (optional)"i]'),
     "add tag": ("#add-tag", 'role=button[name="Add"i]'),
     "photos": ("input[type=file]",),
@@ -87,12 +89,11 @@ PHOTO_ERRORS: Final = "[data-testid=image-error]"
 LOCATION_OPTIONS: Final = "[role=listbox] [role=option]"
 ROW: Final = "[data-testid^='listing-id-']"
 ROW_PARTS: Final = {"url": "a", "title": "a", "price": "[data-testid=listing-price]"}
-SELLER: Final = 'role=radio[name="{}"i]'
 PROOF: Final = re.compile(r"/v-[^/?]+/[^/?]+/[^/?]+/(\d+)/?(?:[?#].*)?$")
 """The address that only a published listing has, with its id."""
 
 FORM: Final = (
-    "title", "description", "price", "condition", "seller", "tags", "add tag", "photos",
+    "description", "title", "price", "condition", "seller", "tags", "add tag", "photos",
     "location", "phone", "total", "post",
 )  # fmt: skip
 
@@ -188,7 +189,10 @@ class KijijiPoster:
         await self._pool.close()
 
     async def login(self) -> None:
-        """Log in, or see that the account is logged in."""
+        """Log in, or see that the account is logged in; before that, that a robot may."""
+        if self._settings.obey_robots:
+            pages = (FORM_PATH, MY_ADS_PATH.format(1))
+            await check_robots(self.site, pages, self._settings.step_seconds)
         async with self._window() as window:
             await window.go(FORM_PATH)
             await self.entry.reach(window, "title")
@@ -210,18 +214,21 @@ class KijijiPoster:
     async def _post(self, window: Window, listing: Listing, sending: Sending) -> Posted:
         form = Form(window)
         await window.go(FORM_PATH)
-        await self.entry.reach(window, "title")
-        await window.write("title", ELEMENTS["title"], listing.title)
+        await self.entry.through(
+            window, "title", lambda: window.write("title", ELEMENTS["title"], listing.title)
+        )
         await self._choose_category(window, listing)
         await self.entry.press(window, "free package")
-        await self.entry.reach(window, "description", or_else=("post", "photos"))
+        fields = {name: ELEMENTS[name] for name in FORM}
+        await self.entry.through(
+            window, "description", lambda: form.find(fields), or_else=("post", "photos")
+        )
         await self._fill_in(form, listing)
-        cost = _as_money(await window.text(ELEMENTS["total"]))
+        cost = _as_money((await form.check("total"))["total"])
         if cost != 0:
             shown = "an unknown amount" if cost is None else f"${cost}"
             raise PostingRefusedError(f"the listing would cost {shown}; only free ones are posted")
-        async with form.sent_once():
-            await sending()
+        async with form.sent_once(sending):
             await window.press("post", ELEMENTS["post"])
             await self._wait_for_proof(window, form)
         return Posted(url=window.url)
@@ -248,9 +255,11 @@ class KijijiPoster:
         await window.press("suggested categories", elements, text=chosen)
 
     async def _fill_in(self, form: Form, listing: Listing) -> None:
-        await form.find({name: ELEMENTS[name] for name in FORM})
-        if listing.images:
-            await form.attach("photos", listing.images)  # they arrive while the rest is typed
+        if count := len(listing.images):  # they arrive while the rest is typed
+            await form.attach(
+                "photos", listing.images, shown=THUMBNAILS, failed=PHOTO_ERRORS,
+                seconds=_UPLOAD_SECONDS * count,
+            )  # fmt: skip
         form.expect("title", listing.title)  # from the first step
         await form.fill("description", listing.description)
         if listing.price is not None:
@@ -258,7 +267,7 @@ class KijijiPoster:
         if condition := self._value(listing, "condition"):
             await form.choose("condition", condition)
         if seller := self._value(listing, "seller"):
-            await form.tick("seller", SELLER.format(seller.replace('"', "")))
+            await form.tick("seller", seller)
         for tag in listing.tags:
             await form.add("tags", "add tag", tag, TAG_CHIPS)
         if place := self._value(listing, "location"):
@@ -266,12 +275,6 @@ class KijijiPoster:
             await form.choose_option("location", place, LOCATION_OPTIONS, seconds=seconds)
         if phone := self._value(listing, "phone"):
             await form.fill("phone", phone)
-        if count := len(listing.images):
-            await form.wait_for_files(
-                "photos", count, shown=THUMBNAILS, failed=PHOTO_ERRORS,
-                seconds=_UPLOAD_SECONDS * count,
-            )  # fmt: skip
-        await form.check()
 
     async def _wait_for_proof(self, window: Window, form: Form) -> None:
         """Return when the listing's own page shows; raise what the site says otherwise."""
@@ -372,13 +375,14 @@ class KijijiPoster:
         picture = await window.picture()
         if picture is None:
             return
-        name = re.sub(r"\W+", "-", listing.row_key)[:60]
-        path = evidence_folder(self.name) / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.jpg"
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.write_bytes(picture)
-            self.evidence[listing.row_key] = path
-            error.add_note(f"picture: {path}")
+        try:
+            path = keep_picture(self.name, listing.row_key, picture)
+        except OSError as failure:
+            log.warning("%s: its picture cannot be kept: %s", listing.row_key, failure)
+            error.add_note(f"its picture cannot be kept: {failure}")
+            return
+        self.evidence[listing.row_key] = path
+        error.add_note(f"picture: {path}")
 
 
 def _id_of(url: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
@@ -20,7 +20,7 @@ from propkit.errors import (
     PropkitError,
     StoreError,
 )
-from propkit.posters import Listing, Posted, Poster
+from propkit.posters import Listing, Posted, Poster, PosterLimits
 from propkit.posting.ledger import Ledger
 from propkit.sections import PostingSettings
 from propkit.store.postings import Posting
@@ -67,6 +67,7 @@ class LastClick:
         ledger: Ledger,
         *,
         is_dry_run: bool,
+        settle: Callable[[], Awaitable[None]],
         may_send: Callable[[], bool],
         on_sent: Callable[[Posting], None],
     ) -> None:
@@ -74,6 +75,7 @@ class LastClick:
         self.posting = posting
         self.ledger = ledger
         self.is_dry_run = is_dry_run
+        self._settle = settle
         self._may_send = may_send
         self._on_sent = on_sent
 
@@ -81,6 +83,7 @@ class LastClick:
         """Write ``sent`` into the ledger."""
         if self.is_dry_run:
             raise DryRunEndedError("a dry run makes no last click")
+        await self._settle()  # what is not on disk yet is an error here, and not after the click
         if not self._may_send():
             raise PostingError("interrupted before the last click")
         if self.sent is not None:
@@ -165,6 +168,12 @@ class Patience:
         """Wait after an attempt that failed."""
         longest = self._settings.backoff_initial * 2 ** (attempt - 1)
         await asyncio.sleep(random.uniform(0, min(longest, self._settings.backoff_max)))
+
+
+def unsettled_seconds(posting: Posting, limits: PosterLimits) -> float:
+    """Return for how long a listing may still appear on the account's own page."""
+    sent_at = posting.sent_at or posting.intent_at
+    return limits.settle_seconds - (datetime.now(UTC) - sent_at).total_seconds()
 
 
 def describe(error: BaseException) -> str:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from propkit.errors import PersonNeededError
 from propkit.posters import Posted, Poster
-from propkit.posting.attempts import LastClick, Patience, describe, post_once
+from propkit.posting.attempts import LastClick, Patience, describe, post_once, unsettled_seconds
 from propkit.posting.ledger import Ledger, Saver, sheet_values
+from propkit.posting.meanwhile import Meanwhile
 from propkit.posting.places import Places
 from propkit.posting.preparing import Job, Prepared
 from propkit.posting.progress import Progress
@@ -66,6 +66,7 @@ class Engine:
         self._results: dict[str, RowResult] = {}
         self._in_doubt: list[tuple[Job, Posting, bool]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._meanwhile = Meanwhile()
         self._sent: set[str] = set()  # may be published, and has not come to its end
         self._spared: set[str] = set()  # of these those whose answer is awaited
         self._state = "completed"
@@ -87,7 +88,10 @@ class Engine:
             if todo and not self._is_stopping:
                 await self._work(todo)
         finally:
-            await self._saver.save_all()
+            try:
+                await self._meanwhile.settle()
+            finally:
+                await self._saver.save_all()
         for job in self._prepared.jobs:
             if job.key not in self._results:
                 self._results[job.key] = self._left_result(job)
@@ -100,6 +104,7 @@ class Engine:
             state=self._state,
             stopped_by=self._stopped_by,
             trouble=self._saver.trouble,
+            notes=Counter(note for job in self._prepared.jobs for note in job.notes),
             callback_error=self._progress.error,
             is_dry_run=self._is_dry_run,
             seconds=time.monotonic() - started,
@@ -217,6 +222,7 @@ class Engine:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._workers):
                     workers.create_task(work())
+            await self._meanwhile.settle()
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -231,12 +237,14 @@ class Engine:
             attempt=job.decision.attempts,
         )
         for tried in range(1, self._settings.retry_attempts + 1):
-            posting = await self._ledger.write(replace(posting, attempt=posting.attempt + 1))
+            posting = replace(posting, attempt=posting.attempt + 1)
+            self._meanwhile.begin(self._ledger.write(posting))
             async with self._places.place():
                 click = LastClick(
                     posting,
                     self._ledger,
                     is_dry_run=self._is_dry_run,
+                    settle=self._meanwhile.settle,
                     may_send=lambda: not self._is_stopping,
                     on_sent=self._note_sent,
                 )
@@ -251,8 +259,7 @@ class Engine:
         if ended.kind == "ready":
             await self._end_row(job, posting, "ready")
         elif ended.posted is not None:
-            posting = await self._ledger.confirm(posting, ended.posted, "poster")
-            await self._end_row(job, posting, "posted")
+            self._meanwhile.begin(self._end_posted(job, posting, ended.posted))
         elif ended.kind == "doubt" or (ended.kind == "person" and posting.sent_at is not None):
             posting = await self._ledger.end(posting, "unknown", ended.error)
             self._spared.discard(job.key)
@@ -266,6 +273,10 @@ class Engine:
         if ended.stops_with:
             self._end_early("stopped", ended.stops_with)
 
+    async def _end_posted(self, job: Job, posting: Posting, posted: Posted) -> None:
+        posting = await self._ledger.confirm(posting, posted, "poster")
+        await self._end_row(job, posting, "posted")
+
     def _note_sent(self, posting: Posting) -> None:
         self._sent.add(posting.row_key)
         self._spared.add(posting.row_key)
@@ -277,6 +288,7 @@ class Engine:
     ) -> tuple[Literal["found", "absent", "unknown"], Posting]:
         """Look for what may be published; return what the ledger now has of it."""
         listing = replace(job.checked.listing, title=posting.title)
+        await self._meanwhile.settle()
         known = self._ledger.known_urls(self._poster.name)
         found = await self._patience.ask(lambda: self._poster.find(listing, known))
         if isinstance(found, Posted):
@@ -290,19 +302,13 @@ class Engine:
             self._end_early("stopped", f"a person is needed: {describe(found)}")
         return "unknown", await self._ledger.end(posting, "unknown", error)
 
-    def _unsettled_seconds(self, posting: Posting) -> float:
-        """Return for how long a listing may still appear."""
-        sent_at = posting.sent_at or posting.intent_at
-        age = (datetime.now(UTC) - sent_at).total_seconds()
-        return self._poster.limits.settle_seconds - age
-
     async def _look_first(self, job: Job, wanted: deque[Job]) -> None:
         """Look for what an earlier run may have published."""
         posting = job.decision.posting
         if posting is None:
             return
         said, posting = await self._look(job, posting)
-        if said == "absent" and self._unsettled_seconds(posting) > 0:
+        if said == "absent" and unsettled_seconds(posting, self._poster.limits) > 0:
             self._in_doubt.append((job, posting, True))
         elif said == "absent":
             await self._end_absent(job, posting, wanted)
@@ -312,7 +318,7 @@ class Engine:
     async def _look_last(self, job: Job, posting: Posting, is_from_before: bool) -> None:  # noqa: FBT001
         """Look again when nothing is being sent any more, and late enough."""
         said, posting = await self._look(job, posting)
-        wait = self._unsettled_seconds(posting)
+        wait = unsettled_seconds(posting, self._poster.limits)
         if said == "absent" and wait > 0:
             await asyncio.sleep(wait)
             said, posting = await self._look(job, posting)
@@ -347,11 +353,16 @@ class Engine:
             values = self._tell(job, posting)
             is_posted = outcome == "posted"
             result = replace(
-                self._result(job, outcome, values["posting_status"], error=posting.error or ""),
+                self._result(
+                    job,
+                    outcome,
+                    values["posting_status"],
+                    error=posting.error or "",
+                    reason=_FOUND if is_posted and posting.settled_by == "find" else "",
+                ),
                 url=posting.url,
                 posted_at=posting.posted_at if is_posted else None,
                 attempt=posting.attempt,
-                reason=_FOUND if is_posted and posting.settled_by == "find" else "",
             )
         self._results[job.key] = result
         self._sent.discard(job.key)
@@ -380,5 +391,5 @@ class Engine:
             posted_at=proof.posted_at if proof else None,
             attempt=job.decision.attempts,
             error=error,
-            reason=reason,
+            reason="; ".join(filter(None, (reason, *job.notes))),
         )

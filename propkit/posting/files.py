@@ -17,7 +17,7 @@ from propkit.posting.delimited import patch_delimited, read_delimited
 from propkit.posting.sheet_xml import Value
 from propkit.posting.statuses import STATUS_COLUMNS
 from propkit.posting.table import Columns, Table, make_table
-from propkit.posting.workbook import patch_workbook
+from propkit.posting.workbook import find_hidden, patch_workbook
 
 WORKBOOKS: Final = (".xlsx", ".xlsm")
 TEXTS: Final = (".csv", ".tsv", ".txt")
@@ -42,6 +42,8 @@ class SheetFile:
     ----------
     table
         What the file held when it was last read.
+    hidden
+        The numbers of the rows that a filter, or a person, had hidden when it was opened.
 
     Raises
     ------
@@ -62,7 +64,14 @@ class SheetFile:
             kinds = ", ".join(WORKBOOKS + TEXTS)
             raise SheetError(f"{path.name}: statuses can be written into {kinds} only")
         self._is_workbook = suffix in WORKBOOKS
-        self.table = self._read(self._content())
+        content = self._content()
+        self.table = self._read(content)
+        self.hidden: frozenset[int] = frozenset()
+        if self._is_workbook:
+            try:
+                self.hidden = find_hidden(content, self.table.sheet)
+            except SheetError as error:
+                raise SheetError(f"{self.path.name}: {error}") from None
 
     @property
     def name(self) -> str:

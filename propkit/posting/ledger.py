@@ -15,7 +15,7 @@ from propkit.posters import Posted
 from propkit.posting.files import SheetFile
 from propkit.posting.sheet_xml import Value
 from propkit.posting.statuses import error_text, person_text, posted_text
-from propkit.store import Store
+from propkit.store import Reading
 from propkit.store.postings import Posting, known_urls, mark_told, write_posting
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Ledger:
     """The ledger of one run; without a store (a dry run) it keeps nothing."""
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Reading | None) -> None:
         self._store = store
 
     async def write(self, posting: Posting) -> Posting:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 from propkit.posters import Listing, PosterLimits
 from propkit.posting.cells import list_of, price_of, text_of
-from propkit.posting.images import find_images
+from propkit.posting.images import find_images, hash_images
 from propkit.posting.table import Row, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A row as a listing, the hash of its content, and what is wrong with it."""
+    """A row as a listing, the hash of its content, and what is wrong with it.
+
+    After a dash the hash has that of the images' own content, see :func:`is_same_listing`.
+    """
 
     listing: Listing
     content_sha256: str
@@ -63,7 +66,23 @@ def read_listing(
         extra=extra,
     )
     faults += _check(listing, limits, has_price_fault=bool(faults))
-    return Checked(listing, _hash(listing), (*faults, *image_faults))
+    told = _hash(listing)
+    try:
+        if seen := hash_images(images):
+            told = f"{told}-{seen}"
+    except OSError as error:
+        image_faults.append(f"an image cannot be read: {error.strerror or error}")
+    return Checked(listing, told, (*faults, *image_faults))
+
+
+def is_same_listing(one: str, other: str) -> bool:
+    """Whether two hashes are of the same listing; with other pictures it is no other listing."""
+    return one.partition("-")[0] == other.partition("-")[0]
+
+
+def has_other_images(one: str, other: str) -> bool:
+    """Whether two hashes tell of the same files with other pictures in them."""
+    return is_same_listing(one, other) and one != other and "-" in one and "-" in other
 
 
 def _check(listing: Listing, limits: PosterLimits, *, has_price_fault: bool) -> list[str]:
@@ -86,13 +105,13 @@ def _check(listing: Listing, limits: PosterLimits, *, has_price_fault: bool) -> 
 
 
 def _hash(listing: Listing) -> str:
-    """Return the hash of what would be published; of an image its name and size stand for it."""
+    """Return the hash of what would be published; of an image its name stands for it."""
     content = {
         "title": listing.title,
         "description": listing.description,
         "price": None if listing.price is None else str(listing.price),
         "tags": listing.tags,
-        "images": [(path.name, path.stat().st_size) for path in listing.images],
+        "images": [path.name for path in listing.images],
         "extra": sorted(listing.extra.items()),
     }
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

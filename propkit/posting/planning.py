@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from propkit.errors import RequestError
+from propkit.posting.listings import is_same_listing
 from propkit.posting.statuses import PostingStatus, SheetStatus
 from propkit.store.postings import OPEN_STATES, Posting
 
@@ -56,7 +57,7 @@ def own_history(
         posting
         for posting in postings
         if posting.row_key == row_key
-        and (posting.sheet == sheet or posting.content_sha256 == content_sha256)
+        and (posting.sheet == sheet or is_same_listing(posting.content_sha256, content_sha256))
     ]
 
 

@@ -14,15 +14,17 @@ from typing import Any, Final
 from propkit.errors import RequestError, SheetError
 from propkit.posters import FunctionPoster, Poster
 from propkit.posting.files import SheetFile
-from propkit.posting.listings import Checked, find_key_faults, read_listing
+from propkit.posting.listings import Checked, find_key_faults, has_other_images, read_listing
 from propkit.posting.planning import Decision, check_mode, decide, own_history
 from propkit.posting.statuses import SheetStatus, read_status
 from propkit.posting.table import Columns, Row, Table, frame_table
 from propkit.settings import Settings
-from propkit.store import Store
+from propkit.store import Reading, Store
 from propkit.store.postings import Posting, find_open_repost, read_postings, start_run
 
 LEDGER_NAME: Final = "postings.duckdb"
+HIDDEN: Final = "hidden in the sheet"
+OTHER_IMAGES: Final = "posted with other images"
 _MOST_FAULTS: Final = 30
 _running: set[tuple[Path, str]] = set()
 _running_lock = Lock()
@@ -57,6 +59,8 @@ class Job:
     decision: Decision
     untold: Posting | None = None
     """What the ledger knows and the sheet has not got yet."""
+    notes: tuple[str, ...] = ()
+    """What a person may not have meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,7 @@ class Prepared:
     run_id: str
     rows: Mapping[str, Mapping[str, Any]]
     file: SheetFile | None = None
-    store: Store | None = None
+    store: Reading | None = None
 
 
 @contextmanager
@@ -90,9 +94,12 @@ def prepared(order: Order, poster: Poster, settings: Settings) -> Iterator[Prepa
         raise RequestError(f"faulty must be 'stop' or 'skip', not {faulty!r}")
     file, table = _read_sheet(order, poster, settings)
     sheet = order.name or (file.name if file else "frame")
-    path = _ledger_path(order, settings, file)
+    place = _find_ledger(order, settings, file)
+    path = place.path if isinstance(place, Reading) else place
     with _alone(path, sheet), ExitStack() as ends:
-        store = _open(path, ends) if path.exists() else None
+        store: Reading | None = place if isinstance(place, Reading) else None
+        if store is None and path.exists():
+            store = _open(path, ends)
         decided = _decide(order, poster, table, sheet, file=file, store=store)
         if faulty == "stop":
             _refuse_faults(decided.jobs, file)
@@ -160,7 +167,8 @@ def _check_keys(file: SheetFile | None, table: Table) -> tuple[SheetFile | None,
     return file, table
 
 
-def _ledger_path(order: Order, settings: Settings, file: SheetFile | None) -> Path:
+def _find_ledger(order: Order, settings: Settings, file: SheetFile | None) -> Path | Reading:
+    """Return the ledger's file; of a kit that came as a guest the store that another holds."""
     given = getattr(order.store, "store", order.store)  # of a kit its store
     if given is None:
         given = settings.posting.store
@@ -168,11 +176,10 @@ def _ledger_path(order: Order, settings: Settings, file: SheetFile | None) -> Pa
         return (file.path.parent if file else Path.cwd()) / LEDGER_NAME
     if isinstance(given, Store):
         return given.path
+    if isinstance(given, Reading):
+        return given
     if not isinstance(given, (str, os.PathLike)):
-        raise RequestError(
-            "the ledger must be in a store that this process holds: open the kit here, or name"
-            " another store"
-        )
+        raise RequestError(f"the ledger is a kit or a store's path, not {given!r}")
     return Path(given).expanduser().resolve()
 
 
@@ -197,7 +204,7 @@ def _decide(
     sheet: str,
     *,
     file: SheetFile | None,
-    store: Store | None,
+    store: Reading | None,
 ) -> Prepared:
     has_images = "images" in table.places and (
         order.images_dir is not None or not isinstance(poster, FunctionPoster)
@@ -226,7 +233,13 @@ def _decide(
         chosen = decide(status, own, mode=order.mode, repost=order.repost, run_id=run_id)
         last = next((one for one in reversed(own) if one.ended_at is not None), None)
         untold = last if last is not None and not last.is_told else None
-        jobs.append(Job(row, key, status, checked[key], chosen, untold))
+        notes = []
+        if chosen.action != "skip" and file is not None and table is file.table:
+            notes += [HIDDEN] if row.number in file.hidden else []
+        proof = chosen.proof
+        if proof and has_other_images(proof.content_sha256, checked[key].content_sha256):
+            notes.append(OTHER_IMAGES)
+        jobs.append(Job(row, key, status, checked[key], chosen, untold, tuple(notes)))
     return Prepared(
         sheet=sheet,
         jobs=tuple(jobs),

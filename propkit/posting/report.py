@@ -148,6 +148,7 @@ def make_report(
     state: str,
     stopped_by: str,
     trouble: str,
+    notes: Mapping[str, int],
     callback_error: str,
     is_dry_run: bool,
     seconds: float,
@@ -170,7 +171,8 @@ def make_report(
     if unreached:
         parts.append(f"{unreached} not reached ({state})")
     message = ", ".join(parts)
-    for what in (stopped_by, trouble, callback_error):
+    told = [f"rows {note}: {count}" for note, count in notes.items()]
+    for what in (stopped_by, trouble, *told, callback_error):
         message += f"; {what}" if what else ""
     return PostingReport(
         success=not failed and not unreached and state == "completed",

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from propkit.notices import make_hooks, tell
 from propkit.posters import FunctionPoster, find_poster
@@ -21,9 +21,6 @@ from propkit.posting.preparing import Order, prepared
 from propkit.posting.progress import Progress, ProgressCallback, RowCallback
 from propkit.posting.report import PostingNotice, PostingReport
 from propkit.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 _SLICE_SECONDS: Final = 0.2
 
@@ -142,7 +139,8 @@ async def post_listings(
 ) -> PostingReport:
     """Do as :func:`run_batch` and keep the notebook's buttons alive meanwhile.
 
-    Cancelled, the run ends as after Interrupt, with everything kept; then the cancellation goes on.
+    Cancelled, the run ends as after Interrupt, with everything kept, while the loop goes on; then
+    the cancellation does. Cancelled again, it does not wait for what is sent already.
 
     Parameters
     ----------
@@ -152,14 +150,18 @@ async def post_listings(
     row_cb, settings = options.pop("row_cb", None), options.pop("settings", None)
     run = _Run(Order(source=df_or_path, **options), poster, Progress(progress_cb, row_cb), settings)
     run.start()
-    try:
-        while not run.wait(0):  # noqa: ASYNC110 -- the end comes from another thread
+    cancelled: asyncio.CancelledError | None = None
+    while not run.wait(0):
+        try:
             await asyncio.sleep(_SLICE_SECONDS)
-    except BaseException:
-        run.stop()
-        while not run.wait(_SLICE_SECONDS):
-            pass
-        raise
+        except asyncio.CancelledError as error:
+            cancelled = error
+            run.stop()
+        except BaseException:  # nobody waits any more
+            run.stop()
+            raise
+    if cancelled is not None:
+        raise cancelled
     return run.result()
 
 

@@ -249,3 +249,36 @@ def widen_dimension(xml: bytes, last_column: int) -> bytes:
     if match is None or column_of(match[2].decode()) >= last_column:
         return xml
     return xml[: match.start(2)] + column_name(last_column).encode() + xml[match.end(2) :]
+
+
+def hidden_rows(xml: bytes) -> frozenset[int]:
+    """Return the numbers of the rows that a filter, or a person, has hidden."""
+    found: set[int] = set()
+    number = 0
+
+    def start(name: str, attributes: Mapping[str, str]) -> None:
+        nonlocal number
+        if name.rpartition(":")[2] == "row":
+            number = int(attributes.get("r", number + 1))
+            if attributes.get("hidden") in {"1", "true"}:
+                found.add(number)
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.Parse(xml, True)  # noqa: FBT003
+    return frozenset(found)
+
+
+def widen_filter(xml: bytes, header: int, last_column: int, beside: int) -> bytes:
+    """Let a filter of the sheet that ends in the column ``beside`` take in what stands after it.
+
+    Excel sorts what a filter's range has: without this the statuses would stay where they are
+    while their rows move.
+    """
+    match = re.search(
+        rb"""<(?:\w+:)?autoFilter\s[^>]*?ref=["']\$?([A-Z]+)\$?(\d+):\$?([A-Z]+)\$?(\d+)["']""", xml
+    )
+    if match is None or int(match[2]) != header or column_of(match[3].decode()) != beside:
+        return xml
+    return xml[: match.start(3)] + column_name(last_column).encode() + xml[match.end(3) :]

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from propkit.errors import SheetError
@@ -17,8 +18,10 @@ from propkit.posting.sheet_xml import (
     Cells,
     column_name,
     column_of,
+    hidden_rows,
     patch_cells,
     widen_dimension,
+    widen_filter,
 )
 
 _MOST_BYTES = 512 * 2**20
@@ -51,7 +54,8 @@ def patch_workbook(
         New values by row and column, from 1.
     new_columns
         Columns that are appended; a table (list object) that ends beside the first of them and
-        begins in the row ``header`` is widened, so that sorting it moves the statuses too.
+        begins in the row ``header`` is widened, so that sorting it moves the statuses too; so is
+        such a filter of the sheet.
     header
         The header's row, from 1; None where there is none.
 
@@ -75,12 +79,17 @@ def _patch(
         if sum(info.file_size for info in book.infolist()) > _MOST_BYTES:
             raise SheetError(f"the workbook unpacks to more than {_MOST_BYTES // 2**20} MiB")
         part = _find_part(book, sheet)
-        changed = {}
+        changed: dict[str, bytes] = {}
         xml = book.read(part)
         if new_columns:
             beside = min(new_columns) - 1
             xml = patch_cells(xml, cells, dict.fromkeys(new_columns, beside))
             xml = widen_dimension(xml, max(new_columns))
+            if header is not None:
+                widened = widen_filter(xml, header, max(new_columns), beside)
+                if widened is not xml:
+                    xml = widened
+                    changed |= _widen_name(book, sheet, beside, max(new_columns))
             names = {column: str(cells.get((header or 0, column), "")) for column in new_columns}
             if header is not None and all(names.values()):
                 for table in _tables_of(book, part):
@@ -89,6 +98,23 @@ def _patch(
             xml = patch_cells(xml, cells)
         changed[part] = xml
         return _copy(book, changed)
+
+
+def find_hidden(content: bytes, sheet: str) -> frozenset[int]:
+    """Return the numbers of a sheet's hidden rows.
+
+    Raises
+    ------
+    SheetError
+        It is no such workbook.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            return hidden_rows(book.read(_find_part(book, sheet)))
+    except SheetError:
+        raise
+    except (*_BROKEN, expat.ExpatError) as error:
+        raise SheetError(f"the workbook cannot be read: {error!r}") from error
 
 
 def _copy(book: zipfile.ZipFile, changed: Mapping[str, bytes]) -> bytes:
@@ -105,11 +131,16 @@ def _copy(book: zipfile.ZipFile, changed: Mapping[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def _find_part(book: zipfile.ZipFile, sheet: str) -> str:
+def _find_main(book: zipfile.ZipFile) -> str:
     root = _relations(book, "")
     main = next((path for kind, path in root.values() if kind.endswith("/officeDocument")), None)
     if main is None:
         raise SheetError("it is no Excel workbook")
+    return main
+
+
+def _find_part(book: zipfile.ZipFile, sheet: str) -> str:
+    main = _find_main(book)
     relations = _relations(book, main)
     for element in ET.fromstring(book.read(main)).iter():  # noqa: S314 -- expat expands no outer entities
         if _local(element.tag) == "sheet" and element.get("name") == sheet:
@@ -139,6 +170,24 @@ def _relations(book: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
                 posixpath.normpath(full).lstrip("/"),
             )
     return found
+
+
+def _widen_name(book: zipfile.ZipFile, sheet: str, beside: int, last: int) -> dict[str, bytes]:
+    """Return the workbook's own note of a filter's range, widened; Excel keeps both the same."""
+    main = _find_main(book)
+    text = book.read(main).decode("utf-8")
+    names = [
+        element.get("name")
+        for element in ET.fromstring(text.encode()).iter()  # noqa: S314
+        if _local(element.tag) == "sheet"
+    ]
+    pattern = (
+        r'(<(?:\w+:)?definedName\s(?=[^>]*?name="_xlnm\._FilterDatabase")'
+        rf'(?=[^>]*?localSheetId="{names.index(sheet)}")[^>]*>[^<]*:\$?){column_name(beside)}'
+        r"(?=\$?\d+<)"
+    )
+    changed = re.sub(pattern, rf"\g<1>{column_name(last)}", text)
+    return {} if changed == text else {main: changed.encode("utf-8")}
 
 
 def _local(name: Any) -> str:

@@ -14,7 +14,7 @@ from propkit.lookups import check_lookup
 from propkit.sharing.discovery import PROTOCOL, check_versions
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
-from propkit.sharing.wire import as_json, read_id, read_number
+from propkit.sharing.wire import as_json, load_params, read_id, read_number
 
 MAX_WAIT_SECONDS: Final = 1.0
 """No call keeps the owner waiting for longer, so that it can end."""
@@ -141,6 +141,16 @@ def _areas(place: HerePlace, body: Body) -> Any:
     return place.areas(str(body.get("name"))[:40], given)
 
 
+def _change_postings(place: HerePlace, body: Body) -> None:
+    given = load_params(body.get("given"))
+    if not isinstance(given, dict):
+        raise RequestError("the request holds no change of the postings")
+    try:
+        place.change_postings(str(body.get("change"))[:40], given)
+    except (KeyError, TypeError) as error:
+        raise RequestError(f"the postings cannot be changed so: {error}") from error
+
+
 def _delete(place: HerePlace, body: Body) -> None:
     place.delete(read_id(body.get("batch_id")))
 
@@ -192,6 +202,7 @@ _CALLS: Final[dict[str, Callable[[HerePlace, Body], Any]]] = {
     "free": _free,
     "leads": _leads,
     "areas": _areas,
+    "change_postings": _change_postings,
     "delete": _delete,
     "figures": _figures,
     "prune": _prune,

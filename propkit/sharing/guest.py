@@ -256,6 +256,10 @@ class GuestPlace:
             raise ValueError("events are fetched from the owner, not sent")
         return self._link.call("areas", name=name, given=given, limit_seconds=_LONG_SECONDS)
 
+    def change_postings(self, change: str, given: Mapping[str, Any]) -> None:
+        """Have the owner change the ledger of postings."""
+        self._link.call("change_postings", change=change, given=dump_params(given))
+
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
         figures: StoreStatistics = read_as(StoreStatistics, self._link.call("figures"))

@@ -37,6 +37,7 @@ from propkit.sources import SearchHits, Source, Sources
 from propkit.store import Store
 from propkit.store.batches import create_batch, read_head, set_state
 from propkit.store.jobs import Job
+from propkit.store.postings import change_postings
 from propkit.store.retention import Pruning, measure_pruning, prune
 from propkit.store.snapshots import write_draft
 from propkit.store.statistics import StoreStatistics, store_statistics
@@ -282,6 +283,10 @@ class HerePlace:
         order = make_order(plan, {})
         self.start(replace(order, criteria={**order.criteria, **criteria}), listeners)
         return order.batch_id
+
+    def change_postings(self, change: str, given: Mapping[str, Any]) -> None:
+        """Change the ledger of postings; what it is changed by is in :mod:`store.postings`."""
+        change_postings(self.store, change, given).result()
 
     def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Carry out an operation of :mod:`propkit.leads.operations`."""

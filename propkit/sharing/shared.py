@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +47,7 @@ class SharedStore(Reading):
     def __init__(self, place: SharedPlace, path: Path) -> None:
         self.path = path
         self._place = place
+        self._changes = ThreadPoolExecutor(1, "propkit-postings")
 
     def table(self, sql: str, params: Params = None, *, wanted: pa.Table | None = None) -> pa.Table:
         """Return a query's answer as an Arrow table; parameters are bound."""
@@ -54,6 +56,13 @@ class SharedStore(Reading):
     def query(self, sql: str, params: Params = None) -> pd.DataFrame:
         """Return the answer to one query that a person wrote; it may only read."""
         return self._place.ask(lambda place: place.store.query(sql, params))
+
+    def change_postings(self, change: str, given: Mapping[str, Any]) -> Future[Any]:
+        """Have the ledger of postings changed; what was asked first is done first."""
+        # Each change may be made twice, so that one whose answer was lost is asked for again.
+        return self._changes.submit(
+            self._place.ask, lambda place: place.change_postings(change, given)
+        )
 
 
 class SharedPlace:

@@ -9,16 +9,18 @@ the sheet, the row's key and the content's hash. ``is_told`` says whether the sh
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import duckdb
 
+from propkit.errors import RequestError
 from propkit.store.database import Store
-from propkit.store.results import append_rows, replace_rows
+from propkit.store.reading import Reading
+from propkit.store.results import append_rows
 
 OPEN_STATES = ("sent", "unknown")
 """States in which the listing may be published, and is not known to be."""
@@ -53,29 +55,52 @@ class Posting:
     is_told: bool = False
 
 
-def write_posting(store: Store, posting: Posting) -> Future[Any]:
+CHANGES = ("write_posting", "mark_told", "start_run", "end_run")
+"""What the ledger is changed by; a guest has it done by the store's owner."""
+
+
+@runtime_checkable
+class HeldElsewhere(Protocol):
+    """A store that another process may hold: it has the ledger changed there."""
+
+    def change_postings(self, change: str, given: Mapping[str, Any]) -> Future[Any]:
+        """Have one of :data:`CHANGES` made with what is given; done when that is durable."""
+        ...
+
+
+def change_postings(store: Reading, change: str, given: Mapping[str, Any]) -> Future[Any]:
+    """Make one of :data:`CHANGES`; the future is done when it is durable.
+
+    Raises
+    ------
+    RequestError
+        There is no such change.
+    """
+    if isinstance(store, HeldElsewhere):
+        return store.change_postings(change, given)
+    if not isinstance(store, Store) or change not in CHANGES:
+        raise RequestError(f"the ledger of postings knows no change {change!r}")
+    make = {
+        "write_posting": _write_posting,
+        "mark_told": _mark_told,
+        "start_run": _start_run,
+        "end_run": _end_run,
+    }[change]
+    return store.writer.submit(lambda connection: make(connection, given))
+
+
+def write_posting(store: Reading, posting: Posting) -> Future[Any]:
     """Write a posting as it now is; the future is done when that is durable."""
-    row = asdict(posting)
-
-    return store.writer.submit(
-        lambda connection: replace_rows(connection, "postings", [row], "posting_id")
-    )
+    return change_postings(store, "write_posting", asdict(posting))
 
 
-def mark_told(store: Store, posting_ids: Collection[str]) -> Future[Any]:
+def mark_told(store: Reading, posting_ids: Collection[str]) -> Future[Any]:
     """Write down that the sheet has the outcome of these."""
-    ids = list(posting_ids)
-
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(
-            "UPDATE postings SET is_told = true WHERE list_contains(?, posting_id)", [ids]
-        ).fetchall()
-
-    return store.writer.submit(work)
+    return change_postings(store, "mark_told", {"posting_ids": list(posting_ids)})
 
 
 def read_postings(
-    store: Store, poster: str, sheet: str, row_keys: Collection[str]
+    store: Reading, poster: str, sheet: str, row_keys: Collection[str]
 ) -> list[Posting]:
     """Return what was posted of these rows, in any sheet, by attempt; this sheet's wholly.
 
@@ -89,7 +114,7 @@ def read_postings(
     return [Posting(**row) for row in rows]
 
 
-def known_urls(store: Store, poster: str) -> set[str]:
+def known_urls(store: Reading, poster: str) -> set[str]:
     """Return the addresses of everything that is known to be published by a poster."""
     rows = store.rows(
         "SELECT DISTINCT url FROM postings"
@@ -99,7 +124,7 @@ def known_urls(store: Store, poster: str) -> set[str]:
     return {row["url"] for row in rows}
 
 
-def find_open_repost(store: Store, poster: str, sheet: str) -> str | None:
+def find_open_repost(store: Reading, poster: str, sheet: str) -> str | None:
     """Return the id of the sheet's last repost, where that did not come to its end."""
     rows = store.rows(
         "SELECT run_id, ended_at FROM posting_runs WHERE poster = $1 AND sheet = $2"
@@ -109,7 +134,7 @@ def find_open_repost(store: Store, poster: str, sheet: str) -> str | None:
     return str(rows[0]["run_id"]) if rows and rows[0]["ended_at"] is None else None
 
 
-def start_run(store: Store, run_id: str, poster: str, sheet: str, *, is_repost: bool) -> None:
+def start_run(store: Reading, run_id: str, poster: str, sheet: str, *, is_repost: bool) -> None:
     """Write down that a run begins; one that goes on has begun already."""
     row = {
         "run_id": run_id,
@@ -119,21 +144,42 @@ def start_run(store: Store, run_id: str, poster: str, sheet: str, *, is_repost: 
         "started_at": datetime.now(UTC),
         "ended_at": None,
     }
-
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        begun = connection.execute("SELECT 1 FROM posting_runs WHERE run_id = ?", [run_id])
-        if not begun.fetchall():
-            append_rows(connection, "posting_runs", [row])
-
-    store.writer.submit(work).result()
+    change_postings(store, "start_run", row).result()
 
 
-def end_run(store: Store, run_id: str) -> Future[Any]:
+def end_run(store: Reading, run_id: str) -> Future[Any]:
     """Write down that a run came to its end."""
+    return change_postings(store, "end_run", {"run_id": run_id, "ended_at": datetime.now(UTC)})
 
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(
-            "UPDATE posting_runs SET ended_at = ? WHERE run_id = ?", [datetime.now(UTC), run_id]
-        ).fetchall()
 
-    return store.writer.submit(work)
+_FORGET = "DELETE FROM postings WHERE posting_id = ?"
+_WRITE = (
+    f"INSERT INTO postings ({', '.join(one.name for one in fields(Posting))})"
+    f" VALUES ({', '.join('?' * len(fields(Posting)))})"
+)
+
+
+def _write_posting(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Any]) -> None:
+    row = asdict(Posting(**given))
+    connection.execute(_FORGET, [row["posting_id"]]).fetchall()
+    connection.execute(_WRITE, list(row.values())).fetchall()
+
+
+def _mark_told(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Any]) -> None:
+    connection.execute(
+        "UPDATE postings SET is_told = true WHERE list_contains(?, posting_id)",
+        [given["posting_ids"]],
+    ).fetchall()
+
+
+def _start_run(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Any]) -> None:
+    asked = "SELECT 1 FROM posting_runs WHERE run_id = ?"
+    if not connection.execute(asked, [given["run_id"]]).fetchall():
+        append_rows(connection, "posting_runs", [dict(given)])
+
+
+def _end_run(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Any]) -> None:
+    connection.execute(
+        "UPDATE posting_runs SET ended_at = ? WHERE run_id = ?",
+        [given["ended_at"], given["run_id"]],
+    ).fetchall()

@@ -98,6 +98,7 @@ def make_row(job: Job) -> list[Any]:
     """Return a row of the table before a run."""
     listing = job.checked.listing
     status, why = judge(job)
+    why = "; ".join(filter(None, (why, *job.notes)))
     price = None if listing.price is None else float(listing.price)
     return [
         job.row.label, job.key, listing.title, price, len(listing.images), status, why,

@@ -24,7 +24,7 @@ from propkit.demo_county import County, start_county
 from tests.benchmarks.jobs import Job
 from tests.posters.selling import TEXT, make_settings, picture
 
-_ROUNDS = 5
+_ROUNDS = 3
 _HEADERS = (
     "id", "title", "description", "price", "tags", "images", "condition", "seller", "location",
 )  # fmt: skip

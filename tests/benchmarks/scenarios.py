@@ -339,9 +339,9 @@ SCENARIOS: dict[str, Scenario] = {
         notes=(_LEAK_NOTE,),
     ),
     "posting": Scenario(
-        says="A listing sheet of 110 rows (with --scale 5, 550) is posted to the demo county's "
+        says="A listing sheet of 72 rows (with --scale 7, 504) is posted to the demo county's "
         "classifieds site, row by row.",
-        entries=(Entry("postings", (110,)),),
+        entries=(Entry("postings", (72,)),),
         rounds=1,
         rules=_POSTING_RULES,
         minutes=2.7,

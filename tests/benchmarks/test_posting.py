@@ -11,7 +11,7 @@ from tests.benchmarks import posting, tables, targets
 from tests.benchmarks.jobs import HostJob, Job
 
 ROWS = int(os.environ.get("BENCH_POSTING_ROWS", "2"))
-"""Rows of the short run; 110 are the scenario's own."""
+"""Rows of the short run; 72 are the scenario's own."""
 
 
 def test_a_row_is_judged_beside_the_same_clicks() -> None:

@@ -371,3 +371,28 @@ def test_a_guest_looks_things_up_at_the_owners_pace(kit: pk.Kit, owner: Notebook
     assert found.attrs == {"total": len(found), "is_complete": True}
     with pytest.raises(RequestError, match="the name is empty"):
         kit.documents(" ")
+
+
+def test_a_guest_keeps_its_postings_in_the_owners_store(kit: pk.Kit, owner: Notebook):
+    """No row is posted twice, whoever of the two posts; the owner sees what was posted."""
+    trucks = pd.DataFrame({"id": ["T1", "T2"], "title": ["Truck 1", "Truck 2"]})
+    posted: list[str] = []
+
+    def post(row: dict[str, str]) -> str:
+        posted.append(row["id"])
+        return f"https://site.example/{row['id']}"
+
+    given = {"poster": post, "name": "trucks", "store": kit}
+    reports = [pk.run_batch(trucks, **given) for _ in range(2)]
+    again = pk.run_batch(trucks, "all", repost=True, **given)
+
+    assert [report.counts() for report in reports] == [{"posted": 2}, {"skipped": 2}]
+    assert again.counts() == {"posted": 2}
+    assert posted == ["T1", "T2", "T1", "T2"]
+    sql = "SELECT row_key, posting_status, posted_url, attempt FROM listings ORDER BY row_key"
+    assert owner.run(f"[list(row.values()) for row in kit.store.rows({sql!r})]") == [
+        ["T1", "posted", "https://site.example/T1", 2],
+        ["T2", "posted", "https://site.example/T2", 2],
+    ]
+    runs = kit.store.rows("SELECT ended_at FROM posting_runs")
+    assert [row["ended_at"] is None for row in runs] == [False] * 3

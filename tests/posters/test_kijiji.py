@@ -98,7 +98,9 @@ async def test_every_field_that_does_not_take_its_value_is_named(
     )
     assert named == deaf
     assert (sending.times, submits(site), site.postings()) == (0, [], [])
-    assert poster.evidence["BT001"].read_bytes().startswith(b"\xff\xd8")
+    picture = poster.evidence["BT001"]
+    assert picture.read_bytes().startswith(b"\xff\xd8")
+    assert failure.value.__notes__ == [f"picture: {picture}"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ async def test_every_field_that_does_not_take_its_value_is_named(
         ({"Location": "Phoenix"}, "location 'Phoenix' is not clear; the site offers: Phoenix, AZ"),
         ({"Location": "Atlantis"}, "location: the site offers nothing for 'Atlantis'"),
         ({"Condition": "Rusty"}, "condition 'Rusty' is not offered; there are: Select, New"),
-        ({"Seller": "Nobody"}, "seller: there is no such choice"),
+        ({"Seller": "Nobody"}, "seller 'Nobody' is not offered; there are: Owner, Business"),
         ({"Category": "Boats"}, "does not suggest the category 'Boats' for 'Bucket truck 1', but"),
     ],
 )

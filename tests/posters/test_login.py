@@ -14,7 +14,8 @@ import pytest
 from propkit.browsing.window import Window
 from propkit.demo_county import County
 from propkit.demo_county.classifieds_switches import SECOND_FACTOR
-from propkit.errors import PersonNeededError, SettingsError
+from propkit.demo_county.switches import ALLOW_ALL
+from propkit.errors import PersonNeededError, SettingsError, SourceTimeoutError
 from propkit.posters import _account
 from propkit.posters.kijiji import KijijiPoster
 from propkit.sections import PosterSettings
@@ -83,6 +84,23 @@ async def test_where_nobody_sees_the_window_what_a_person_must_do_stops_the_run(
     assert site.postings() == []
 
 
+async def test_what_the_site_forbids_to_robots_is_left_to_a_person(
+    site: County, poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.switch(robots={"root": "User-agent: *\nDisallow: /classifieds/p-post-ad.html"})
+
+    with pytest.raises(PersonNeededError) as failure:
+        await poster.login()
+    monkeypatch.setattr(poster._settings, "obey_robots", False)
+    await poster.login()
+    site.switch(robots={"root": ALLOW_ALL})
+
+    assert str(failure.value) == (
+        f"the robots.txt of {poster.site} forbids /p-post-ad.html to robots: ask the site, or, "
+        "where you may post there so, set posters.<name>.obey_robots = false"
+    )
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -112,6 +130,33 @@ async def test_when_the_person_has_done_it_the_listing_goes_on(
         "then it goes on by itself"
     )
     assert len(site.postings()) == 1
+
+
+async def test_a_person_is_asked_once_however_long_it_takes(
+    poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited for the page meanwhile is done again when the person is ready."""
+    asked, was_late = asyncio.Event(), asyncio.Event()
+    told: list[str] = []
+
+    async def reach(_: Window, name: str, **__: object) -> str:
+        told.append(name)
+        asked.set()
+        await was_late.wait()
+        return name
+
+    async def work() -> str:
+        if was_late.is_set():
+            return "done"
+        await asked.wait()
+        was_late.set()
+        raise SourceTimeoutError("title: no page in time", url=poster.site)
+
+    monkeypatch.setattr(poster.entry, "reach", reach)
+    (window,) = poster._windows._queue
+
+    assert await poster.entry.through(window, "title", work) == "done"
+    assert told == ["title"]
 
 
 async def test_a_person_who_does_not_come_ends_the_waiting(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
-from tests.posting.sheets import make_trucks, outcomes, read_sheet
+from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
 from tests.posting.site import FakeSite, SitePoster
 
 if TYPE_CHECKING:
@@ -61,12 +61,14 @@ def test_ctrl_c_saves_and_returns_the_report(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:
+    """The loop stays free meanwhile: what the run waits for comes from there."""
     site = FakeSite(tmp_path / "site.jsonl")
-    reached = threading.Event()
+    reached, is_free = threading.Event(), threading.Event()
 
     def at(step: str) -> None:
         if step == "before_sent" and len(site.listings()) == 2:
             reached.set()
+            assert is_free.wait(DEADLINE)
 
     poster = SitePoster(site, faults={"T003": ["hang"]}, at=at)
     options: dict[str, Any] = {"store": tmp_path / "ledger.duckdb", "name": "trucks"}
@@ -74,6 +76,7 @@ async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:
     assert await asyncio.to_thread(reached.wait, DEADLINE)
 
     cell.cancel()
+    asyncio.get_running_loop().call_later(0.5, is_free.set)
     with pytest.raises(asyncio.CancelledError):
         await cell
     report = await pk.post_listings(make_trucks(4), poster=SitePoster(site), **options)
@@ -93,12 +96,16 @@ async def test_run_batch_works_in_a_cell(tmp_path: Path) -> None:
 
 
 def test_what_is_sent_has_a_while_to_end(
-    post: Callable[..., pk.PostingReport], site: FakeSite, monkeypatch: pytest.MonkeyPatch
+    post: Callable[..., pk.PostingReport], site: FakeSite, tmp_path: Path
 ) -> None:
     """Interrupted between the last click and the answer, the row still gets its proof.
 
-    The next row hangs before its last click until the interrupt comes, however late that is.
+    The next row hangs before its last click until the interrupt comes, however late that is. The
+    sheet is saved although its time has not come: older code returned without that.
     """
+    path = tmp_path / "trucks.csv"
+    make_trucks(3).to_csv(path, index=False)
+    rarely = {"save_share": 1, "save_seconds": 3600}
     main_thread = threading.main_thread()
 
     def at(step: str) -> None:
@@ -106,7 +113,8 @@ def test_what_is_sent_has_a_while_to_end(
             assert main_thread.ident is not None
             signal.pthread_kill(main_thread.ident, signal.SIGINT)
 
-    report = post(make_trucks(3), at=at, faults={"T001": ["slow"], "T002": ["hang"]})
+    report = post(path, at=at, faults={"T001": ["slow"], "T002": ["hang"]}, posting=rarely)
 
+    assert [text[:6] for text in statuses(path).values()] == ["Posted", "", ""]
     assert outcomes(report) == {"T001": "posted", "T002": "not_reached", "T003": "not_reached"}
-    assert report.message == "frame: 1 posted, 0 skipped, 2 not reached (interrupted)"
+    assert report.message == "trucks.csv: 1 posted, 0 skipped, 2 not reached (interrupted)"

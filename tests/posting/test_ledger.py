@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,15 @@ from propkit.errors import (
     PostingRefusedError,
     PostingUnknownError,
     RequestError,
+    StoreError,
     StoreInUseError,
 )
 from propkit.posters import Poster, PosterLimits
+from propkit.posting import engine, ledger
 from propkit.posting.attempts import judge
-from propkit.posting.engine import Engine
 from propkit.posting.planning import decide
 from propkit.posting.statuses import read_status
-from propkit.store import Store
+from propkit.store import Reading, Store
 from propkit.store.postings import Posting, write_posting
 from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
 from tests.posting.site import FakeSite, SitePoster
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     Post = Callable[..., pk.PostingReport]
 
 TODAY = f"Posted {date.today():%Y-%m-%d}"  # noqa: DTZ011 -- the day of the person's computer
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def leave_in_doubt(path: Path, keys: list[str], sheet: str, **values: Any) -> None:
@@ -132,7 +137,7 @@ def test_a_row_from_before_that_never_appears_is_posted(
 ) -> None:
     leave_in_doubt(tmp_path / "ledger.duckdb", ["T001"], "trucks")
     waits = iter([0.1, 0.1])
-    monkeypatch.setattr(Engine, "_unsettled_seconds", lambda *_: next(waits, 0.0))
+    monkeypatch.setattr(engine, "unsettled_seconds", lambda *_: next(waits, 0.0))
     poster = SitePoster(site)
 
     report = post(make_trucks(2), poster=poster, name="trucks")
@@ -476,3 +481,47 @@ def test_a_proof_is_decided_by_the_rules() -> None:
     assert action("r2", repost=True) == "post"
     assert action("r1", repost=True) == "skip"
     assert action("r2", repost=True, mode="new") == "post"
+
+
+def test_other_pictures_under_the_same_names_are_noticed_and_not_posted_again(
+    tmp_path: Path,
+) -> None:
+    """The sheet has no name here: that it is the same row only its content tells."""
+    picture, calls = tmp_path / "a.png", []
+    trucks = make_trucks(1, images=["a.png"])
+    given: dict[str, Any] = {"store": tmp_path / "ledger.duckdb", "images_dir": tmp_path}
+
+    picture.write_bytes(PNG + b"red")
+    posted = pk.run_batch(trucks, poster=calls.append, **given)
+    picture.write_bytes(PNG + b"blue, and larger")
+    again = pk.run_batch(trucks, poster=calls.append, **given)
+
+    assert (posted.counts(), again.counts(), len(calls)) == ({"posted": 1}, {"skipped": 1}, 1)
+    assert again.results[0].reason == "posted already; posted with other images"
+    assert again.message == "frame: nothing to do, 1 skipped; rows posted with other images: 1"
+
+
+@pytest.mark.parametrize("state", ["intent", "confirmed"])
+def test_what_cannot_be_written_stops_the_run_before_the_next_click(
+    post: Post, site: FakeSite, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """It is written while the form is filled in; the click waits for it all the same."""
+    real = ledger.write_posting
+
+    def write(store: Reading, posting: Posting) -> Future[Any]:
+        if posting.state != state:
+            return real(store, posting)
+        failed: Future[Any] = Future()
+        failed.set_exception(StoreError("the disk is full"))
+        return failed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "write_posting", write)
+        with pytest.raises(StoreError, match="the disk is full"):
+            post(make_trucks(3), name="trucks")
+    published = site.counts()
+    again = post(make_trucks(3), name="trucks")
+
+    assert published == ({} if state == "intent" else {"T001": 1})
+    assert outcomes(again) == dict.fromkeys(["T001", "T002", "T003"], "posted")
+    assert site.counts() == dict.fromkeys(["T001", "T002", "T003"], 1)

@@ -295,7 +295,7 @@ def test_images_are_known_by_their_content(start: bytes, kind: str | None) -> No
     [
         ({"mode": "some"}, "mode must be 'new' or 'all', not 'some'"),
         ({"faulty": "maybe"}, "faulty must be 'stop' or 'skip', not 'maybe'"),
-        ({"store": 5}, "the ledger must be in a store that this process holds"),
+        ({"store": 5}, "the ledger is a kit or a store's path, not 5"),
         ({"sheet_or_path": [1, 2]}, "expected a DataFrame or a path, not list"),
         ({"sheet_or_path": "a.csv", "file_path": "b.csv"}, "leave file_path out"),
     ],

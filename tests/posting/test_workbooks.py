@@ -88,7 +88,8 @@ def parts(path: Path) -> dict[str, bytes]:
 
 def without_status_cells(xml: bytes) -> bytes:
     """Return a worksheet's XML without the cells that hold statuses, and notes of their extent."""
-    xml = re.sub(rb' spans="1:\d+"|<dimension ref="[A-Z0-9:]+"/>', b"", xml)
+    extents = rb' spans="1:\d+"|<dimension ref="[A-Z0-9:]+"/>|(?<=<autoFilter ref=")[A-Z0-9:]+'
+    xml = re.sub(extents, b"", xml)
     return re.sub(rb'<c r="(?:D|[F-I])\d+"(?:[^>]*/>|[^>]*>.*?</c>)', b"", xml)
 
 
@@ -103,10 +104,14 @@ def test_everything_else_stays_byte_for_byte(post: Post, tmp_path: Path, has_tab
     after = parts(path)
     changed = {name for name in before if before[name] != after[name]}
     sheet = "xl/worksheets/sheet1.xml"
-    table = {"xl/tables/table1.xml"} if has_table else set()
-    assert (list(before), changed) == (list(after), {sheet, *table})
+    noted = "xl/tables/table1.xml" if has_table else "xl/workbook.xml"
+    assert (list(before), changed) == (list(after), {sheet, noted})
     assert without_status_cells(after[sheet]) == without_status_cells(before[sheet])
     assert after[sheet].count(b'<dimension ref="A1:I7"/>') == 1
+    if not has_table:  # sorted by its filter, a row keeps its status
+        assert after[sheet].count(b'<autoFilter ref="A1:I7"/>') == 1
+        was, now = b"Inventory!$A$1:$E$7<", b"Inventory!$A$1:$I$7<"
+        assert after[noted] == before[noted].replace(was, now) != before[noted]
     assert (tmp_path / "trucks.backup.xlsx").read_bytes() == original
     assert report.success is False
     assert statuses(path) == {
@@ -116,6 +121,31 @@ def test_everything_else_stays_byte_for_byte(post: Post, tmp_path: Path, has_tab
     }
 
 
+def test_rows_that_are_hidden_are_posted_and_named(post: Post, tmp_path: Path) -> None:
+    """A filter is for looking; what is posted is what the mode says."""
+    path = tmp_path / "trucks.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet("Inventory")
+        for row, cells in enumerate([("truck_id", "title"), *[(f"T{n}", "Truck") for n in "123"]]):
+            sheet.write_row(row, 0, cells)
+        sheet.autofilter(0, 0, 3, 1)
+        sheet.set_row(2, options={"hidden": True})
+
+    preview, report = post(path, dry_run=True), post(path)
+
+    assert [one.reason for one in preview.results][
+        1
+    ] == "all but the last click; hidden in the sheet"
+    assert [(one.outcome, one.reason) for one in report.results] == [
+        ("posted", ""),
+        ("posted", "hidden in the sheet"),
+        ("posted", ""),
+    ]
+    assert report.message == (
+        "trucks.xlsx/Inventory: 3 posted, 0 skipped; rows hidden in the sheet: 1"
+    )
+
+
 def test_the_workbook_is_whole_for_other_programs(post: Post, tmp_path: Path) -> None:
     path = tmp_path / "trucks.xlsx"
     make_rich_workbook(path)
@@ -123,6 +153,7 @@ def test_the_workbook_is_whole_for_other_programs(post: Post, tmp_path: Path) ->
     post(path)
 
     sheet = openpyxl.load_workbook(path)["Inventory"]
+    assert sheet.auto_filter.ref == "A1:I7"
     header = [cell.value for cell in sheet[1]]
     assert header == [
         *["truck_id", "title", "price", "posting_status", "with tax"],
