@@ -19,7 +19,8 @@ demo: $(VENV)/.run ## collect 200 parcels from a demo county into demo-output/
 	@$(VENV)/bin/propkit demo --parcels 200 --out demo-output
 
 lab: $(VENV)/.run $(VENV)/.browser ## open the notebooks in JupyterLab
-	@[ "$$(id -u)" != 0 ] || root=--allow-root; exec $(PY) -m jupyterlab $$root notebooks
+	@[ "$$(id -u)" != 0 ] || root=--allow-root; exec $(PY) -m jupyterlab $$root \
+		--ServerApp.jpserver_extensions="{'propkit.server': True}" notebooks
 
 test: check $(VENV)/.browser $(VENV)/.curl ## check, then run all tests
 	@$(PY) -m pytest -q -n auto

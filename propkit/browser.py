@@ -251,13 +251,13 @@ def _named(setting: str, path: Path) -> Browser:
 
 
 def _own() -> Iterator[Browser]:
-    if _own_place().is_file():
+    if _own_place(os.environ.get("PLAYWRIGHT_BROWSERS_PATH"), Path.home()).is_file():
         yield Browser(None, "Playwright's own")
 
 
 @functools.cache
-def _own_place() -> Path:
-    # It takes a process of Playwright's to learn it, and does not change.
+def _own_place(_folder: str | None, _home: Path) -> Path:
+    # It takes a process of Playwright's to learn it, and depends on these alone.
     return _run(_own_executable())
 
 

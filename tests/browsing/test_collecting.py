@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from propkit.pace import Place
+from propkit.asking import AskedPlace
 from tests.browsing.conftest import DEADLINE, left_of, pids_of
 from tests.collecting import in_order, quick_kit, table_as_truth
 from tests.test_fault_matrix import FAILURE_OF, apns_known_everywhere, rule_of
@@ -240,14 +240,14 @@ def test_cancel_and_close_leave_no_browser(county: County, tmp_path: Path) -> No
 def note_places(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """Return a list that fills with the places taken from now on: for what, and when."""
     taken: list[tuple[str, float]] = []
-    enter = Place.__aenter__
+    enter = AskedPlace.__aenter__
 
-    async def noted(place: Place) -> Place:
-        await enter(place)
-        taken.append((str(place.url), place.started_at))
-        return place
+    async def noted(place: AskedPlace) -> float:
+        started_at = await enter(place)
+        taken.append((str(place._url), started_at))
+        return started_at
 
-    monkeypatch.setattr(Place, "__aenter__", noted)
+    monkeypatch.setattr(AskedPlace, "__aenter__", noted)
     return taken
 
 
