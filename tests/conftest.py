@@ -43,8 +43,8 @@ def _refuse(where: object) -> OSError:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Run two tests more than there are cores: many wait for a page, a process or a pace."""
-    return (os.cpu_count() or 1) + 2
+    """Run one test more than there are cores: many wait for a page, a process or a pace."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("PROPKIT_KILLS", "4"))
+KILLS = int(os.environ.get("PROPKIT_KILLS", "3"))
 PARCELS = int(os.environ.get("PROPKIT_KILL_PARCELS", "120"))
 SEED = int(os.environ.get("PROPKIT_KILL_SEED", "20261122"))
 IS_LONG = PARCELS > 500

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("PROPKIT_KILLS", "3"))
+KILLS = int(os.environ.get("PROPKIT_KILLS", "2"))
 SEED = int(os.environ.get("PROPKIT_KILL_SEED", "20261122"))
 
 

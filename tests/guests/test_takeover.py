@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from propkit.demo_county import County
 
-KILLS = int(os.environ.get("PROPKIT_TEST_OWNER_KILLS", "3"))
+KILLS = int(os.environ.get("PROPKIT_TEST_OWNER_KILLS", "2"))
 SEED = 20261122
 TAKEOVER_SECONDS = 5.0
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("PROPKIT_KILLS", "4"))
+KILLS = int(os.environ.get("PROPKIT_KILLS", "2"))
 LEADS = int(os.environ.get("PROPKIT_KILL_LEADS", "500"))
 SEED = int(os.environ.get("PROPKIT_KILL_SEED", "20261122"))
 PAGE = 400 if LEADS > 5000 else 25

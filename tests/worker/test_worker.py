@@ -153,7 +153,7 @@ def test_sigterm_leaves_the_batch_to_the_next_worker(
     assert "cannot go on" not in lines
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("PROPKIT_WORKER_KILLS", "2"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PROPKIT_WORKER_KILLS", "1"))))
 def test_sigkill_leaves_the_batch_to_the_next_worker(
     county: County, path: Path, apns: list[str], start_worker: StartWorker, seed: int
 ):
