@@ -94,6 +94,7 @@ OWNERS = {
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
     "jupyter_server": {"server"},
+    "keyring": {"posters"},
     "lonboard": {"big_maps", "show_desk"},  # the desk only names what it returns
     "nest_asyncio": {"nested_loops"},
     "playwright": {"browser", "browsing"},
@@ -249,7 +250,8 @@ def test_the_guard_of_owners_sees_a_wrong_import() -> None:
 def test_every_imported_package_is_a_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    texts = [*project["dependencies"], *extras["files"], *extras["maps"]]
+    wanted = ("files", "keyring", "maps")
+    texts = [*project["dependencies"], *(text for name in wanted for text in extras[name])]
     listed = {re.split(r"[\[><=!~ ]", text)[0].lower() for text in texts}
     listed = {name.replace("-", "_") for name in listed}
 

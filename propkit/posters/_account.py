@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import logging
 import re
 import sys
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from platformdirs import user_state_path
 from pydantic import SecretStr
 
 from propkit.sections import PosterSettings
+
+log = logging.getLogger(__name__)
 
 
 def login_file(poster: str, site: str, account: str | None) -> Path:
@@ -47,16 +50,32 @@ def keep_picture(poster: str, row_key: str, picture: bytes) -> Path:
 
 
 def find_password(settings: PosterSettings, site: str, kept: Path) -> SecretStr | None:
-    """Return the account's password; a person at the keyboard is asked where nothing else is known.
+    """Return the account's password: of the settings, or of the system's keyring for the site.
 
-    None where there is a kept login, a window to log in by hand, or nobody to ask.
+    A person at the keyboard is asked where nothing else is known. None where there is a kept
+    login, a window to log in by hand, or nobody to ask.
     """
     if settings.password is not None or settings.account is None:
         return settings.password
+    if kept_password := _look_into_keyring(site, settings.account):
+        return SecretStr(kept_password)
     if settings.headed or kept.is_file() or not _is_somebody_there():
         return None
     typed = getpass.getpass(f"Password of {settings.account} at {site}: ")
     return SecretStr(typed) if typed else None
+
+
+def _look_into_keyring(site: str, account: str) -> str | None:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:  # an extra
+        return None
+    try:
+        return keyring.get_password(site, account)
+    except KeyringError as error:
+        log.info("the keyring was not asked for the password at %s: %s", site, error)
+        return None
 
 
 def _is_somebody_there() -> bool:

@@ -6,10 +6,13 @@ import asyncio
 import logging
 import stat
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
 from propkit.browsing.window import Window
 from propkit.demo_county import County
@@ -218,8 +221,35 @@ async def test_a_login_is_kept_for_the_next_run_in_a_file_of_the_owner_only(
     assert [one["path"] for one in site.ledger("classifieds")] == ["/p-post-ad.html"]
 
 
+class Ring(KeyringBackend):
+    """A keyring of one process."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, str], str] = {}
+        self.is_locked = False
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if self.is_locked:
+            raise KeyringLocked("it is locked")
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    before = keyring.get_keyring()
+    keyring.set_keyring(ring := Ring())
+    yield ring
+    keyring.set_keyring(before)
+
+
 async def test_a_password_is_asked_for_where_a_person_sits_and_nothing_else_is_known(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ring: Ring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(_account.getpass, "getpass", lambda text: asked.append(text) or "typed")
@@ -241,6 +271,20 @@ async def test_a_password_is_asked_for_where_a_person_sits_and_nothing_else_is_k
     assert asked == []
     assert find() == "typed"
     assert asked == ["Password of me at https://site: "]
+
+
+async def test_a_password_may_stand_in_the_keyring(ring: Ring, tmp_path: Path) -> None:
+    site = "https://site"
+    keyring.set_password(site, "me", "of the ring")
+
+    def find(account: str, **more: object) -> str | None:
+        given = PosterSettings(account=account, headed=True, **more)
+        found = _account.find_password(given, site, tmp_path / "missing.json")
+        return found.get_secret_value() if found else None
+
+    assert (find("me"), find("me", password="set"), find("you")) == ("of the ring", "set", None)
+    ring.is_locked = True
+    assert find("me") is None
 
 
 async def test_a_password_in_a_wrong_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
