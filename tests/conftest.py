@@ -96,6 +96,17 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _workers_end() -> Iterator[None]:
+    """End the workers that kits of this process have started: they are made to outlive it."""
+    yield
+    from propkit.worker.starting import _started
+
+    for worker in _started:
+        worker.kill()
+        worker.wait()
+
+
 @pytest.fixture(autouse=True)
 def home(
     request: pytest.FixtureRequest,

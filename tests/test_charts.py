@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pandas as pd
 import pytest
+from altair.utils import schemapi
 
 from propkit.charts import CHARTS, MIME
 from propkit.errors import RequestError
@@ -225,8 +225,18 @@ def test_an_engine_that_is_not_there_is_named(
         kit.map(engine=engine)
 
 
-def test_a_map_of_ten_thousand_polygons_is_made_quickly_and_stays_small() -> None:
-    """Linear in the parcels: CPU seconds, not those of the clock, and megabytes of the picture."""
+def test_a_map_of_ten_thousand_polygons_stays_small_and_altair_looks_at_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Altair checks what it is given against its schema: each value, it would take a minute."""
+    checked: list[str] = []
+    validate = schemapi.validate_jsonschema
+
+    def listen(spec: Any, *args: Any, **options: Any) -> Any:
+        checked.append(json.dumps(spec, default=str))
+        return validate(spec, *args, **options)
+
+    monkeypatch.setattr(schemapi, "validate_jsonschema", listen)
     rows = [
         {"apn": str(n), "owner_name": f"OWNER {n}", "geometry": {"type": "Polygon", "coordinates": [
             [[n % 100 + x, n // 100 + y] for x, y in [(0, 0), (0, 0.5), (0.5, 0.5), (0, 0)]]
@@ -234,10 +244,9 @@ def test_a_map_of_ten_thousand_polygons_is_made_quickly_and_stays_small() -> Non
         for n in range(10_000)
     ]  # fmt: skip
 
-    began = time.process_time()
     spec = draw_map(pd.DataFrame(rows), "owner_name").spec
-    spent = time.process_time() - began
 
     assert len(_values(spec)) == 10_000
     assert len(json.dumps(spec)) < 5_000_000
-    assert spent < 10  # it takes a quarter of a second; where each value is checked, a minute
+    assert checked != []
+    assert sum(map(len, checked)) < 100_000

@@ -163,7 +163,8 @@ ticking = asyncio.ensure_future(tick())
 report = await kit.start(kit.county.apns(40))
 ticking.cancel()
 kit.close()"""
-FREE = {"report.state": "completed", "len(ticks) > 20": True}
+# While a blocked loop waits, none comes; one may come before and one after.
+FREE = {"report.state": "completed", "len(ticks) > 2": True}
 
 
 @pytest.mark.notebook

@@ -134,7 +134,7 @@ async def test_the_longest_gap_is_what_blocked_the_loop() -> None:
     await asyncio.sleep(0.01)
     watching.cancel()
 
-    assert 0.14 < await watching < 5
+    assert 0.14 < await watching < 60
 
 
 async def test_a_gap_that_lasts_to_the_end_counts_too() -> None:
@@ -144,4 +144,4 @@ async def test_a_gap_that_lasts_to_the_end_counts_too() -> None:
     time.sleep(0.15)  # noqa: ASYNC251 -- it is to block
     watching.cancel()
 
-    assert 0.14 < await watching < 5
+    assert 0.14 < await watching < 60
