@@ -147,24 +147,27 @@ def test_a_plan_says_what_another_batch_has_in_work(county: County, tmp_path: Pa
 
 def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: Path):
     """At most the requests that were under way go before it."""
-    *many, one = county.apns(200)
+    *many, one = county.apns(300)
     sent = threading.Event()
-    with paced_kit(county, tmp_path / "one.duckdb", 20) as kit:
+    with paced_kit(county, tmp_path / "one.duckdb", 10) as kit:
         low = kit.start(
             many,
             datasets=ROLL,
             priority="low",
+            workers=20,
             listener=lambda event: event.counts.get("done", 0) > 3 and sent.set(),
         )
         assert sent.wait(LAST)
-        before = len(asked(county, "assessor"))
-        report = kit.collect(one, datasets=ROLL, priority="critical", progress=False)
-        place = next(at for at, path in enumerate(asked(county, "assessor")) if one in path)
+        batch = kit.start(one, datasets=ROLL, priority="critical")
+        report = batch.wait(LAST)
         state = low.cancel().state
+        begun = batch.items()["started_at"].iloc[0].timestamp()
+    times = {entry["path"]: entry["started_at"] for entry in county.ledger("assessor")}
+    turn = times[f"/parcel/{one}"]
 
     assert report.is_complete
-    # Two in flight, and one that took its place while the critical one was planned.
-    assert place - before <= 6
+    # Its turn, that is: planning may take as long as it likes.
+    assert sum(begun < time < turn for time in times.values()) <= 3
     assert state == "cancelled"
 
 
@@ -190,12 +193,14 @@ def test_a_low_batch_is_not_starved_by_a_busier_one(county: County, tmp_path: Pa
 
 def test_two_kits_over_one_store_share_the_pace(county: County, tmp_path: Path):
     """Together they ask no more often than one of them may."""
-    county.switch(limits={"assessor": {"requests_per_second": 20, "burst": 2}})
+    # Where the county stalls, what was in flight arrives with what follows. Twice as many a second
+    # would be refused all the same.
+    county.switch(limits={"assessor": {"requests_per_second": 20, "burst": 10}})
     path = tmp_path / "one.duckdb"
     with paced_kit(county, path, 20) as one, paced_kit(county, path, 20) as two:
         batches = [
-            one.start(county.apns(20), datasets=ROLL),
-            two.start(county.apns(40, seed=5), datasets=ROLL),
+            one.start(county.apns(10), datasets=ROLL),
+            two.start(county.apns(25, seed=5), datasets=ROLL),
         ]
         reports = [batch.wait(LAST) for batch in batches]
 
