@@ -190,8 +190,9 @@ def test_a_fault_that_lasts_is_named_and_the_other_sources_go_on(
     apns = apns_known_everywhere(county, 4)
     county.switch(faults=[{**rule, "system": SYSTEMS[source]}])
 
+    patience = 1 if name == "hang" else 30  # the other sources may stumble on a busy machine
     with quick_kit(
-        county, tmp_path / "a.duckdb", retry_attempts=2, request_timeout=0.5, workers=4
+        county, tmp_path / "a.duckdb", retry_attempts=2, request_timeout=patience, workers=4
     ) as kit:
         report = kit.collect(apns, progress=False)
         stored = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
@@ -624,9 +625,9 @@ def test_a_poorer_answer_empties_nothing_that_is_known(county: County, tmp_path:
 def test_waiting_for_a_place_does_not_use_up_an_items_time(county: County, tmp_path: Path) -> None:
     """A slow pace is no fault of the item: four requests take longer than the item may."""
     apns = apns_known_everywhere(county, 1)
-    settings = quick_settings(county, item_timeout=0.6)
+    settings = quick_settings(county, item_timeout=1.2)
     configs = configure_sources(settings)
-    slow = replace(configs["maricopa_treasurer"], requests_per_second=4)
+    slow = replace(configs["maricopa_treasurer"], requests_per_second=2)
     configs = {**configs, "maricopa_treasurer": slow}
     with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configs) as kit:
         report = kit.collect(apns, datasets=["tax_bills"], progress=False)
