@@ -30,7 +30,7 @@ from propkit.items import Item, RetryPolicy, State
 from propkit.layers.areas import Area
 from propkit.pages import Page
 from propkit.sections import CollectSettings
-from propkit.sources import Parsed, SearchHits, Source, SourceConfig
+from propkit.sources import FollowUp, Parsed, SearchHits, Source, SourceConfig
 from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store
 from propkit.store.results import Settlement
@@ -63,6 +63,11 @@ class Outcome:
     pages: tuple[Page, ...] = ()
     settlement: Settlement | None = None
     sight: Sight | None = None
+
+    @property
+    def follow_ups(self) -> tuple[FollowUp, ...]:
+        """What the answer asks for besides."""
+        return () if self.parsed is None else tuple(self.parsed.follow_ups)
 
     @property
     def hits_of(self) -> tuple[str, str] | None:

@@ -115,8 +115,7 @@ class HttpClient:
         except (SourceRejectedError, SourceBlockedError):  # 401, 403, a wall: no rules to be had
             return _NO_RULES
         finally:
-            asker.usage.requests += usage.requests
-            asker.usage.refused += usage.refused
+            asker.usage.count(usage.requests, usage.refused)
         is_rules = page.status == 200 and "html" not in page.content_type
         return Protego.parse(page.body.decode("utf-8", "replace")) if is_rules else _NO_RULES
 

@@ -103,13 +103,14 @@ class Plan:
         kind = "" if self.kind == "comprehensive" else f" {self.kind}"
         lines = [f"Plan{kind}: {len(self.entries)} {what} from {self.origin}: {counts}"]
         least = "at least " if self.kind == "search" else ""
-        for host in {**self.requests, **self.follow_ups}:
+        asks = {**self.requests, **self.follow_ups}
+        for host in asks:
             asked, extra = self.requests.get(host, 0), self.follow_ups.get(host, 0)
             more = f", up to {extra} more by what they answer" if extra else ""
             lines.append(f"  {host}: {least}{asked} request{'' if asked == 1 else 's'}{more}")
         lines.append(f"  {least}about {_minutes(self.minutes)} at the pace of the slowest host")
         lines += self._money()
-        for source, others in self.fallbacks.items():
+        for source, others in self.fallbacks.items() if asks else ():
             lines.append(f"  {', then '.join(others)} in place of {source}, should it fail")
         shown = self.invalid[:5]
         lines += [f"  not usable: {entry.identifier!r}: {entry.reason}" for entry in shown]

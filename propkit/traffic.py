@@ -11,11 +11,13 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from propkit.breaker import Breaker
 from propkit.items import Item
 from propkit.pace import Pace
 from propkit.sections import CollectSettings
+from propkit.sources import FollowUp
 from propkit.store import Store
 from propkit.store.paces import (
     BreakerState,
@@ -50,6 +52,14 @@ class Flight:
         await self.ended.wait()
 
 
+class Landing(NamedTuple):
+    """How an item ended that a batch had in work, and what its answer asks for."""
+
+    batch_id: str
+    item: Item
+    follow_ups: tuple[FollowUp, ...] = ()
+
+
 class Turn(asyncio.Lock):
     """Lets one at a time in; ``memory`` is what the last one may leave to the next."""
 
@@ -64,7 +74,7 @@ class Traffic:
         self._paces: dict[str, Pace] = {}
         self._breakers: dict[str, Breaker] = {}
         self._flights: dict[Identity, Flight] = {}
-        self._landed: dict[Identity, tuple[str, Item]] = {}
+        self._landed: dict[Identity, Landing] = {}
         self._known_paces = read_paces(store)
         self._known_breakers = read_breakers(store)
         self._turns: dict[str, Turn] = {}
@@ -121,7 +131,7 @@ class Traffic:
         """Return what lets one at a time buy at a source."""
         return self._turns.setdefault(source, Turn())
 
-    def find(self, identity: Identity, batch_id: str, since: datetime) -> Flight | Item | None:
+    def find(self, identity: Identity, batch_id: str, since: datetime) -> Flight | Landing | None:
         """Return another batch's work on the same item: under way, or ended since then.
 
         None: nobody has asked, the caller may :meth:`begin`.
@@ -130,10 +140,10 @@ class Traffic:
         if flight is not None:
             return flight
         landed = self._landed.get(identity)
-        if landed is None or landed[0] == batch_id:
+        if landed is None or landed.batch_id == batch_id:
             return None
-        ended_at = landed[1].ended_at
-        return landed[1] if ended_at is not None and ended_at >= since else None
+        ended_at = landed.item.ended_at
+        return landed if ended_at is not None and ended_at >= since else None
 
     def begin(self, identity: Identity, batch_id: str) -> Flight:
         """Take note that a batch asks for an item now."""
@@ -146,16 +156,16 @@ class Traffic:
             if flight.batch_id == batch_id:
                 self.end(identity, flight, None)
 
-    def end(self, identity: Identity, flight: Flight, item: Item | None) -> None:
+    def end(self, identity: Identity, flight: Flight, landed: Landing | None) -> None:
         """Take note of how it ended; None where it came to nothing and others have to ask."""
         if self._flights.get(identity) is not flight:
             return  # forgotten, and others may have asked meanwhile
         del self._flights[identity]
         if flight.ended is not None:
             flight.ended.set()
-        if item is not None:
+        if landed is not None:
             self._landed.pop(identity, None)
-            self._landed[identity] = (flight.batch_id, item)
+            self._landed[identity] = landed
             if len(self._landed) > _MOST_REMEMBERED:
                 del self._landed[next(iter(self._landed))]
 

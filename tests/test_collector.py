@@ -539,7 +539,7 @@ def test_the_treasurer_starts_one_parcel_every_so_often_whatever_the_workers(
     ]
     gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert len(gaps) == 4
-    assert min(gaps) > 0.55  # a start that waits for its place among requests would shrink one
+    assert min(gaps) > 0.5  # a start that waits for its place among requests would shrink one
 
 
 def test_the_treasurers_own_pace_is_two_seconds_a_parcel_unless_a_rate_is_set() -> None:
@@ -588,6 +588,7 @@ def test_resuming_asks_for_nothing_that_was_collected_meanwhile(
             item["apn"] for item in batch.items().to_dict("records") if item["state"] == "cancelled"
         ]
         kit.collect(left[:10], progress=False)
+        kit.collect(left[10:15], datasets=["parcels"], progress=False)  # not all that is wanted
         county.clear_ledger()
 
         report = batch.resume().wait()
@@ -599,7 +600,7 @@ def test_resuming_asks_for_nothing_that_was_collected_meanwhile(
         assert report.state == "completed"
         assert set(report.totals) == {"done", "skipped"}
         assert not asked_again & {f"/parcel/{apn}" for apn in left[:10]}
-        for table in ("parcels", "tax_bills"):
+        for table in ("parcels", "tax_bills", "documents"):
             assert table_as_truth(kit, table) == in_order(county.truth(apns)[table])
 
 

@@ -187,7 +187,7 @@ async def test_retry_after_pauses_the_whole_host(county: County, status: int, fo
 
     assert ledger[0]["status"] == status
     # A date has whole seconds, rounded up by the county.
-    assert quiet_seconds(ledger) >= 0.99
+    assert 0.99 <= quiet_seconds(ledger) < 20
 
 
 async def test_a_refusal_without_retry_after_pauses_the_host_by_the_backoff(
@@ -199,7 +199,7 @@ async def test_a_refusal_without_retry_after_pauses_the_host_by_the_backoff(
 
     ledger = await three_at_one_host(county, RetryPolicy(backoff_initial=0.25))
 
-    assert quiet_seconds(ledger) >= 0.25 - CLOCK
+    assert 0.25 - CLOCK <= quiet_seconds(ledger) < 20
 
 
 async def test_a_pause_longer_than_allowed_gives_the_item_up(county: County):

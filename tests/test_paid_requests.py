@@ -88,7 +88,8 @@ async def test_what_is_paid_is_sent_once(
 ):
     """Whatever the answer: a refusal has no effect, of everything else nobody knows."""
     selling.switch(faults=[{**RULE, **fault}])
-    async with asking(*given(selling), request_timeout=1) as ask:
+    patience = 1 if error is SourceTimeoutError else 30  # a busy machine may take a second
+    async with asking(*given(selling), request_timeout=patience) as ask:
         with pytest.raises(error):
             await ask.send("/properties", name="leads", params=PAID, body=BODY, is_paid=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,6 +17,7 @@ from propkit.evidence import RENDERED, Sight, last_sight, without_picture
 from propkit.items import Item, State
 from propkit.sources import FollowUp
 from propkit.store import Result
+from propkit.traffic import Landing
 
 _CANCELLED = CollectionCancelledError.failure_class
 _DOWN = {*TROUBLE, SourceBlockedError.failure_class}
@@ -70,9 +71,6 @@ class Keeper:
         sight = self._sight(outcome)
         is_shown = sight is not None and sight.page is not None
         pages = [page for page in outcome.pages if is_shown or page.name != RENDERED]
-        follow_ups = self._follow_ups(ended, parsed.follow_ups) if parsed else []
-        if ended.failure_class in _REPLACED:
-            follow_ups += self._fall_back(ended)
         self._hand_over(
             Result(
                 batch_id=self._run.batch_id,
@@ -80,7 +78,7 @@ class Keeper:
                 parser_version=self._collector.configs[ended.source].source.parser_version,
                 pages=pages,
                 records=parsed.records if parsed else (),
-                follow_ups=follow_ups,
+                follow_ups=self._further(ended, outcome.follow_ups),
                 checked_at=max((p.fetched_at for p in outcome.pages), default=ended.ended_at)
                 if parsed or outcome.hits is not None
                 else None,
@@ -97,8 +95,12 @@ class Keeper:
         self._tally.move(State.RUNNING, ended)
         self._end()
 
-    def join(self, item: Item, other: Item) -> None:
-        """Take another batch's answer to the same item: one request serves both."""
+    def join(self, item: Item, landed: Landing) -> None:
+        """Take another batch's answer to the same item: one request serves both.
+
+        What the answer asks for besides may be nothing that the other batch wants.
+        """
+        other = landed.item
         ended = item.move(State.RUNNING, started_at=other.started_at).move(
             other.state,
             failure_class=other.failure_class,
@@ -106,8 +108,9 @@ class Keeper:
             missing=other.missing,
             ended_at=other.ended_at,
         )
+        ended = self._keep_older(ended)
         self._run.joined[item.source] += 1
-        self._put(item.state, ended)
+        self._put(item.state, ended, self._further(ended, landed.follow_ups))
         self._end()
 
     def cancel(self, running: Item) -> None:
@@ -150,8 +153,11 @@ class Keeper:
                 kept = item.move(State.SKIPPED, error=text, ended_at=datetime.now(UTC))
                 self._put(State.WAITING, kept)
 
-    def _put(self, before: State, item: Item) -> None:
-        self._hand_over(Result(batch_id=self._run.batch_id, item=item, parser_version=0))
+    def _put(self, before: State, item: Item, follow_ups: Sequence[Item] = ()) -> None:
+        batch_id = self._run.batch_id
+        self._hand_over(
+            Result(batch_id=batch_id, item=item, parser_version=0, follow_ups=follow_ups)
+        )
         self._tally.move(before, item)
 
     def _hand_over(self, result: Result) -> None:
@@ -166,6 +172,13 @@ class Keeper:
     def _end(self) -> None:
         self.unfinished -= 1
         self._on_end()
+
+    def _further(self, ended: Item, follow_ups: Iterable[FollowUp]) -> list[Item]:
+        """Make items of what an item leads to: what its answer asks for, or another way in."""
+        made = self._follow_ups(ended, follow_ups)
+        if ended.failure_class in _REPLACED:
+            made += self._fall_back(ended)
+        return made
 
     def _follow_ups(self, parent: Item, found: Iterable[FollowUp]) -> list[Item]:
         """Make items of what an answer asks for, save what is fresh or not wanted."""

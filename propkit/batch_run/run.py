@@ -35,7 +35,7 @@ class Run:
     fallbacks
         By source, those to try in turn for the same key when it cannot give it.
     max_requests
-        By source, most requests in this run; its items then wait.
+        By source or host, most requests in this run; its items then wait.
     credits_left, credits_of
         What paid sources may still cost, and what an item of each costs.
     batch_size

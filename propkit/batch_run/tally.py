@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from propkit.asking import Host
 from propkit.batch_run.run import Run
 from propkit.items import ENDED, Item, State
 from propkit.progress import Progress, SourceProgress
-from propkit.usage import Usage
+from propkit.usage import Cap, Usage
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +19,14 @@ log = logging.getLogger(__name__)
 class Tally:
     """Counts that are never far from the items themselves."""
 
-    def __init__(self, run: Run, hosts: Mapping[str, Host], sources: Iterable[str]) -> None:
+    def __init__(self, run: Run, hosts: Mapping[str, Host], host_names: Mapping[str, str]) -> None:
+        caps = {name: Cap(most) for name, most in run.max_requests.items()}
         self.usage = run.usage = {
-            name: Usage(max_requests=run.max_requests.get(name), should_stop=run.cancelled.is_set)
-            for name in sources
+            source: Usage(
+                caps=[caps[name] for name in (source, host) if name in caps],
+                should_stop=run.cancelled.is_set,
+            )
+            for source, host in host_names.items()
         }
         self.current: str | None = None
         self._run = run

@@ -28,7 +28,7 @@ from propkit.errors import (
     SourceUnavailableError,
 )
 from propkit.items import Item, State
-from propkit.traffic import Flight, Identity
+from propkit.traffic import Flight, Identity, Landing
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +76,15 @@ class _Work:
         self._run = run
         self._guards = guards
         sources = sorted(run.sources)
-        self._tally = Tally(run, collector.hosts, sources)
+        hosts = {name: collector.configs[name].host for name in sources}
+        self._tally = Tally(run, collector.hosts, hosts)
         self._breakers = {name: self._traffic.breaker(name, collector.settings) for name in sources}
         for breaker in self._breakers.values():
             breaker.rearm()
         self._queues = Queues(sources, guards)
         self._gates = self._make_gates(sources)
         self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source
+        self._in_work: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._writer_watch = asyncio.Lock()
         self._saved_at = 0.0
@@ -166,7 +168,18 @@ class _Work:
             return False
         if source in self._run.stopped:
             return not self._queues.is_empty(source)
-        return self._queues.has_next(source)
+        return self._queues.has_next(source) and self._has_room(source)
+
+    def _has_room(self, source: str) -> bool:
+        """Whether the caps leave enough for one item more; the last ones go one by one.
+
+        Else many would be begun, and none of them done when the cap is reached.
+        """
+        usage, in_work = self._tally.usage[source], self._in_work[source]
+        if not (usage.caps and in_work):
+            return True
+        per_item = self._collector.configs[source].source.requests_per_item
+        return usage.is_enough_for((in_work + 1) * per_item)
 
     async def _enter(self, source: str) -> Entry:
         """Wait while the source's breaker is open; "no" means that it is asked no more."""
@@ -187,6 +200,7 @@ class _Work:
     async def _collect(self, item: Item, entry: Entry) -> None:
         identity = (self._run.way, *item.identity)
         failure_class: str | None = _CANCELLED
+        self._in_work[item.source] += 1
         try:
             other = self._find(identity)
             while isinstance(other, Flight):
@@ -200,21 +214,24 @@ class _Work:
             elif not self._spend_credits(item):
                 self._keeper.pass_by(item)
             else:
-                ended = None
+                landed = None
                 flight = self._traffic.begin(identity, self._run.batch_id)
                 try:
-                    ended = await self._ask(item)
+                    landed = await self._ask(item)
                 finally:
-                    self._traffic.end(identity, flight, ended)
-                failure_class = ended.failure_class if ended else _CANCELLED
+                    self._traffic.end(identity, flight, landed)
+                failure_class = landed.item.failure_class if landed else _CANCELLED
         finally:
+            self._in_work[item.source] -= 1
+            if self._tally.usage[item.source].caps:
+                self._queues.wake(item.source)  # another may have waited for what this one left
             self._leave_breaker(item.source, entry, failure_class)
 
-    def _find(self, identity: Identity) -> Flight | Item | None:
+    def _find(self, identity: Identity) -> Flight | Landing | None:
         """Return another batch's work on the same item: under way, or its answer."""
         return self._traffic.find(identity, self._run.batch_id, self._run.planned_at)
 
-    async def _ask(self, item: Item) -> Item | None:
+    async def _ask(self, item: Item) -> Landing | None:
         """Ask for an item and store what came; None when it came to nothing, and waits again."""
         source = item.source
         running = item.move(State.RUNNING, started_at=datetime.now(UTC))
@@ -249,7 +266,7 @@ class _Work:
             self._keeper.store(outcome)
         else:
             await self._judge(source, guard, outcome)
-        return ended
+        return Landing(self._run.batch_id, ended, outcome.follow_ups)
 
     def _has_new_layout(self, source: str, ended: Item) -> bool:
         """Whether so many answers in a row could not be read that it is the site, not a parcel."""

@@ -149,14 +149,14 @@ def _read_order(collector: Collector, head: BatchHead) -> Order | Area | None:
 
 
 def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[str, int]:
-    """Return the most requests by source: the smaller of the batch's own and the settings'."""
+    """Return the most requests by source and host: the smaller of the batch's and the settings'."""
     caps: dict[str, int] = {}
     for name in sources:
         config = collector.configs[name]
-        own = given.get(name, given.get(config.host)) if isinstance(given, dict) else given
-        limits = [limit for limit in (own, config.max_requests) if limit is not None]
-        if limits:
-            caps[name] = min(limits)
+        own = given if isinstance(given, dict) else {config.host: given}
+        for of, most in (*own.items(), (config.host, config.max_requests)):
+            if most is not None and of in (name, config.host):
+                caps[of] = min(most, caps.get(of, most))
     return caps
 
 

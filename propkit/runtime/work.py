@@ -206,7 +206,7 @@ class BatchWork:
             requeue_items(self._store, self.id, State.CANCELLED)
             requeue_items(self._store, self.id, State.FAILED, STOPPING)
             self._forget_second_ways()
-            skip_collected(self._store, self.id, since=head.created_at)
+            self._skip_collected(head)
             if self._has_waiting():
                 self._start_again()
             elif head.state in UNFINISHED:
@@ -223,6 +223,17 @@ class BatchWork:
         with self._lock:
             self._refuse_running()
             delete_batch(self._store, self.head.batch_id)
+
+    def _skip_collected(self, head: BatchHead) -> None:
+        names = [name for name in head.criteria["sources"] if name in self.collector.configs]
+        terms = [self.collector.configs[name].terms for name in names]
+        skip_collected(
+            self._store,
+            self.id,
+            since=head.created_at,
+            rolls=[term.source for term in terms if "parcels" in term.provides],
+            keyed={term.source: term.needs for term in terms if term.needs is not None},
+        )
 
     def _forget_second_ways(self) -> None:
         forget_second_ways(self._store, self.id, self.head.criteria.get("fallbacks", {}))

@@ -291,8 +291,25 @@ def forget_second_ways(store: Store, batch_id: str, ways: Mapping[str, Sequence[
         )
 
 
-def skip_collected(store: Store, batch_id: str, *, since: datetime) -> None:
-    """Skip a batch's waiting items that have been collected whole since then."""
+def skip_collected(
+    store: Store,
+    batch_id: str,
+    *,
+    since: datetime,
+    rolls: Sequence[str],
+    keyed: Mapping[str, str],
+) -> None:
+    """Skip a batch's waiting items that have been collected whole since then.
+
+    ``rolls`` are the sources whose answers lead to others, and ``keyed`` those others, with the
+    column of ``parcels`` that holds their key: where one has not been asked since, so is the roll
+    again.
+    """
+    unasked = "SELECT apn FROM parcels WHERE false" + "".join(
+        f" UNION SELECT apn FROM parcels WHERE {column} NOT IN"
+        " (SELECT key FROM freshness WHERE source = ? AND checked_at > ?)"
+        for column in keyed.values()
+    )
     _change_items(
         store,
         batch_id,
@@ -302,8 +319,9 @@ def skip_collected(store: Store, batch_id: str, *, since: datetime) -> None:
         " arg_max(missing, checked_at) AS missing GROUP BY ALL) AS newest"
         " WHERE items.batch_id = ? AND items.state = 'waiting'"
         " AND newest.source = items.source AND newest.key = items.key"
-        " AND newest.checked_at > ? AND len(newest.missing) = 0",
-        [batch_id, since],
+        " AND newest.checked_at > ? AND len(newest.missing) = 0"
+        f" AND NOT (list_contains(?::VARCHAR[], items.source) AND items.apn IN ({unasked}))",
+        [batch_id, since, rolls, *[value for source in keyed for value in (source, since)]],
     )
 
 

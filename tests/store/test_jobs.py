@@ -225,7 +225,7 @@ def test_a_page_is_found_by_number_and_time_of_change(store: Store):
     "change",
     [
         partial(requeue_items, state=State.FAILED),
-        partial(skip_collected, since=noon()),
+        partial(skip_collected, since=noon(), rolls=[], keyed={}),
         cancel_waiting,
         partial(set_state, state="completed"),
         beat,
