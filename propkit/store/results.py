@@ -31,7 +31,13 @@ from propkit.store.replacing import (
     make_table,
     replace_records,
 )
-from propkit.store.retiring import EMPTIED, EMPTIED_SCHEMA, retire_rows
+from propkit.store.retiring import (
+    EMPTIED,
+    EMPTIED_SCHEMA,
+    WITHDRAWN,
+    WITHDRAWN_SCHEMA,
+    retire_rows,
+)
 from propkit.store.schema import LEDGER_SCHEMAS
 from propkit.store.scopes import StoredScopes
 
@@ -49,6 +55,7 @@ _FEEDS = {
     "ended": _ENDED_SCHEMA,
     "searches": _SEARCHES_SCHEMA,
     EMPTIED: EMPTIED_SCHEMA,
+    WITHDRAWN: WITHDRAWN_SCHEMA,
 }
 _HIT_COLUMNS = LEDGER_SCHEMAS["hits"].names[3:-2]
 _get_item = attrgetter(*_ITEM_COLUMNS)
