@@ -50,7 +50,8 @@ class Kind:
         self.identity = kind.identity
         self.columns = tuple(columns)
         self.is_one_row = kind.scope == kind.identity
-        self.open_columns = frozenset(columns).difference(kind.identity)
+        self.noted = kind.noted
+        self.open_columns = frozenset(columns).difference(kind.identity, kind.noted)
         self.bits = {column: 1 << place for place, column in enumerate(columns)}
         self.schema = record_schema(kind)
         self.get_scope = attrgetter(*kind.scope)
@@ -64,6 +65,8 @@ class Kind:
 
     def value(self, column: str) -> str:
         """Return the SQL of what a new row says, the old one's value where it says nothing."""
+        if column in self.noted:  # what an answer says ends what was noted before it
+            return f"CASE WHEN old.{column} > new.collected_at THEN old.{column} END"
         if column not in self.open_columns:
             return f"new.{column}"
         is_open = f"new.{column} IS NULL AND new.{UNSAID} & {self.bits[column]} <> 0"

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from propkit.records import STORED_TYPES, Sale
+from propkit.records import STORED_TYPES, Parcel, Sale
 from propkit.store.feeding import Feeds
 from propkit.store.replacing import KINDS, RECORD_FEEDS, Kind
 from propkit.store.scopes import StoredScopes
 
 EMPTIED = "emptied"
 WITHDRAWN = "withdrawn"
+NOT_FOUND = "not_found"
 _WHO = [
     RECORD_FEEDS[Sale.table].field(name)
     for name in ("source", "collected_at", "batch_id", "changed_at")
@@ -28,6 +29,8 @@ EMPTIED_SCHEMA = pa.schema(
 """Which table an answer says a parcel has no row of (null: of no year); who says so, and when."""
 WITHDRAWN_SCHEMA = pa.schema([("table_name", pa.string()), ("apn", pa.string()), *_WHO])
 """Of which table an answer is read again (null: about many parcels); whose it is, when it came."""
+NOT_FOUND_SCHEMA = pa.schema([("apn", pa.string()), *_WHO])
+"""Which parcel a source does not know; when it said so."""
 
 TOLD_AGAIN = (
     "(sales.recording_number = new.recording_number"
@@ -50,6 +53,32 @@ def retire_rows(new: Feeds, stored: StoredScopes, known: Iterable[str]) -> None:
         old = new.fetch(kind.delete_found(find_withdrawn(kind, read, new[kind.table])))
         if kind.has_history:
             _note(kind, new, read, old, ("source", "collected_at"))
+
+
+def note_not_found(new: Feeds) -> None:
+    """Mark stored parcels that their source says it does not know any more, since when it does.
+
+    What was known of them stays: it is what was so until then.
+    """
+    kind, (noted,) = KINDS[Parcel], Parcel.noted
+    started = "coalesce(parcels.unchanged_since, parcels.collected_at)"
+    changed = f"greatest(new.changed_at, {started})"
+    which = (
+        f"FROM {new[NOT_FOUND]} AS new{{}} WHERE parcels.apn = new.apn AND parcels.source = new.source"
+        f" AND parcels.collected_at < new.collected_at AND parcels.{noted} IS NULL"
+    )
+    identity = ", ".join(f"parcels.{column}" for column in kind.identity)
+    new.execute(
+        f"INSERT INTO changes BY NAME SELECT {changed} AS changed_at, new.batch_id, new.source,"
+        f" lower(parcels.county) AS county, parcels.apn, '{kind.table}' AS table_name,"
+        f" [{identity}] AS identity, false AS is_removed, {started} AS old_started_at,"
+        f" parcels.collected_at AS old_collected_at, '{noted}' AS column_name, NULL AS old,"
+        f" new.collected_at::VARCHAR AS new {which.format(', parcels')}"
+    )
+    new.execute(
+        f"UPDATE parcels SET {noted} = new.collected_at, unchanged_since = {changed}"
+        f" {which.format('')}"
+    )
 
 
 def is_emptied(kind: Kind) -> str:
