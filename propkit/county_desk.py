@@ -121,6 +121,11 @@ class CountyDesk:
         The newest answer of each key is read; an older one where that lacks a table or cannot
         be read. What a later answer has stored stays as it is.
 
+        The store becomes what it would be had the answer been read so when it came: rows that are
+        not read in it any more, or that it says there are none of, go into the history. Two things
+        stay: a value of a column about which the answer now says nothing, and the end of what an
+        older answer had said, where a wrong reading had put an end to it.
+
         Parameters
         ----------
         source

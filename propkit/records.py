@@ -8,7 +8,7 @@ office, ids are text.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
@@ -17,22 +17,27 @@ from typing import ClassVar
 class Record:
     """A typed row read from a payload.
 
-    ``scope`` names the columns within which one answer is complete: a newer answer replaces
-    all rows of its scopes. ``identity`` names the columns that tell rows apart.
+    ``scope`` names the columns within which an answer is complete: a newer one replaces all rows.
+    ``identity`` tells rows apart; ``noted`` are stated by no answer: the store notes them.
     """
 
     table: ClassVar[str]
     scope: ClassVar[tuple[str, ...]]
     identity: ClassVar[tuple[str, ...]]
+    noted: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel(Record):
-    """A parcel as the assessor's roll has it; its APN is unique within its county."""
+    """A parcel as the assessor's roll has it; its APN is unique within its county.
+
+    ``not_found_since`` (UTC): the row's source knows it no more; all else is what it said last.
+    """
 
     table = "parcels"
     scope = ("county", "apn")
     identity = ("county", "apn")
+    noted = ("not_found_since",)
 
     apn: str
     county: str
@@ -64,6 +69,7 @@ class Parcel(Record):
     deed_number: str | None = None
     deed_date: date | None = None
     deed_type: str | None = None
+    not_found_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +147,7 @@ class Valuation(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxBill(Record):
-    """What the treasurer charges on one parcel for one tax year.
-
-    The summary page states ``amount_paid`` for the current year only.
-    """
+    """What a parcel is charged for a tax year; ``amount_paid`` is stated for the current one only."""
 
     table = "tax_bills"
     scope = ("apn", "tax_year")
@@ -277,10 +280,7 @@ class Sale(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document(Record):
-    """One instrument in the recorder's index.
-
-    ``apn`` is the parcel for which it was asked: the recorder's index has none.
-    """
+    """One instrument in the recorder's index; ``apn`` is the parcel for which it was asked."""
 
     table = "documents"
     scope = ("recording_number", "suffix")

@@ -13,17 +13,8 @@ from propkit.pages import Page
 from propkit.sources import Parsed, Payload, Source
 from propkit.store import Reading, Store
 from propkit.store.batches import new_batch_id
-from propkit.store.kept import (
-    DIFFERENCES,
-    FAILED_SUFFIX,
-    KeptAnswer,
-    Reread,
-    add_bodies,
-    compare_kept,
-    find_answers,
-    iter_kept,
-    store_kept,
-)
+from propkit.store.comparing import DIFFERENCES, Reader, Reread, compare_kept, store_kept
+from propkit.store.kept import FAILED_SUFFIX, KeptAnswer, add_bodies, find_answers, iter_kept
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +34,11 @@ class _Left:
 
 def reparse_answers(store: Reading, source: Source) -> pd.DataFrame:
     """Return what the present parser would change, as :func:`propkit.Kit.reparse` does."""
-    return _reparse(store, source, lambda read: compare_kept(store, read), is_applied=False)
+
+    def compare(read: Sequence[Reread]) -> pd.DataFrame:
+        return compare_kept(store, _as_reader(source), read)
+
+    return _reparse(store, source, compare, is_applied=False)
 
 
 def reparse_and_store(store: Store, source: Source) -> pd.DataFrame:
@@ -57,9 +52,13 @@ def reparse_and_store(store: Store, source: Source) -> pd.DataFrame:
     reparse_id = new_batch_id()
 
     def write(read: Sequence[Reread]) -> pd.DataFrame:
-        return store_kept(store, source.name, source.parser_version, read, reparse_id)
+        return store_kept(store, _as_reader(source), read, reparse_id)
 
     return _reparse(store, source, write, is_applied=True)
+
+
+def _as_reader(source: Source) -> Reader:
+    return Reader(source.name, source.provides, source.parser_version)
 
 
 def _reparse(
@@ -123,17 +122,11 @@ def _read_answers(
             if rest:
                 older.append(_Left(rest, one.tables))
             continue
-        missing = set(parsed.missing) if one.tables is None else one.tables & set(parsed.missing)
+        reread = _make_reread(answer, parsed, one.tables)
+        missing = {table for table in parsed.missing if reread.is_for(table)}
         if missing and rest:
             older.append(_Left(rest, frozenset(missing)))
-        records = [r for r in parsed.records if one.tables is None or r.table in one.tables]
-        yield Reread(
-            answer=answer,
-            records=records,
-            unsaid=parsed.unsaid,
-            is_found=parsed.is_found,
-            missing=parsed.missing,
-        )
+        yield reread
 
 
 def read_newest(store: Reading, source: Source, key: str) -> Reread | None:
@@ -146,14 +139,26 @@ def read_newest(store: Reading, source: Source, key: str) -> Reread | None:
             parsed = _parse(source, answer, pages)
         except SourceError:
             continue
-        return Reread(
-            answer=answer,
-            records=parsed.records,
-            unsaid=parsed.unsaid,
-            is_found=parsed.is_found,
-            missing=parsed.missing,
-        )
+        return _make_reread(answer, parsed, None)
     return None
+
+
+def _make_reread(answer: KeptAnswer, parsed: Parsed, tables: frozenset[str] | None) -> Reread:
+    """Return what was read of an answer for some tables (None: for all)."""
+    records, emptied = parsed.records, parsed.emptied
+    if tables is not None:
+        records = [record for record in records if record.table in tables]
+        emptied = tuple(empty for empty in emptied if empty.table in tables)
+    return Reread(
+        answer=answer,
+        records=records,
+        unsaid=parsed.unsaid,
+        is_found=parsed.is_found,
+        missing=parsed.missing,
+        emptied=emptied,
+        answered=parsed.answered,
+        tables=tables,
+    )
 
 
 def _parse(source: Source, answer: KeptAnswer, pages: Sequence[Page]) -> Parsed:

@@ -70,6 +70,8 @@ def as_truth(value: Decimal | date | object) -> object:
 def table_as_truth(kit: pk.Kit, table: str) -> list[dict[str, object]]:
     """Return a record table as the county's truth writes it, provenance left out."""
     rows = kit.store.rows(f"SELECT * EXCLUDE (source, collected_at, unchanged_since) FROM {table}")
+    for row in rows:
+        row.pop("not_found_since", None)  # the county knows of none
     return in_order([{name: as_truth(value) for name, value in row.items()} for row in rows])
 
 

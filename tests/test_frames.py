@@ -36,6 +36,7 @@ DTYPES = {
     "float": "double[pyarrow]",
     "bool": "bool[pyarrow]",
     "date": "date32[day][pyarrow]",
+    "datetime": "timestamp[us, tz=UTC][pyarrow]",
     "Decimal": "decimal128(14, 2)[pyarrow]",
     "tuple[str, ...]": "list<l: string>[pyarrow]",
 }

@@ -47,6 +47,7 @@ CONTRACT = {
         "deed_number",
         "deed_date",
         "deed_type",
+        "not_found_since",
     ],
     "residences": [
         "apn",
@@ -265,6 +266,7 @@ TYPES = {
     ("float", "DOUBLE", "double"),
     ("bool", "BOOLEAN", "bool"),
     ("date", "DATE", "date32[day]"),
+    ("datetime", "TIMESTAMP WITH TIME ZONE", "timestamp[us, tz=UTC]"),
     ("Decimal", "DECIMAL(14,2)", "decimal128(14, 2)"),
     ("tuple[str, ...]", "VARCHAR[]", "list<item: string>"),
 }

@@ -21,7 +21,9 @@ from propkit.records import Parcel, column_names
 
 Attributes = Mapping[str, Any]
 
-COLUMNS: Final = tuple(name for name in column_names(Parcel) if name != "county")
+COLUMNS: Final = tuple(
+    name for name in column_names(Parcel) if name not in {"county", *Parcel.noted}
+)
 """The columns that a layer's fields can be mapped to."""
 
 

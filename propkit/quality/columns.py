@@ -303,7 +303,11 @@ class Table:
 
 def optional_columns(kind: type[Record]) -> tuple[str, ...]:
     """Return the columns of a table that an answer may leave empty."""
-    return tuple(field.name for field in fields(kind) if field.default is not MISSING)
+    return tuple(
+        field.name
+        for field in fields(kind)
+        if field.default is not MISSING and field.name not in kind.noted
+    )
 
 
 def _no_values(_: Record) -> tuple[()]:

@@ -52,7 +52,7 @@ _ZIP_KEYS: Final = ("situszip", "zip", "zipcode")
 
 _PUT: Final = putters(Parcel)
 _PUT_APN: Final = {kind: putters(kind)["apn"] for kind in (Parcel, Residence, Sale, Valuation)}
-_PARCEL_COLUMNS: Final = frozenset(_PUT) - {"apn", "county"}
+_PARCEL_COLUMNS: Final = frozenset(_PUT).difference({"apn", "county"}, Parcel.noted)
 _SITUS: Final = frozenset({"situs_address", "situs_city", "situs_zip"})
 # What the newest valuation says where the property does not.
 _ALSO_VALUED: Final = ("tax_area_code", "use_code", "use_description")
@@ -259,6 +259,8 @@ def _read_parcel(
         return None
     parcel = _new(Parcel, answers.apn)
     _PUT["county"](parcel, county)
+    for column in Parcel.noted:
+        _PUT[column](parcel, None)
     _PUT["situs_address"](parcel, situs.street)
     _PUT["situs_city"](parcel, situs.city)
     _PUT["situs_zip"](parcel, situs.zip_code)

@@ -255,7 +255,7 @@ def _read_table(
             raise LayoutChangedError(f"{table}: two rows for {identity}")
     if rows and absent == set(said.columns):
         raise LayoutChangedError(f"{table}: none of its columns is where it was")
-    others = {name for name in types if name not in {*said.columns, *fixed}}
+    others = {name for name in types if name not in {*said.columns, *fixed, *kind.noted}}
     return list(found.values()), frozenset(absent | others)
 
 

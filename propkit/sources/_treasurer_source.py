@@ -7,6 +7,7 @@ another one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Literal, NamedTuple
@@ -60,7 +61,7 @@ class Asked:
                 self.missing[wanted.name] = why_missing(wanted.name, error)
 
 
-class TreasurerSource:
+class TreasurerSource(ABC):
     """A source of the treasurer's site; its own are what it asks for and what it reads."""
 
     name: str
@@ -85,13 +86,13 @@ class TreasurerSource:
         """Choose the parcel in the session; return the page that comes of it."""
         return await enter_by_address(asked, ask)
 
+    @abstractmethod
     async def ask_further(self, asked: Asked) -> None:
         """Ask for the source's own pages of a parcel that there is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, apn: str, summary: Page, payload: Payload) -> Parsed:
         """Read the source's tables; each page was seen to be about the parcel."""
-        raise NotImplementedError
 
     async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Ask for the parcel, and for what the source reads of it."""

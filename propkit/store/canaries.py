@@ -18,7 +18,7 @@ def filled_columns(
         return found
     for table in tables:
         kind = RECORD_TYPES.get(table)
-        names = [field.name for field in fields(kind)] if kind else []
+        names = [f.name for f in fields(kind) if f.name not in kind.noted] if kind else []
         if "apn" not in names:
             continue
         columns = ", ".join(names)

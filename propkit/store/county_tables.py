@@ -1,9 +1,10 @@
-"""The tables that came with all of the county's systems: migrations 0006 and 0009, a ledger."""
+"""The tables that came with all of the county's systems: migrations 0006, 0009, 0013, a ledger."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
@@ -53,6 +54,21 @@ IMPROVEMENT_TABLES: Final = f"""
         amount DECIMAL(14, 2), first_half_amount DECIMAL(14, 2),
         second_half_amount DECIMAL(14, 2), {_PROVENANCE});
 """
+
+
+def add_not_found(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give parcels the column ``not_found_since``, behind their others and before the provenance."""
+    columns = []
+    for name, of, is_optional, *_ in connection.execute("DESCRIBE parcels").fetchall():
+        if name == "source":
+            columns.append("not_found_since TIMESTAMPTZ")
+        columns.append(f"{name} {of}{'' if is_optional == 'YES' else ' NOT NULL'}")
+    connection.execute(
+        f"CREATE TABLE noted_parcels ({', '.join(columns)});"
+        " INSERT INTO noted_parcels BY NAME FROM parcels; DROP TABLE parcels;"
+        " ALTER TABLE noted_parcels RENAME TO parcels"
+    )
+
 
 COUNTY_SCHEMAS: Final = {
     "reparse_changes": pa.schema(

@@ -1,28 +1,18 @@
-"""Kept answers: which pages make up what a source answered about a key, and what they would change.
+"""Kept answers: which pages make up what a source answered about a key.
 
 The pages of one answer stand side by side in ``fetches``: a page of the same name begins the next.
-What a reading of them says is compared with the record tables, column by column, and only where it
-differs are they written.
+What a reading of them changes is told by :mod:`propkit.store.comparing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-import duckdb
-import pandas as pd
-import pyarrow as pa
-
 from propkit.pages import Page
-from propkit.records import Record
-from propkit.store.database import Store
-from propkit.store.gathering import Answer, gather_records
-from propkit.store.reading import Reading, to_frame
-from propkit.store.replacing import Kind, Replacement, replace_records
-from propkit.store.results import append_rows
+from propkit.store.reading import Reading
 
 FAILED_SUFFIX: Final = " (failed)"
 """What the name of a page ends in that failed its item."""
@@ -37,19 +27,14 @@ _OTHER_KINDS = ("validation", "search")
 _READ = ("done", "not_found", "skipped")
 _UNREAD = ("layout_changed", "invalid_answer")
 
-DIFFERENCES: Final = ("key", "apn", "table", "row", "column", "old", "new")
-"""The columns of what a reading changes, all text: ``row`` tells apart the rows of one parcel."""
-
-_PARCEL: Final = ("county", "apn")
-_Ask = Callable[[str, pa.Table, Sequence[Any]], pa.Table]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptAnswer:
     """What a source once answered about a key.
 
     ``pages`` have no bodies yet; ``digests`` are theirs, in their order. ``was_read``: a parser
-    has read it then, and left out the tables ``missing``.
+    has read it then, said so whether there is such a key (None: not known any more), and left out
+    the tables ``missing``.
     """
 
     key: str
@@ -57,23 +42,13 @@ class KeptAnswer:
     pages: tuple[Page, ...]
     digests: tuple[str, ...]
     was_read: bool
+    was_found: bool | None
     missing: tuple[str, ...]
 
     @property
     def at(self) -> datetime:
         """When it came, aware UTC."""
         return max(page.fetched_at for page in self.pages)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reread:
-    """What a parser has read of a kept answer."""
-
-    answer: KeptAnswer
-    records: Sequence[Record]
-    unsaid: Mapping[str, frozenset[str]]
-    is_found: bool
-    missing: tuple[str, ...]
 
 
 def iter_kept(
@@ -130,81 +105,6 @@ def add_bodies(answer: KeptAnswer, bodies: Mapping[str, bytes]) -> tuple[Page, .
     )
 
 
-def compare_kept(store: Reading, read: Sequence[Reread]) -> pd.DataFrame:
-    """Return what the readings would change, as a frame of :data:`DIFFERENCES`."""
-
-    def ask(sql: str, wanted: pa.Table, params: Sequence[Any] = ()) -> pa.Table:
-        return store.table(sql, list(params), wanted=wanted)
-
-    return to_frame(_compare(ask, read)[0])
-
-
-def store_kept(
-    store: Store, source: str, parser_version: int, read: Sequence[Reread], reparse_id: str
-) -> pd.DataFrame:
-    """Store the readings where they change something; return what was changed.
-
-    All in one transaction: the records with the time of their answer, the differences in
-    ``reparse_changes``, and what has become known of which tables an answer leaves out.
-    """
-
-    def work(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-        def ask(sql: str, wanted: pa.Table, params: Sequence[Any] = ()) -> pa.Table:
-            connection.register("wanted", wanted)
-            try:
-                return connection.sql(sql, params=list(params)).to_arrow_table()
-            finally:
-                connection.unregister("wanted")
-
-        differences, usable = _compare(ask, read)
-        changed = set(differences["key"].to_pylist())
-        now = datetime.now(UTC)
-        replacements = gather_records(
-            [
-                replace(answer, source=source, batch_id=reparse_id, changed_at=now)
-                for answer in usable
-                if answer.source in changed and answer.records
-            ]
-        )
-        stored = store.writer.stored
-        new = stored.prepare(connection)
-        with new.filled({each.table: each.data for each in replacements}):
-            replace_records(replacements, new, stored.scopes)
-        append_rows(connection, "freshness", [_freshness(source, one) for one in _newly(read)])
-        append_rows(
-            connection,
-            "reparse_changes",
-            [
-                {"reparse_id": reparse_id, "source": source, "parser_version": parser_version}
-                | {"changed_at": now, "table_name": row["table"], "column_name": row["column"]}
-                | {name: row[name] for name in ("key", "apn", "row", "old", "new")}
-                for row in differences.to_pylist()
-            ],
-        )
-        return differences
-
-    return to_frame(store.writer.submit(work).result())
-
-
-def _newly(read: Iterable[Reread]) -> list[Reread]:
-    """Return the readings that say something else of what is missing than was known."""
-    return [
-        one
-        for one in read
-        if not one.answer.was_read or sorted(one.missing) != sorted(one.answer.missing)
-    ]
-
-
-def _freshness(source: str, one: Reread) -> dict[str, Any]:
-    return {
-        "source": source,
-        "key": one.answer.key,
-        "checked_at": one.answer.at,
-        "is_found": one.is_found,
-        "missing": list(one.missing),
-    }
-
-
 # --- which pages belong together --------------------------------------------------------------
 
 
@@ -241,94 +141,6 @@ def _make_answer(group: Sequence[Mapping[str, Any]], *, is_last: bool) -> KeptAn
         ),
         digests=tuple(row["sha256"] for row in group),
         was_read=was_read,
+        was_found=None if first["state"] is None else first["state"] != "not_found",
         missing=tuple(first["missing"] or ()),
     )
-
-
-# --- comparing --------------------------------------------------------------------------------
-
-_SCHEMA = pa.schema([(name, pa.string()) for name in DIFFERENCES])
-
-
-def _compare(ask: _Ask, read: Sequence[Reread]) -> tuple[pa.Table, list[Answer]]:
-    """Return the differences, and the answers with the key in place of the source.
-
-    Records whose place a later answer has taken are left out of them.
-    """
-    answers: list[Answer] = [
-        Answer(one.records, one.unsaid, one.answer.key, one.answer.at, "")
-        for one in read
-        if one.records
-    ]
-    replacements = gather_records(answers)
-    newer = {each.table: _find_newer(ask, each) for each in replacements}
-    if any(newer.values()):
-        answers = [
-            replace(
-                answer, records=[r for r in answer.records if _scope_of(r) not in newer[r.table]]
-            )
-            for answer in answers
-        ]
-        replacements = gather_records([answer for answer in answers if answer.records])
-    tables = [ask(sql, each.data, ()) for each in replacements for sql in _differences(each)]
-    return pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), answers
-
-
-def _scope_of(record: Record) -> tuple[Any, ...]:
-    return tuple(getattr(record, column) for column in record.scope)
-
-
-def _find_newer(ask: _Ask, new: Replacement) -> set[tuple[Any, ...]]:
-    """Return the scopes for which a later answer is stored."""
-    columns = ", ".join(f"new.{column}" for column in new.scope)
-    rows = ask(
-        f"SELECT DISTINCT {columns} FROM wanted AS new JOIN {new.table} ON {new.kind.same_scope}"
-        f" WHERE {new.table}.collected_at > new.collected_at",
-        new.data,
-        (),
-    )
-    return {tuple(row[column] for column in new.scope) for row in rows.to_pylist()}
-
-
-def _differences(new: Replacement) -> list[str]:
-    """Return the queries that tell the differences of one table."""
-    kind = new.kind
-    values = {column: kind.value(column) for column in kind.columns}
-    old = ", ".join(f"old.{column}" for column in kind.columns)
-    pairs = ", ".join(f"old.{c} AS old_{c}, {value} AS new_{c}" for c, value in values.items())
-    changed = (
-        f"SELECT new.source AS key, {_label(kind, 'new')}, {pairs} FROM wanted AS new"
-        f" LEFT JOIN {kind.table} AS old ON {kind.same_identity}"
-        f" WHERE row({old}) IS DISTINCT FROM row({', '.join(values.values())})"
-    )
-    queries = [_unpivot(kind, changed)]
-    if not kind.is_one_row:
-        pairs = ", ".join(f"old.{c} AS old_{c}, NULL AS new_{c}" for c in kind.columns)
-        scope = ", ".join(kind.scope)
-        same_scope = kind.same_scope.replace(f"{kind.table}.", "old.")
-        gone = (
-            f"SELECT new.key, {_label(kind, 'old')}, {pairs} FROM {kind.table} AS old"
-            f" JOIN (SELECT DISTINCT source AS key, {scope} FROM wanted) AS new ON {same_scope}"
-            f" ANTI JOIN (FROM wanted) AS still ON"
-            f" {kind.same_identity.replace('new.', 'still.')}"
-        )
-        queries.append(_unpivot(kind, gone))
-    return queries
-
-
-def _label(kind: Kind, table: str) -> str:
-    apn = f"{table}.apn" if "apn" in kind.columns else "NULL::VARCHAR"
-    others = [f"{table}.{column}" for column in kind.identity if column not in _PARCEL]
-    row = f"concat_ws(' ', {', '.join(others)})" if others else "''"
-    return f'{apn} AS apn, {row} AS "row"'
-
-
-def _unpivot(kind: Kind, pairs: str) -> str:
-    """Return the query of one row for each column that differs, as text."""
-    each = " UNION ALL ".join(
-        f'SELECT key, apn, \'{kind.table}\' AS "table", "row", \'{column}\' AS "column",'
-        f" old_{column}::VARCHAR AS old, new_{column}::VARCHAR AS new FROM pairs"
-        f" WHERE old_{column} IS DISTINCT FROM new_{column}"
-        for column in kind.columns
-    )
-    return f"WITH pairs AS MATERIALIZED ({pairs}) {each}"

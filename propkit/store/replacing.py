@@ -50,7 +50,8 @@ class Kind:
         self.identity = kind.identity
         self.columns = tuple(columns)
         self.is_one_row = kind.scope == kind.identity
-        self.open_columns = frozenset(columns).difference(kind.identity)
+        self.noted = kind.noted
+        self.open_columns = frozenset(columns).difference(kind.identity, kind.noted)
         self.bits = {column: 1 << place for place, column in enumerate(columns)}
         self.schema = record_schema(kind)
         self.get_scope = attrgetter(*kind.scope)
@@ -64,6 +65,8 @@ class Kind:
 
     def value(self, column: str) -> str:
         """Return the SQL of what a new row says, the old one's value where it says nothing."""
+        if column in self.noted:  # what an answer says ends what was noted before it
+            return f"CASE WHEN old.{column} > new.collected_at THEN old.{column} END"
         if column not in self.open_columns:
             return f"new.{column}"
         is_open = f"new.{column} IS NULL AND new.{UNSAID} & {self.bits[column]} <> 0"
@@ -75,16 +78,25 @@ class Kind:
         if not self.is_one_row:
             scopes = f"(SELECT DISTINCT {', '.join(self.scope)} FROM {new})"
         delete = f"DELETE FROM {self.table} USING {scopes} AS new WHERE {self.same_scope}"
-        return f"{delete} {self._returning()}" if self.has_history else delete
+        return f"{delete} {self._returning()}"
+
+    def is_older(self, also: str) -> str:
+        """Return the condition that a row is of a parcel of ``new``, and was said before."""
+        return f"{self.table}.apn = new.apn AND {self.table}.collected_at < new.collected_at AND {also}"
 
     def delete_older(self, gone: str, also: str) -> str:
         """Return the statement that deletes parcels' rows said before ``gone``; it returns them."""
-        return (
-            f"DELETE FROM {self.table} USING {gone} AS new WHERE {self.table}.apn = new.apn"
-            f" AND {self.table}.collected_at < new.collected_at {also} {self._returning()}"
-        )
+        where = self.is_older(also)
+        return f"DELETE FROM {self.table} USING {gone} AS new WHERE {where} {self._returning()}"
+
+    def delete_found(self, found: str) -> str:
+        """Return the statement that deletes the rows that are ``found``; it returns them."""
+        rows = f"SELECT {self.table}.rowid {found}"
+        return f"DELETE FROM {self.table} WHERE rowid IN ({rows}) {self._returning()}"
 
     def _returning(self) -> str:
+        if not self.has_history:
+            return ""
         returned = ", ".join(f"{self.table}.{column}" for column in self.schema.names)
         return f"RETURNING {returned}, {_started(self.table)}"
 
@@ -116,9 +128,10 @@ class Kind:
             others = f" JOIN (SELECT DISTINCT {scopes} FROM {new}) AS taken ON {self._same_taken}"
         return self._note(new, old, taken, others)
 
-    def note_gone(self, new: str, gone: str, old: str) -> str:
-        """Return the statement that keeps what old rows of parcels said that ``gone`` has."""
-        others = f" JOIN {gone} AS taken ON old.apn = taken.apn"
+    def note_gone(self, new: str, gone: str, old: str, same: Sequence[str]) -> str:
+        """Return the statement that keeps what old rows said that are as ``gone`` in some columns."""
+        is_same = " AND ".join(f"old.{column} = taken.{column}" for column in same)
+        others = f" JOIN {gone} AS taken ON {is_same}"
         return self._note(f"(FROM {new} WHERE false)", old, "taken", others)
 
     def _note(self, new: str, old: str, taken: str, others: str) -> str:
@@ -250,10 +263,7 @@ class Registered:
 
     def __enter__(self) -> Self:
         if self._tables:
-            length = max(table.num_rows for table in self._tables.values())
-            columns = [_make_column(table, length) for table in self._tables.values()]
-            rows = pa.Table.from_arrays(columns, names=list(self._tables))
-            self._connection.register(self.name, rows)
+            self._connection.register(self.name, join_tables(self._tables))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -261,6 +271,13 @@ class Registered:
             kind is None and self._tables
         ):  # else the rollback takes it away, and the failure is told
             self._connection.unregister(self.name)
+
+
+def join_tables(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Return tables side by side in one, each a column of structs; nulls are behind the shorter."""
+    length = max(table.num_rows for table in tables.values())
+    columns = [_make_column(table, length) for table in tables.values()]
+    return pa.Table.from_arrays(columns, names=list(tables))
 
 
 def _make_column(table: pa.Table, length: int) -> pa.ChunkedArray:

@@ -7,7 +7,7 @@ row, would hold the interpreter's lock while the collector needs it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -31,7 +31,16 @@ from propkit.store.replacing import (
     make_table,
     replace_records,
 )
-from propkit.store.retiring import EMPTIED, EMPTIED_SCHEMA, retire_rows
+from propkit.store.retiring import (
+    EMPTIED,
+    EMPTIED_SCHEMA,
+    NOT_FOUND,
+    NOT_FOUND_SCHEMA,
+    WITHDRAWN,
+    WITHDRAWN_SCHEMA,
+    note_not_found,
+    retire_rows,
+)
 from propkit.store.schema import LEDGER_SCHEMAS
 from propkit.store.scopes import StoredScopes
 
@@ -49,6 +58,8 @@ _FEEDS = {
     "ended": _ENDED_SCHEMA,
     "searches": _SEARCHES_SCHEMA,
     EMPTIED: EMPTIED_SCHEMA,
+    WITHDRAWN: WITHDRAWN_SCHEMA,
+    NOT_FOUND: NOT_FOUND_SCHEMA,
 }
 _HIT_COLUMNS = LEDGER_SCHEMAS["hits"].names[3:-2]
 _get_item = attrgetter(*_ITEM_COLUMNS)
@@ -170,11 +181,14 @@ def write_results(
         | _make_ended(group)
         | _make_searches(group)
         | _make_emptied(group)
+        | _make_not_found(group)
     )
     with new.filled(tables):
         _remove_old_shapes(new, group)
         known = replace_records(replacements, new, stored.scopes)
         retire_rows(new, stored.scopes, known)
+        if NOT_FOUND in new:
+            note_not_found(new)
         if "searches" in new:
             new.execute(
                 f"DELETE FROM hits USING {new['searches']} AS new"
@@ -315,6 +329,26 @@ def _make_emptied(group: Sequence[Result]) -> dict[str, pa.Table]:
         for empty in r.emptied
     ]
     return {EMPTIED: make_table(EMPTIED_SCHEMA, rows)} if rows else {}
+
+
+def _make_not_found(group: Sequence[Result]) -> dict[str, pa.Table]:
+    """Return the keys that an office does not know, of two answers about one the earlier."""
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for source, key, at, is_found, batch_id in _iter_checked(group):
+        if not is_found:
+            rows.setdefault((source, key), (key, source, at, batch_id, at))
+    return {NOT_FOUND: make_table(NOT_FOUND_SCHEMA, list(rows.values()))} if rows else {}
+
+
+def _iter_checked(
+    group: Sequence[Result],
+) -> Iterator[tuple[str, str, datetime | None, bool, str]]:
+    """Yield the keys that were asked for records, and whether they were found."""
+    for r in group:
+        if r.checked_at is not None and r.hits_of is None:
+            is_found = r.item.state is not State.NOT_FOUND
+            for key, known in (r.answered or {r.item.key: is_found}).items():
+                yield r.item.source, key, r.checked_at, known, r.batch_id
 
 
 def _make_evidence(group: Sequence[Result]) -> list[tuple[Any, ...]]:

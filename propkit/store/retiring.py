@@ -1,32 +1,42 @@
 """Rows that an answer takes away without others in the very place: they go into the history.
 
-Rows of a scope are replaced (:mod:`propkit.store.replacing`). Two things are not in one: that a
-parcel has no row of a table any more, and that a sale is told with another date or deed.
+Rows of a scope are replaced (:mod:`propkit.store.replacing`). Three things are not in one: that a
+parcel has no row of a table any more, that a sale is told with another date or deed, and that the
+same answer, read again, does not say what was once read in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from propkit.records import RECORD_TYPES, Sale
+from propkit.records import STORED_TYPES, Parcel, Sale
 from propkit.store.feeding import Feeds
 from propkit.store.replacing import KINDS, RECORD_FEEDS, Kind
 from propkit.store.scopes import StoredScopes
 
 EMPTIED = "emptied"
+WITHDRAWN = "withdrawn"
+NOT_FOUND = "not_found"
+_WHO = [
+    RECORD_FEEDS[Sale.table].field(name)
+    for name in ("source", "collected_at", "batch_id", "changed_at")
+]
 EMPTIED_SCHEMA = pa.schema(
-    [("table_name", pa.string()), ("apn", pa.string()), ("tax_year", pa.int64())]
-    + [RECORD_FEEDS[Sale.table].field(name) for name in ("source", "collected_at")]
-    + [RECORD_FEEDS[Sale.table].field(name) for name in ("batch_id", "changed_at")]
+    [("table_name", pa.string()), ("apn", pa.string()), ("tax_year", pa.int64()), *_WHO]
 )
 """Which table an answer says a parcel has no row of (null: of no year); who says so, and when."""
+WITHDRAWN_SCHEMA = pa.schema([("table_name", pa.string()), ("apn", pa.string()), *_WHO])
+"""Of which table an answer is read again (null: about many parcels); whose it is, when it came."""
+NOT_FOUND_SCHEMA = pa.schema([("apn", pa.string()), *_WHO])
+"""Which parcel a source does not know; when it said so."""
 
-_TOLD_AGAIN = (
-    "sales.recording_number = new.recording_number"
-    " OR (sales.sold_on = new.sold_on AND sales.sale_price = new.sale_price)"
+TOLD_AGAIN = (
+    "(sales.recording_number = new.recording_number"
+    " OR (sales.sold_on = new.sold_on AND sales.sale_price = new.sale_price))"
 )
+"""The condition that a sale is one of ``new`` of the same parcel, as another date or deed has it."""
 
 
 def retire_rows(new: Feeds, stored: StoredScopes, known: Iterable[str]) -> None:
@@ -34,33 +44,95 @@ def retire_rows(new: Feeds, stored: StoredScopes, known: Iterable[str]) -> None:
 
     ``known`` has the tables in which rows stood before where the group has written.
     """
-    if EMPTIED in new:
-        rows = new.execute(f"SELECT DISTINCT table_name FROM {new[EMPTIED]} ORDER BY 1").fetchall()
-        for (table,) in rows:
-            _retire_emptied(KINDS[RECORD_TYPES[table]], new, stored)
+    for kind in _find_kinds(new, EMPTIED):
+        _retire_emptied(kind, new, stored)
     if Sale.table in new and {"parcels", Sale.table}.intersection(known):
-        _retire(KINDS[Sale], new, new[Sale.table], f"AND ({_TOLD_AGAIN})")
+        _retire(KINDS[Sale], new, new[Sale.table], TOLD_AGAIN)
+    for kind in _find_kinds(new, WITHDRAWN):
+        read = f"(FROM {new[WITHDRAWN]} WHERE table_name = '{kind.table}')"
+        old = new.fetch(kind.delete_found(find_withdrawn(kind, read, new[kind.table])))
+        if kind.has_history:
+            _note(kind, new, read, old, ("source", "collected_at"))
+
+
+def note_not_found(new: Feeds) -> None:
+    """Mark stored parcels that their source says it does not know any more, since when it does.
+
+    What was known of them stays: it is what was so until then.
+    """
+    kind, (noted,) = KINDS[Parcel], Parcel.noted
+    started = "coalesce(parcels.unchanged_since, parcels.collected_at)"
+    changed = f"greatest(new.changed_at, {started})"
+    which = (
+        f"FROM {new[NOT_FOUND]} AS new{{}} WHERE parcels.apn = new.apn AND parcels.source = new.source"
+        f" AND parcels.collected_at < new.collected_at AND parcels.{noted} IS NULL"
+    )
+    identity = ", ".join(f"parcels.{column}" for column in kind.identity)
+    new.execute(
+        f"INSERT INTO changes BY NAME SELECT {changed} AS changed_at, new.batch_id, new.source,"
+        f" lower(parcels.county) AS county, parcels.apn, '{kind.table}' AS table_name,"
+        f" [{identity}] AS identity, false AS is_removed, {started} AS old_started_at,"
+        f" parcels.collected_at AS old_collected_at, '{noted}' AS column_name, NULL AS old,"
+        f" new.collected_at::VARCHAR AS new {which.format(', parcels')}"
+    )
+    new.execute(
+        f"UPDATE parcels SET {noted} = new.collected_at, unchanged_since = {changed}"
+        f" {which.format('')}"
+    )
+
+
+def is_emptied(kind: Kind) -> str:
+    """Return the condition that an older row of a parcel is one that ``new`` says is not there."""
+    # Another source may know what this one does not.
+    condition = f"{kind.table}.source = new.source"
+    if "tax_year" in kind.columns:
+        condition += f" AND coalesce(new.tax_year, {kind.table}.tax_year) = {kind.table}.tax_year"
+    return condition
+
+
+def find_withdrawn(kind: Kind, read: str, said: str, *, by_parcel: bool = False) -> str:
+    """Return how to find the rows that answers of ``read`` brought and are not in ``said``.
+
+    With ``by_parcel`` each answer is about one parcel.
+    """
+    parcel = "new.apn" if by_parcel else f"coalesce(new.apn, {kind.table}.apn)"
+    return (
+        f"FROM {kind.table} JOIN {read} AS new ON {kind.table}.source = new.source"
+        f" AND {kind.table}.collected_at = new.collected_at"
+        f" AND {kind.table}.apn IS NOT DISTINCT FROM {parcel}"
+        f" ANTI JOIN {said} AS said ON {kind.same_scope.replace('new.', 'said.')}"
+    )
+
+
+def _find_kinds(new: Feeds, feed: str) -> list[Kind]:
+    if feed not in new:
+        return []
+    rows = new.execute(f"SELECT DISTINCT table_name FROM {new[feed]} ORDER BY 1").fetchall()
+    return [KINDS[STORED_TYPES[table]] for (table,) in rows]
 
 
 def _retire_emptied(kind: Kind, new: Feeds, stored: StoredScopes) -> None:
     gone = f"(FROM {new[EMPTIED]} WHERE table_name = '{kind.table}')"
     if kind.scope == ("apn",) and not stored.may_have(new, kind.table, kind.scope, gone):
         return
-    # Another source may know what this one does not.
-    also = f"AND {kind.table}.source = new.source"
-    if "tax_year" in kind.columns:
-        also += f" AND coalesce(new.tax_year, {kind.table}.tax_year) = {kind.table}.tax_year"
-    _retire(kind, new, gone, also)
+    _retire(kind, new, gone, is_emptied(kind))
 
 
 def _retire(kind: Kind, new: Feeds, gone: str, also: str) -> None:
     """Delete rows of parcels in ``gone`` that were said before it, and keep what they said."""
-    old = new.fetch(kind.delete_older(gone, also))
+    _note(kind, new, gone, new.fetch(kind.delete_older(gone, also)), ("apn",))
+
+
+def _note(kind: Kind, new: Feeds, gone: str, old: pa.Table, same: Sequence[str]) -> None:
+    """Keep what deleted rows said; ``same`` has the columns in which they are as ``gone``."""
     if old.num_rows:
-        name = f"old_{kind.table}"
-        taken = (
-            "(SELECT apn, max(changed_at) AS changed_at, arg_max(source, changed_at) AS source,"
-            f" arg_max(batch_id, changed_at) AS batch_id FROM {gone} GROUP BY apn)"
-        )
+        name, columns = f"old_{kind.table}", ", ".join(same)
+        # As of the last of those who say so.
+        others = ", ".join(
+            f"max({column}) AS {column}" if column == "changed_at"
+            else f"arg_max({column}, changed_at) AS {column}"
+            for column in ("changed_at", "source", "batch_id") if column not in same
+        )  # fmt: skip
+        taken = f"(SELECT {columns}, {others} FROM {gone} GROUP BY {columns})"
         with new.filled({name: old}):
-            new.execute(kind.note_gone(new[kind.table], taken, new[name]))
+            new.execute(kind.note_gone(new[kind.table], taken, new[name], same))

@@ -16,7 +16,12 @@ import pyarrow as pa
 from propkit.errors import StoreError
 from propkit.records import STORED_TYPES, Record
 from propkit.store.change_table import CHANGE_TABLE
-from propkit.store.county_tables import COUNTY_SCHEMAS, COUNTY_TABLES, IMPROVEMENT_TABLES
+from propkit.store.county_tables import (
+    COUNTY_SCHEMAS,
+    COUNTY_TABLES,
+    IMPROVEMENT_TABLES,
+    add_not_found,
+)
 from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
@@ -176,16 +181,14 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0010_changes", CHANGE_TABLE),
     ("0011_postings", POSTING_TABLES),
     ("0012_payload_parts", cut_old_blocks),
+    ("0013_not_found", add_not_found),
 ]
-
 
 _TABLE_NAMES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
     " UNION ALL SELECT view_name FROM duckdb_views()"
     " WHERE database_name = current_database() AND NOT internal"
 )
-
-
 _MIGRATIONS_TABLE = (
     "CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMPTZ)"
 )
@@ -236,6 +239,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("COMMIT")
 
 
+_TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {
     "str": pa.string(),
     "bytes": pa.binary(),
@@ -243,10 +247,10 @@ _ARROW = {
     "float": pa.float64(),
     "bool": pa.bool_(),
     "date": pa.date32(),
+    "datetime": _TIME,
     "Decimal": pa.decimal128(14, 2),
     "tuple[str, ...]": pa.list_(pa.string()),
 }
-_TIME = pa.timestamp("us", tz="UTC")
 
 
 def record_schema(kind: type[Record]) -> pa.Schema:
@@ -389,10 +393,8 @@ def find_duplicates(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Count the identities that stand more than once, by table; empty when all is well."""
     found = {}
     for table, kind in STORED_TYPES.items():
-        columns = ", ".join(kind.identity)
-        row = connection.execute(
-            f"SELECT count(*) FROM (FROM {table} SELECT {columns} GROUP BY ALL HAVING count(*) > 1)"
-        ).fetchone()
+        rows = f"FROM {table} SELECT {', '.join(kind.identity)} GROUP BY ALL HAVING count(*) > 1"
+        row = connection.execute(f"SELECT count(*) FROM ({rows})").fetchone()
         if row and row[0]:
             found[table] = int(row[0])
     return found

@@ -48,7 +48,8 @@ def truth_of(county: County, source: str) -> dict[str, dict[str, object]]:
 def stored(kit: pk.Kit, source: str) -> dict[str, dict[str, object]]:
     """Return the parcels of a source as the truth writes them, places to a centimetre."""
     rows = kit.store.rows(
-        "SELECT * EXCLUDE (source, collected_at, unchanged_since) FROM parcels WHERE source = $1",
+        "SELECT * EXCLUDE (source, collected_at, unchanged_since, not_found_since) FROM parcels"
+        " WHERE source = $1",
         [source],
     )
     found = {}

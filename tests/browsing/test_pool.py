@@ -81,10 +81,27 @@ async def test_pages_and_browsers_are_closed_for_new_ones_by_count(site: Site) -
         assert running({second}) == {second}
 
 
-async def test_two_browsers_share_the_pages(site: Site) -> None:
+async def test_two_browsers_share_the_pages_which_share_nothing(site: Site) -> None:
+    """Open side by side, a page sees nothing of its neighbour and outlives the neighbour's process.
+
+    Whatever Chromium's limit of processes is: contexts are never in one.
+    """
     async with pooled(pages=4, browsers=2) as pool:
         slots = await asyncio.gather(*[pool.lend(IDENTITY) for _ in range(4)])
         found = sorted(engine.pages for engine in pool.engines)
+        (neighbour,) = [one for one in slots[1:] if one.engine is slots[0].engine]
+        await neighbour.page.goto(f"{site.url}/storing")
+        await neighbour.page.wait_for_selector("#stored", state="attached", timeout=0)
+        seen = []
+        for is_alone in (False, True):
+            if is_alone:
+                crash = asyncio.create_task(neighbour._session.send("Page.crash"))
+                await wait_until(lambda: neighbour.is_crashed)
+                crash.cancel()
+                await asyncio.gather(crash, return_exceptions=True)
+            await slots[0].page.goto(f"{site.url}/looking")
+            text = await slots[0].page.text_content("#seen", timeout=0)
+            seen.append((json.loads(text), "Cookie" in site.asked[-1].headers))
         waiting = asyncio.create_task(pool.lend(IDENTITY))
         pool.give_back(slots[0], is_good=True)
         fifth = await waiting
@@ -92,6 +109,7 @@ async def test_two_browsers_share_the_pages(site: Site) -> None:
             pool.give_back(slot, is_good=True)
 
     assert found == [2, 2]
+    assert seen == [(["", 0, 0, "", [], []], False)] * 2
     assert fifth is slots[0]
 
 

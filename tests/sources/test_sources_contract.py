@@ -85,6 +85,7 @@ def _shown(parsed: Parsed) -> dict[str, object]:
             | {
                 field.name: _plain(getattr(record, field.name))
                 for field in dataclasses.fields(record)
+                if field.name not in record.noted
             }
             for record in parsed.records
         ],

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propkit.frames import table_frame
+from propkit.items import State
 from propkit.record_block import Emptied
 from propkit.records import (
     RECORD_TYPES,
@@ -266,6 +267,31 @@ def test_what_is_emptied_is_what_was_said_before(store: Store):
     write(store, older)
 
     assert len(stands(store, "residences")) == 1
+
+
+def test_a_parcel_that_its_source_knows_no_more_is_marked_and_kept(store: Store):
+    """Since when is told, once; another source's word says nothing; a later answer ends it."""
+    collected(store, 0, parcel("1", "SMITH"), parcel("2", "DOE"))
+    write(store, result("1", at=noon(1), source=TREASURER, state=State.NOT_FOUND))
+    write(store, result("1", at=noon(2), batch_id="b2", state=State.NOT_FOUND))
+    write(store, result("1", at=noon(3), state=State.NOT_FOUND))
+    write(store, result("3", at=noon(3), state=State.NOT_FOUND))
+    collected(store, 1.5, parcel("1", "SMITHY"))  # an older answer, written later
+    marked = table_frame(store, "parcels")
+    collected(store, 4, parcel("1", "SMITHY"))
+
+    columns = ["apn", "owner_name", "not_found_since"]
+    assert told(marked, *columns) == [("1", "SMITHY", noon(2)), ("2", "DOE", None)]
+    assert told(table_frame(store, "parcels"), *columns)[0] == ("1", "SMITHY", None)
+    names = ["column", "old", "new", "changed_at", "batch_id"]
+    moments = read_changes(store, noon(0), apn="1")
+    since = f"{noon(2):%Y-%m-%d %H:%M:%S}+00"
+    assert told(moments[moments["column"] == "not_found_since"], *names) == [
+        ("not_found_since", None, since, noon(2), "b2"),
+        ("not_found_since", since, None, noon(4), "b1"),
+    ]
+    for at, wanted in ((0.5, None), (2.5, noon(2)), (4.5, None)):
+        assert told(read_as_of(store, "parcels", noon(at), "apn"), *columns)[0][2] == wanted
 
 
 def test_a_sale_that_is_told_otherwise_is_one_sale(store: Store):
