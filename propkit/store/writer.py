@@ -56,6 +56,8 @@ class Writer:
         Opens a connection to the file; asked again when a commit left the connection dead.
     memory
         Of which what was asked for has all that it needs, and groups of results little.
+    prepare
+        Called before each transaction.
 
     Attributes
     ----------
@@ -74,9 +76,11 @@ class Writer:
         self,
         connect: Callable[[], duckdb.DuckDBPyConnection],
         memory: Memory,
+        prepare: Callable[[], object],
     ) -> None:
         self._connect = connect
         self._memory = memory
+        self._prepare = prepare
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
@@ -287,6 +291,7 @@ class Writer:
     def _transact(self, work: Work) -> Any:
         connection = self._connection
         self.stored.prepare(connection)  # not in the transaction: a rollback would undo it
+        self._prepare()
         began = time.perf_counter()
         connection.execute("BEGIN")
         try:

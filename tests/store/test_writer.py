@@ -482,7 +482,11 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, 
     batch = batch_of(store, "1")
     cursor = store._cursor
     connections = [Flaky(cursor(), is_durable=is_durable)]
-    writer = Writer(lambda: connections.pop() if connections else cursor(), Memory(cursor))  # type: ignore[arg-type,return-value]
+    writer = Writer(
+        lambda: connections.pop() if connections else cursor(),  # type: ignore[arg-type,return-value]
+        Memory(cursor),
+        lambda: None,
+    )
 
     writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch, pages=[page(b"1")]))
     writer.flush().result(timeout=30)
