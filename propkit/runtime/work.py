@@ -122,7 +122,7 @@ class BatchWork:
 
     def start(
         self,
-        make: Callable[[], object],
+        make: Callable[[], BatchHead],
         *,
         items: Sequence[Item],
         fresh_keys: frozenset[tuple[str, str]],
@@ -131,23 +131,26 @@ class BatchWork:
     ) -> None:
         """Have the batch made, and begin to collect its ``items``."""
         with self._lock:  # who looks for it meanwhile finds it running
-            make()
             self._begin(
-                items=items, fresh_keys=fresh_keys, listeners=listeners, planned_at=planned_at
+                make(),
+                items,
+                fresh_keys=fresh_keys,
+                listeners=listeners,
+                planned_at=planned_at,
             )
 
     def _begin(
         self,
+        head: BatchHead,
+        items: Sequence[Item],
         *,
-        items: Sequence[Item] | None = None,
         fresh_keys: frozenset[tuple[str, str]] = frozenset(),
         listeners: Iterable[Listener] = (),
         planned_at: datetime | None = None,
     ) -> None:
-        items = read_items(self._store, self.id) if items is None else items
         run = make_run(
             self.collector,
-            self.head,
+            head,
             items,
             fresh_keys=fresh_keys,
             listeners=[*listeners, *self._make_listeners(), self._keep_event],
@@ -259,7 +262,7 @@ class BatchWork:
         state = self.head.state
         set_state(self._store, self.id, "running", log="batch resumed")
         try:
-            self._begin()
+            self._begin(self.head, read_items(self._store, self.id))
         except PropkitError:
             set_state(self._store, self.id, state)
             raise

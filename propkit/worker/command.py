@@ -63,9 +63,9 @@ class _OwnLog(RotatingFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line; where another worker has rotated the log meanwhile, to the new file."""
         with suppress(OSError):
-            if not samestat(os.fstat(self.stream.fileno()), os.stat(self.baseFilename)):  # noqa: PTH116
-                self.stream.close()
-                self.stream = self._open()
+            written = os.fstat(self.stream.fileno()) if self.stream else None
+            if written and not samestat(written, os.stat(self.baseFilename)):  # noqa: PTH116
+                self.close()  # the next line opens what stands there now
         super().emit(record)
 
     def _open(self) -> Any:

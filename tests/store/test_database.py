@@ -371,7 +371,7 @@ def test_active_counts_batches_that_ask_the_same(store: Store):
     """A validation is shared with validations; collecting is shared whatever its tables."""
     item = Item(source="maricopa_assessor", key="1")
     kinds = ("validation", "search", "taxes")
-    batches = {kind: create_batch(store, [item], kind=kind, criteria={}) for kind in kinds}
+    batches = {kind: create_batch(store, [item], kind=kind, criteria={}).batch_id for kind in kinds}
     keys = {"maricopa_assessor": ["1"]}
 
     found = {

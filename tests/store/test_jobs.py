@@ -56,7 +56,7 @@ def date_heads(store: Store, **times: datetime | None) -> None:
 def make(store: Store, *keys: str, **head: Any) -> str:
     items = [Item(source=ASSESSOR, key=key, apn=key, sequence=n) for n, key in enumerate(keys)]
     criteria = {"sources": [ASSESSOR], "workers": 3}
-    return create_batch(store, items, kind="comprehensive", criteria=criteria, **head)
+    return create_batch(store, items, kind="comprehensive", criteria=criteria, **head).batch_id
 
 
 def test_a_job_is_told_whole(store: Store):
