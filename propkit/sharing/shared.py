@@ -41,6 +41,10 @@ _HANDING_SECONDS = 0.05
 _LAST_EVENT_SECONDS = 5.0
 _PAYING = ("buy", "purchase", "settle")
 """Operations of :mod:`propkit.leads.operations` that may cost something each time."""
+_PURCHASE_LOST = (
+    "the owner was lost while it dealt with a purchase, which is not repeated by itself:"
+    " kit.purchases() and kit.batches() show what it did, kit.settle() asks about the rest"
+)
 
 
 class SharedStore(Reading):
@@ -111,13 +115,7 @@ class SharedPlace:
             return do(self._place)
 
     def _ask_once(self, do: Callable[[AnyPlace], T]) -> T:
-        """Do what must not be done twice; when the owner is lost at it, nobody knows what it did.
-
-        Raises
-        ------
-        StoreError
-            The owner was lost; there is another now.
-        """
+        """Do what must not be done twice; a StoreError where the owner is lost at it."""
         self.ask(lambda place: place.rates())  # one that was lost before is replaced first
         place = self._place
         try:
@@ -127,11 +125,7 @@ class SharedPlace:
                 self._move_from(place)
             elif not self._was_handed_over(place):
                 raise
-            raise StoreError(
-                "the owner was lost while it dealt with a purchase, which is not repeated by"
-                " itself: kit.purchases() and kit.batches() show what it did, kit.settle() asks"
-                " the account about the rest"
-            ) from error
+            raise StoreError(_PURCHASE_LOST) from error
 
     def hand_over(self, join: Callable[[], GuestPlace]) -> None:
         """Let the process that ``join`` attaches to own the store; where one does, leave it.
