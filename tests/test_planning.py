@@ -66,7 +66,7 @@ def waiting(plan: Plan) -> list[tuple[str, str]]:
 
 def running(store: Store, kind: str, *identities: tuple[str, str]) -> str:
     items = [Item(source=s, key=k, sequence=n) for n, (s, k) in enumerate(identities)]
-    return create_batch(store, items, kind=kind, criteria={})
+    return create_batch(store, items, kind=kind, criteria={}).batch_id
 
 
 def test_a_plan_knows_what_the_store_knows(store, sources):

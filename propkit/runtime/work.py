@@ -56,6 +56,7 @@ _KEPT_SECONDS = 30.0
 _SLICE_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 10.0
 _LOG_SECONDS = 1.0
+_END_SECONDS = 10.0
 
 
 class BatchWork:
@@ -84,7 +85,7 @@ class BatchWork:
         self._thread = thread
         self._run: Run | None = None
         self._future: Future[None] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._events: deque[tuple[int, Progress]] = deque(maxlen=_KEPT_EVENTS)
 
     @property
@@ -94,8 +95,15 @@ class BatchWork:
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs."""
-        return self._future is not None and not self._future.done()
+        """Whether it runs; who just begins it is waited for."""
+        with self._lock:
+            return self._future is not None and not self._future.done()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it runs, or ran here; who just begins it is waited for."""
+        with self._lock:
+            return self._future is not None
 
     @property
     def progress(self) -> Progress | None:
@@ -114,20 +122,35 @@ class BatchWork:
 
     def start(
         self,
+        make: Callable[[], BatchHead],
         *,
-        items: Sequence[Item] | None = None,
+        items: Sequence[Item],
+        fresh_keys: frozenset[tuple[str, str]],
+        listeners: Iterable[Listener],
+        planned_at: datetime | None,
+    ) -> None:
+        """Have the batch made, and begin to collect its ``items``."""
+        with self._lock:  # who looks for it meanwhile finds it running
+            self._begin(
+                make(),
+                items,
+                fresh_keys=fresh_keys,
+                listeners=listeners,
+                planned_at=planned_at,
+            )
+
+    def _begin(
+        self,
+        head: BatchHead,
+        items: Sequence[Item],
+        *,
         fresh_keys: frozenset[tuple[str, str]] = frozenset(),
         listeners: Iterable[Listener] = (),
         planned_at: datetime | None = None,
     ) -> None:
-        """Begin to collect what waits.
-
-        ``items`` are those of the batch, where they are at hand; None reads them.
-        """
-        items = read_items(self._store, self.id) if items is None else items
         run = make_run(
             self.collector,
-            self.head,
+            head,
             items,
             fresh_keys=fresh_keys,
             listeners=[*listeners, *self._make_listeners(), self._keep_event],
@@ -139,12 +162,14 @@ class BatchWork:
 
     def cancel(self) -> None:
         """Stop asking at once, keep everything fetched, leave the rest cancelled."""
-        if self.is_running and self._run is not None:
-            self._thread.call(self._run.cancelled.set)
+        with self._lock:
+            run = self._run if self.is_running else None
+            if run is None and self.head.state in UNFINISHED:
+                cancel_waiting(self._store, self.id)
+                set_state(self._store, self.id, "cancelled")
+        if run is not None:
+            self._thread.call(run.cancelled.set)
             self._wait_for_end()
-        elif self.head.state in UNFINISHED:
-            cancel_waiting(self._store, self.id)
-            set_state(self._store, self.id, "cancelled")
 
     def leave(self) -> None:
         """Stop without cancelling: what is not collected waits for :meth:`resume`."""
@@ -189,7 +214,7 @@ class BatchWork:
             if self._has_waiting():
                 self._start_again()
 
-    def resume(self) -> None:
+    def resume(self, *, only_if: str | None = None) -> None:
         """Go on with the items that wait or were cancelled; without any, nothing happens.
 
         So do those that failed because their source was blocked or refused the token: a person
@@ -198,11 +223,13 @@ class BatchWork:
         Raises
         ------
         RequestError
-            The batch is running.
+            The batch is running, or its state is not ``only_if``: somebody was quicker.
         """
         with self._lock:
             self._refuse_running()
             head = self.head
+            if head.state != (only_if or head.state):
+                raise RequestError(f"batch {self.id} is {head.state} by now")
             requeue_items(self._store, self.id, State.CANCELLED)
             requeue_items(self._store, self.id, State.FAILED, STOPPING)
             self._forget_second_ways()
@@ -246,7 +273,7 @@ class BatchWork:
         state = self.head.state
         set_state(self._store, self.id, "running", log="batch resumed")
         try:
-            self.start()
+            self._begin(self.head, read_items(self._store, self.id))
         except PropkitError:
             set_state(self._store, self.id, state)
             raise
@@ -281,6 +308,8 @@ class BatchWork:
         self._events.append((max(time.time_ns(), last + 1), progress))
 
     def _refuse_running(self) -> None:
+        if self._future is not None and self.is_running and self.head.state != "running":
+            wait([self._future], timeout=_END_SECONDS)  # its end is stored, it is all but over
         if self.is_running:
             raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
 

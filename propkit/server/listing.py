@@ -40,7 +40,9 @@ class Listing:
         self._keep(
             {(job.number, job.updated_at): told[job.number] for job in read if not job.is_active}
         )
-        jobs = [job for number, kept in known.items() if (job := kept or told.get(number))]
+        found = [kept or told.get(number) for number, kept in known.items()]
+        # One that was deleted meanwhile, or has another state by now, is left out.
+        jobs = [job for job in found if job and query.status in (None, job.state)]
         return JobList(jobs=jobs, total=total, page=query.page, per_page=size)
 
     def _keep(self, ended: dict[Version, JobModel]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +143,9 @@ class HerePlace:
 
     def will_run(self, batch_id: str) -> bool:
         """Whether a batch runs in this process, or waits in its queue."""
-        if self.is_running(batch_id):
+        if self.has_queue and read_head(self.store, batch_id).state == "pending":
             return True
-        return self.has_queue and read_head(self.store, batch_id).state == "pending"
+        return self.is_running(batch_id)  # now: its turn may just have come
 
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run in this process."""
@@ -171,17 +172,17 @@ class HerePlace:
             It waits for its turn, and this process has no queue.
         """
         work = self._find(batch_id)
-        if work is not None:
-            return work.wait(seconds)
-        if read_head(self.store, batch_id).state != "pending":
-            return True
-        if not self.has_queue:
-            raise RequestError(
-                f"batch {batch_id} waits for its turn, and the worker that would run it is gone:"
-                " batch.resume() runs it now"
-            )
-        time.sleep(min(seconds, _TURN_SECONDS))
-        return False
+        if work is None or not work.has_begun:
+            if read_head(self.store, batch_id).state == "pending":
+                if self.has_queue:
+                    time.sleep(min(seconds, _TURN_SECONDS))
+                    return False
+                raise RequestError(
+                    f"batch {batch_id} waits for its turn, and the worker that would run it is"
+                    " gone: batch.resume() runs it now"
+                )
+            work = self._find(batch_id)  # its turn may have come between the two looks
+        return work is None or work.wait(seconds)
 
     def cancel(self, batch_id: str) -> None:
         """Stop a batch and cancel what it has left."""
@@ -195,9 +196,9 @@ class HerePlace:
         """Collect what failed again."""
         self._work(batch_id).retry(only)
 
-    def resume(self, batch_id: str) -> None:
-        """Go on with a batch."""
-        self._work(batch_id).resume()
+    def resume(self, batch_id: str, *, only_if: str | None = None) -> None:
+        """Go on with a batch; ``only_if`` it is in this state still."""
+        self._work(batch_id).resume(only_if=only_if)
 
     def free(self, batch_id: str) -> None:
         """Leave a batch that hangs, so that it can be gone on with.
@@ -258,7 +259,9 @@ class HerePlace:
         options = run_criteria(self.settings.collect, names, **order.options)
         self.check()
         has_to_wait = self._has_to_wait(order)
-        create_batch(
+
+        make = partial(
+            create_batch,
             self.store,
             order.items,
             kind=order.kind,
@@ -268,8 +271,10 @@ class HerePlace:
             created_by=order.created_by,
         )
         if has_to_wait:
+            make()
             return
         self._work(order.batch_id).start(
+            make,
             items=order.items,
             fresh_keys=order.fresh_keys,
             listeners=listeners,
@@ -334,7 +339,7 @@ class HerePlace:
                     ends.callback(self._thread.run, self._collector.close)
             for work in self._started:
                 ends.callback(work.leave)
-            ends.callback(self._refuse_more)
+            ends.callback(setattr, self, "_is_closed", True)  # noqa: FBT003
             for end in self._first_ends:
                 ends.callback(end)
 
@@ -353,9 +358,6 @@ class HerePlace:
         if self.most_running is None or any(item.priority == 0 for item in order.items):
             return False
         return len(self.running_ids()) >= self.most_running
-
-    def _refuse_more(self) -> None:
-        self._is_closed = True
 
     def _find(self, batch_id: str) -> BatchWork | None:
         thread = CollectorThread.find(self.store)

@@ -39,6 +39,12 @@ AnyPlace = GuestPlace | HerePlace
 _FOLLOW_SECONDS = 0.2
 _HANDING_SECONDS = 0.05
 _LAST_EVENT_SECONDS = 5.0
+_PAYING = ("buy", "purchase", "settle")
+"""Operations of :mod:`propkit.leads.operations` that may cost something each time."""
+_PURCHASE_LOST = (
+    "the owner was lost while it dealt with a purchase, which is not repeated by itself:"
+    " kit.purchases() and kit.batches() show what it did, kit.settle() asks about the rest"
+)
 
 
 class SharedStore(Reading):
@@ -107,6 +113,19 @@ class SharedPlace:
             if not self._was_handed_over(place):
                 raise
             return do(self._place)
+
+    def _ask_once(self, do: Callable[[AnyPlace], T]) -> T:
+        """Do what must not be done twice; a StoreError where the owner is lost at it."""
+        self.ask(lambda place: place.rates())  # one that was lost before is replaced first
+        place = self._place
+        try:
+            return do(place)
+        except (StoreError, RequestError) as error:
+            if isinstance(error, OwnerLostError):
+                self._move_from(place)
+            elif not self._was_handed_over(place):
+                raise
+            raise StoreError(_PURCHASE_LOST) from error
 
     def hand_over(self, join: Callable[[], GuestPlace]) -> None:
         """Let the process that ``join`` attaches to own the store; where one does, leave it.
@@ -264,7 +283,8 @@ class SharedPlace:
 
     def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out, and follow the batch that it may have started."""
-        answer = self.ask(lambda place: place.leads(name, given))
+        ask = self._ask_once if name in _PAYING else self.ask
+        answer = ask(lambda place: place.leads(name, given))
         if name == "buy":
             self._follow_for(answer, listeners)
         return answer

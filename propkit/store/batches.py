@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store.database import Store
 from propkit.store.reading import Reading
-from propkit.store.results import append_rows, append_tables, make_items, make_rows
+from propkit.store.results import feed_tables, make_items, make_rows
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 
@@ -76,8 +76,8 @@ def create_batch(
     batch_id: str | None = None,
     created_by: str | None = None,
     state: str = "running",
-) -> str:
-    """Store a new batch with its items and return its id; it is this user's, unless told.
+) -> BatchHead:
+    """Store a new batch with its items and return its head; it is this user's, unless told.
 
     Raises
     ------
@@ -91,28 +91,42 @@ def create_batch(
     tables = [{"batch_logs": log}, *({"items": some} for some in make_items(batch_id, items))]
     if len(tables) > 1:
         tables[:2] = [tables[0] | tables[1]]
+    criteria_text = json.dumps(dict(criteria))
+    started_at = now if state == "running" else None
+    head = BatchHead(
+        batch_id=batch_id,
+        number=0,
+        kind=kind,
+        state=state,
+        criteria=json.loads(criteria_text),
+        created_by=created_by or _user(),
+        error=None,
+        created_at=now,
+        started_at=started_at,
+        completed_at=None,
+        updated_at=now,
+        heartbeat_at=started_at,
+    )
 
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        if connection.execute(
-            "SELECT 1 FROM batch_heads WHERE batch_id = ?", [batch_id]
-        ).fetchall():
-            raise RequestError(f"there is a batch {batch_id!r} already")
-        started_at = now if state == "running" else None
-        connection.execute(
+    def work(connection: duckdb.DuckDBPyConnection) -> int:
+        made = connection.execute(
             "INSERT INTO batch_heads BY NAME SELECT ? AS batch_id,"
             " coalesce(max(number), 0) + 1 AS number, ? AS kind, ? AS state, ? AS criteria,"
             " ? AS created_by, ? AS created_at, ? AS started_at, ? AS updated_at,"
-            " ? AS heartbeat_at FROM batch_heads",
+            " ? AS heartbeat_at FROM batch_heads"
+            " HAVING NOT coalesce(bool_or(batch_id = ?), false) RETURNING number",
             [
-                *(batch_id, kind, state, json.dumps(dict(criteria))),
-                *(created_by or _user(), now, started_at, now, started_at),
+                *(batch_id, kind, state, criteria_text),
+                *(head.created_by, now, started_at, now, started_at, batch_id),
             ],
-        )
+        ).fetchall()
+        if not made:
+            raise RequestError(f"there is a batch {batch_id!r} already")
         for some in tables:
-            append_tables(connection, some)
+            feed_tables(connection, store.writer.stored, some)
+        return int(made[0][0])
 
-    store.writer.submit(work).result()
-    return batch_id
+    return replace(head, number=store.writer.submit(work).result())
 
 
 def read_head(store: Reading, batch: str | int) -> BatchHead:
@@ -151,7 +165,7 @@ def set_state(
     """
     now = datetime.now(UTC)
     ended = None if state in ("pending", "running") else now
-    entry = _log_row(batch_id, now, state, log or f"batch {state}")
+    lines = make_rows("batch_logs", [_log_row(batch_id, now, state, log or f"batch {state}")])
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         if unless():
@@ -163,7 +177,7 @@ def set_state(
             [state, error, ended, now, state, now, batch_id, before],
         ).fetchall()
         if changed:
-            append_rows(connection, "batch_logs", [entry])
+            feed_tables(connection, store.writer.stored, {"batch_logs": lines})
 
     store.writer.submit(work).result()
 
@@ -192,7 +206,10 @@ def delete_batch(store: Store, batch_id: str) -> None:
 def write_log(store: Store, batch_id: str, entries: Sequence[LogEntry]) -> Future[Any]:
     """Append entries to a batch's log; the future is done when they are durable."""
     rows = [{"batch_id": batch_id, **asdict(entry)} for entry in entries]
-    return store.writer.submit(lambda connection: append_rows(connection, "batch_logs", rows))
+    lines = make_rows("batch_logs", rows)
+    return store.writer.submit(
+        lambda connection: feed_tables(connection, store.writer.stored, {"batch_logs": lines})
+    )
 
 
 def _log_row(batch_id: str, now: datetime, event: str, message: str) -> dict[str, Any]:

@@ -17,6 +17,12 @@ from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
 from propkit.store.memory import Memory
+from propkit.store.private import (
+    keep_private,
+    remove_spill_folder,
+    remove_unused_log,
+    spill_path,
+)
 from propkit.store.reading import Params, Reading, to_frame
 from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
 from propkit.store.writer import Writer
@@ -53,10 +59,10 @@ class Store(Reading):
                 "UPDATE batch_heads SET state = 'interrupted' WHERE state = 'running'"
             )
         except BaseException:
-            self._connection.close()
+            self._let_go()
             raise
         self._memory = Memory(self._cursor)
-        self.writer = Writer(self._cursor, self._memory)
+        self.writer = Writer(self._cursor, self._memory, lambda: keep_private(path))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -99,7 +105,12 @@ class Store(Reading):
             self.writer.close()
             with self._memory.sparing(), self._connection_lock:  # closing is a checkpoint too
                 self._memory.squeeze(self._connection)
-                self._connection.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        remove_unused_log(self.path)
+        self._connection.close()
+        remove_spill_folder(self.path)
 
     def sparing(self) -> AbstractContextManager[None]:
         """Keep DuckDB's memory small while a batch runs, save while somebody asks."""
@@ -215,7 +226,7 @@ class Store(Reading):
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     config: dict[str, Any] = {
         # Beside the file, not where the process happens to stand.
-        "temp_directory": f"{path}.tmp",
+        "temp_directory": str(spill_path(path)),
         # Extensions cannot be had offline, and asking for them costs a time-out.
         "autoinstall_known_extensions": False,
         "storage_compatibility_version": STORAGE_VERSION,
@@ -238,4 +249,5 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     if is_new:
         with suppress(OSError):  # a disk that knows no owners
             path.chmod(0o600)  # names and telephone numbers; who shares the store may open it
+    keep_private(path)
     return connection

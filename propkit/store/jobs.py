@@ -29,6 +29,7 @@ Version = tuple[int, datetime]
 """A job's number and when it was last changed: one that has ended is the same as long as this is."""
 
 _OUTCOMES = "'done', 'not_found', 'skipped'"
+_STUCK = "state = 'running' AND coalesce(heartbeat_at, started_at) < ${0}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,7 @@ def list_jobs(
         store, state=state, kind=kind, created_by=created_by, page=page, per_page=per_page
     )
     jobs = read_jobs(store, [number for number, _ in versions])
+    jobs = [job for job in jobs if state in (None, job.state)]  # another one has it by now
     return JobPage(jobs=tuple(jobs), total=total, page=page, per_page=per_page)
 
 
@@ -189,24 +191,23 @@ def read_log(store: Reading, job_id: str, *, page: int = 1, per_page: int = 50) 
     _check_whole("page", page, 10**9)
     _check_whole("per_page", per_page, MOST_PER_PAGE)
     read_job(store, job_id)
-    (count,) = store.rows("SELECT count(*) AS n FROM batch_logs WHERE batch_id = $1", [job_id])
-    rows = store.rows(
-        "SELECT * EXCLUDE (batch_id) FROM batch_logs WHERE batch_id = $1"
-        " ORDER BY logged_at, event, source, key, message LIMIT $2 OFFSET $3",
+    # One statement: lines may come, and the job may go, between two.
+    (found,) = store.rows(
+        "WITH log AS MATERIALIZED (SELECT * EXCLUDE (batch_id) FROM batch_logs"
+        " WHERE batch_id = $1) SELECT (SELECT count(*) FROM log) AS total,"
+        " (SELECT coalesce(list(page ORDER BY logged_at, event, source, key, message), [])"
+        " FROM (FROM log ORDER BY logged_at, event, source, key, message LIMIT $2 OFFSET $3)"
+        " AS page) AS entries",
         [job_id, per_page, (page - 1) * per_page],
     )
-    entries = tuple([LogEntry(**row) for row in rows])
-    return LogPage(entries=entries, total=count["n"], page=page, per_page=per_page)
+    entries = tuple([LogEntry(**row) for row in found["entries"]])
+    return LogPage(entries=entries, total=found["total"], page=page, per_page=per_page)
 
 
 def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:
     """Return the jobs that run without a sign of life, the newest first."""
     before = (now or datetime.now(UTC)) - STUCK_AFTER
-    return _read(
-        store,
-        "WHERE state = 'running' AND coalesce(heartbeat_at, started_at) < $1",
-        [before],
-    )
+    return _read(store, f"WHERE {_STUCK.format(1)}", [before])
 
 
 def failed_since(store: Reading, moment: datetime) -> list[Job]:
@@ -217,25 +218,26 @@ def failed_since(store: Reading, moment: datetime) -> list[Job]:
 def read_health(store: Reading, now: datetime | None = None) -> Health:
     """Return how the queue is."""
     now = now or datetime.now(UTC)
-    (heads,) = store.rows(
-        f"SELECT count(*) FILTER ({JOB_STATE} = 'PENDING') AS pending,"
-        f" count(*) FILTER ({JOB_STATE} = 'PROCESSING') AS processing,"
-        f" coalesce(list(batch_id ORDER BY number) FILTER ({JOB_STATE} = 'FAILED'"
-        " AND updated_at > $1), []) AS failed FROM batch_heads",
-        [now - timedelta(days=1)],
-    )
-    (waiting,) = store.rows(
-        "SELECT count(*) AS n, min(created_at) AS oldest FROM items JOIN batch_heads"
-        " USING (batch_id) WHERE items.state = 'waiting'"
-        f" AND {JOB_STATE.replace('CASE state', 'CASE batch_heads.state')} IN {ACTIVE}"
+    # One statement, so that all of it is as of one moment.
+    (found,) = store.rows(
+        f"WITH heads AS MATERIALIZED (SELECT *, {JOB_STATE} AS job_state FROM batch_heads),"
+        " waiting AS (SELECT count(*) AS n, min(created_at) AS oldest FROM items JOIN heads"
+        f" USING (batch_id) WHERE items.state = 'waiting' AND job_state IN {ACTIVE})"
+        " SELECT (SELECT n FROM waiting) AS waiting, (SELECT oldest FROM waiting) AS oldest,"
+        " count(*) FILTER (job_state = 'PENDING') AS pending,"
+        " count(*) FILTER (job_state = 'PROCESSING') AS processing,"
+        f" coalesce(list(batch_id ORDER BY number DESC) FILTER ({_STUCK.format(2)}), []) AS stuck,"
+        " coalesce(list(batch_id ORDER BY number)"
+        " FILTER (job_state = 'FAILED' AND updated_at > $1), []) AS failed FROM heads",
+        [now - timedelta(days=1), now - STUCK_AFTER],
     )
     return Health(
-        pending_jobs=heads["pending"],
-        processing_jobs=heads["processing"],
-        waiting_items=waiting["n"],
-        oldest_waiting_at=waiting["oldest"],
-        stuck=tuple(job.id for job in stuck_jobs(store, now)),
-        failed_today=tuple(heads["failed"]),
+        pending_jobs=found["pending"],
+        processing_jobs=found["processing"],
+        waiting_items=found["waiting"],
+        oldest_waiting_at=found["oldest"],
+        stuck=tuple(found["stuck"]),
+        failed_today=tuple(found["failed"]),
     )
 
 

@@ -54,7 +54,7 @@ _SEARCHES_SCHEMA = pa.schema([("by", pa.string()), ("query", pa.string())])
 _APPENDED = ("fetches", "freshness", "items", "hits", "payloads", "payload_blocks", "evidence")
 _FEEDS = {
     **RECORD_FEEDS,
-    **{table: LEDGER_SCHEMAS[table] for table in _APPENDED},
+    **{table: LEDGER_SCHEMAS[table] for table in (*_APPENDED, "batch_logs")},
     "ended": _ENDED_SCHEMA,
     "searches": _SEARCHES_SCHEMA,
     EMPTIED: EMPTIED_SCHEMA,
@@ -218,14 +218,18 @@ def settle_purchase(connection: duckdb.DuckDBPyConnection, settlement: Settlemen
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
     """Append rows to a ledger table."""
     if rows:
-        append_tables(connection, {table: make_rows(table, rows)})
-
-
-def append_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
-    """Append rows to ledger tables, by table."""
-    with Registered(connection, tables) as new:
-        for table in tables:
+        with Registered(connection, {table: make_rows(table, rows)}) as new:
             connection.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
+
+
+def feed_tables(
+    connection: duckdb.DuckDBPyConnection, stored: Stored, tables: Mapping[str, pa.Table]
+) -> None:
+    """Append rows to the tables ``items`` and ``batch_logs``, by plans that are kept."""
+    new = stored.prepare(connection)
+    with new.filled(tables):
+        for table in tables:
+            new.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
 
 
 def make_rows(table: str, rows: list[Row]) -> pa.Table:

@@ -21,9 +21,10 @@ _COPY_SECONDS = 600
 _COPY = """
 import os, shutil, sys
 source, target = sys.argv[1:]
-shutil.copyfile(source, target)
+os.umask(0o077)
+shutil.copy(source, target)
 if os.path.exists(source + ".wal"):
-    shutil.copyfile(source + ".wal", target + ".wal")
+    shutil.copy(source + ".wal", target + ".wal")
 """
 
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +43,8 @@ _BAD_VALUES = (
 """What a value that no column can hold raises; anything else is the store's own trouble."""
 
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
-_Asked = tuple[Work, Future[Any], bool]
-"""A work, its answer, and whether it goes ahead of the last results."""
+_Asked = tuple[Work | None, Future[Any], bool]
+"""A work (None: a flush), its answer, and whether it goes ahead of the last results."""
 
 
 class Writer:
@@ -56,6 +56,8 @@ class Writer:
         Opens a connection to the file; asked again when a commit left the connection dead.
     memory
         Of which what was asked for has all that it needs, and groups of results little.
+    prepare
+        Called before each transaction.
 
     Attributes
     ----------
@@ -74,9 +76,11 @@ class Writer:
         self,
         connect: Callable[[], duckdb.DuckDBPyConnection],
         memory: Memory,
+        prepare: Callable[[], object],
     ) -> None:
         self._connect = connect
         self._memory = memory
+        self._prepare = prepare
         self._connection = connect()
         # Not a queue: who puts a result would wake this thread each time, for nothing.
         self._inbox: deque[Result | _Asked | None] = deque()
@@ -120,13 +124,16 @@ class Writer:
 
     def flush(self) -> Future[None]:
         """Return a future that is done when everything put so far is committed."""
-        return self.submit(lambda _: None)
+        self._check()
+        future: Future[None] = Future()
+        self._ask((None, future, False))
+        return future
 
     def submit(self, work: Work, *, is_ahead: bool = False) -> Future[Any]:
         """Run ``work`` after everything put so far, in a transaction of its own.
 
         With ``is_ahead`` before the results that still wait for their group: who waits for it does
-        not wait for them. They are committed right behind it.
+        not wait for them. They are committed right behind it. It is small, and needs no memory.
         """
         self._check()
         future: Future[Any] = Future()
@@ -191,9 +198,9 @@ class Writer:
             group.clear()
         if message is None:
             return False
-        work, future, _ = message
+        work, future, is_ahead = message
         if future.set_running_or_notify_cancel():
-            self._do(work, future)
+            self._do(work, future, is_small=is_ahead)
         return True
 
     def _wait(self) -> None:
@@ -222,12 +229,16 @@ class Writer:
         """Whether somebody waits for the writer."""
         return self._asked != self._answered
 
-    def _do(self, work: Work, future: Future[Any]) -> None:
+    def _do(self, work: Work | None, future: Future[Any], *, is_small: bool) -> None:
         if self._failure is not None:
             future.set_exception(self._failure)
             return
+        if work is None:
+            future.set_result(None)
+            return
         try:
-            with self._memory.ample():
+            # To change what DuckDB may take costs more than to write a row.
+            with nullcontext() if is_small else self._memory.ample():
                 value = self._transact(work)
             future.set_result(value)
         except PropkitError as error:
@@ -287,6 +298,7 @@ class Writer:
     def _transact(self, work: Work) -> Any:
         connection = self._connection
         self.stored.prepare(connection)  # not in the transaction: a rollback would undo it
+        self._prepare()
         began = time.perf_counter()
         connection.execute("BEGIN")
         try:

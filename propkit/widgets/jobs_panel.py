@@ -84,8 +84,11 @@ class JobsPanel(Panel):
         if self._to_delete is not None:
             blocks.append(_delete_dialog(self._to_delete))
         if self.job is not None:
-            log = read_log(self.kit.store, self.job, per_page=_LOG_LINES)
-            blocks.append(job_details(read_job(self.kit.store, self.job), log))
+            try:
+                log = read_log(self.kit.store, self.job, per_page=_LOG_LINES)
+                blocks.append(job_details(read_job(self.kit.store, self.job), log))
+            except RequestError:  # somebody else has deleted it
+                self.job = None
         return blocks
 
     def _act_on(self, action: str, job_id: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
+from os.path import samestat
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,15 @@ def run_worker(db: Path, *, idle_seconds: float | None = None, given: str | None
 
 
 class _OwnLog(RotatingFileHandler):
-    """A rotating log whose files are this user's alone to read."""
+    """A rotating log whose files are this user's alone to read; several workers may write it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; where another worker has rotated the log meanwhile, to the new file."""
+        with suppress(OSError):
+            written = os.fstat(self.stream.fileno()) if self.stream else None
+            if written and not samestat(written, os.stat(self.baseFilename)):  # noqa: PTH116
+                self.close()  # the next line opens what stands there now
+        super().emit(record)
 
     def _open(self) -> Any:
         os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))

@@ -14,7 +14,7 @@ from propkit.settings import Settings
 from propkit.sharing.here import HerePlace
 from propkit.sharing.joining import own_place
 from propkit.sources import Sources
-from propkit.store.batches import ids_in_state, pending_ids, read_head, set_state
+from propkit.store.batches import ids_in_state, pending_ids, set_state
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +96,9 @@ class Worker:
                 return
             interrupted.discard(batch_id)
             try:
-                if read_head(place.store, batch_id).state == state:  # else a guest was quicker
-                    place.resume(batch_id)
-                    log.info("batch %s goes on", batch_id)
+                place.resume(batch_id, only_if=state)
+                log.info("batch %s goes on", batch_id)
             except PropkitError as error:
+                # Of what somebody else went on with, cancelled or deleted meanwhile nothing is said.
                 if not place.is_running(batch_id):
                     set_state(place.store, batch_id, "failed", error=str(error), before=state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
-_started: list[subprocess.Popen[bytes]] = []
 
 
 def join_worker(path: Path, settings: Settings) -> Place:
@@ -70,7 +70,6 @@ def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
 
 def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:
     """Start a worker that outlives this process; it gets the settings by its input."""
-    _started[:] = [each for each in _started if each.poll() is None]
     command = [sys.executable, "-m", "propkit.cli", "worker", "--db", str(path), "--settings-stdin"]
     command += ["--until-idle", str(settings.worker.idle_seconds)]
     worker = subprocess.Popen(  # noqa: S603 -- our own program
@@ -80,7 +79,8 @@ def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    _started.append(worker)
+    # Whenever it ends, somebody asks for how: else it would stay a zombie as long as this process.
+    threading.Thread(target=worker.wait, name="propkit-worker-end", daemon=True).start()
     if worker.stdin is not None:
         # A worker that has ended already reads nothing; who waits for it finds it ended.
         with suppress(BrokenPipeError), worker.stdin as settings_input:

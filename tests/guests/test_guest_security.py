@@ -546,7 +546,7 @@ def test_secrets_are_in_no_file_answer_error_or_log(
             with pytest.raises(RequestError) as failure:
                 kit.sql(wrong)
             said.append(repr(failure.value))
-        beside = {one.name: one.read_bytes() for one in path.parent.iterdir()}
+        beside = {one.name: one.read_bytes() for one in path.parent.iterdir() if one.is_file()}
         owner.kill()
         kit.frame("parcels")
         said += [repr(kit), owner.__class__.__name__]

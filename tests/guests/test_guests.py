@@ -283,7 +283,7 @@ def test_a_snapshot_opens_with_any_duckdb_while_a_batch_runs(
         owner.run(f"kit.snapshot({str(target)!r}, overwrite=True)")
         with duckdb.connect(target, read_only=True) as copy:
             assert copy.sql("SELECT count(*) FROM parcels").fetchall() == [(20,)]
-        left = {one.name for one in tmp_path.iterdir()} - {"test.duckdb.wal"}
+        left = {one.name for one in tmp_path.iterdir() if one.is_file()} - {"test.duckdb.wal"}
         assert left == {".test.duckdb.owner.json", "copy.duckdb", "test.duckdb"}
 
 

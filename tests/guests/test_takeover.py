@@ -178,33 +178,31 @@ def test_owners_killed_again_and_again_lose_nothing(county: County, path: Path, 
 
 
 @pytest.mark.timeout(180)
-def test_six_guests_write_at_once_and_lose_nothing(kit: pk.Kit, county: County, path: Path):
-    """Each has a batch of its own; every batch ends, and every parcel is stored once."""
-    apns = county.apns(120)
-    parts = [apns[place::6] for place in range(6)]
-    with started(path, settings_of(county), 6) as guests:
-        for guest, part in zip(guests, parts, strict=True):
-            assert "guest of PID" in guest.receive()
-            guest.send(f"kit.collect({part!r}, datasets='parcels', progress=False).totals")
-        totals = [guest.receive() for guest in guests]
-
-    assert [sum(one.values()) for one in totals] == [20] * 6
-    assert kit.batches()["state"].tolist() == ["completed"] * 6
-    found = kit.frame("parcels")["apn"]
-    assert found.is_unique
-    assert set(found) == {row["apn"] for row in county.truth(apns)["parcels"]}
-
-
-def test_of_those_who_open_at_once_one_owns_and_the_others_attach(county: County, path: Path):
-    """Nobody is refused, whoever comes first; the store is made once."""
-    with started(path, settings_of(county), 4) as notebooks:
+def test_of_those_who_open_at_once_one_owns_and_six_guests_write_at_once(
+    county: County, path: Path
+):
+    """Nobody is refused; each has a batch, every batch ends, and every parcel is stored once."""
+    apns = county.apns(140)
+    parts = [apns[place::7] for place in range(7)]
+    with started(path, settings_of(county), 6) as notebooks:
         said = [one.receive() for one in notebooks]
-
         owners = [
             one.pid for one, text in zip(notebooks, said, strict=True) if "owner: this" in text
         ]
         assert len(owners) == 1
-        assert sum(f"guest of PID {owners[0]}" in text for text in said) == 3
+        assert sum(f"guest of PID {owners[0]}>" in text for text in said) == 5
+        with pk.open(path, settings=load(settings_of(county))) as kit:
+            assert repr(kit).endswith(f"guest of PID {owners[0]}>")
+            for one, part in zip(notebooks, parts[1:], strict=True):
+                one.send(f"kit.collect({part!r}, datasets='parcels', progress=False).totals")
+            totals = [kit.collect(parts[0], datasets="parcels", progress=False).totals]
+            totals += [one.receive() for one in notebooks]
+
+            assert [sum(one.values()) for one in totals] == [20] * 7
+            assert kit.batches()["state"].tolist() == ["completed"] * 7
+            found = kit.frame("parcels")["apn"]
+    assert found.is_unique
+    assert set(found) == {row["apn"] for row in county.truth(apns)["parcels"]}
 
 
 def test_a_foreign_program_that_holds_the_file_is_named(path: Path, county: County):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import propkit as pk
-from propkit.errors import RequestError
+from propkit.errors import RequestError, StoreError
 from propkit.leads import LeadPreview
-from tests.guests.notebooks import notebook
+from tests.guests.notebooks import Notebook, notebook, wait_until
 from tests.leads.selling import CAPS, CRITERIA, leads_settings, paid_ids, states, stored_ids
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ WAIT = 60
 
 
 @pytest.fixture
-def kit(county: County, path: Path) -> Iterator[pk.Kit]:
+def owner(county: County, path: Path) -> Iterator[Notebook]:
+    """Start the notebook that owns the store."""
+    with notebook(path, leads_settings(county)) as owner:
+        yield owner
+
+
+@pytest.fixture
+def kit(county: County, path: Path, owner: Notebook) -> Iterator[pk.Kit]:
     """Open a store that another notebook owns."""
-    settings = leads_settings(county)
-    with notebook(path, settings), pk.open(path, settings=pk.Settings.load(**settings)) as kit:
-        assert "guest of PID" in repr(kit)
+    with pk.open(path, settings=pk.Settings.load(**leads_settings(county))) as kit:
+        assert repr(kit).endswith(f"guest of PID {owner.pid}>")
         yield kit
 
 
@@ -75,3 +82,34 @@ def test_a_guest_reads_and_unlocks_persons(kit: pk.Kit, county: County):
     assert set(bought["radar_id"]) == {radar_id}
     assert len(account.lists()) == 0
     assert [charge["kind"] for charge in county.account()["charges"]][-1] == "persons"
+
+
+def test_a_purchase_is_not_repeated_when_its_owner_is_lost(
+    kit: pk.Kit, county: County, owner: Notebook
+):
+    """Killed before the answer: the guest takes over, is told, and does not pay by itself."""
+    kit.leads(CRITERIA, purchase=True, **CAPS).wait(timeout=WAIT)  # type: ignore[union-attr]
+    radar_id = str(kit.frame("leads")["radar_id"][0])
+    paid = {"system": "propertyradar", "path": "persons.*Purchase=1"}
+    county.switch(faults=[{**paid, "kind": "hang"}])
+    told: list[Exception] = []
+
+    def buy() -> None:
+        try:
+            kit.lead_account.persons(radar_id, purchase=True, again=True, **CAPS)
+        except StoreError as error:
+            told.append(error)
+
+    buying = threading.Thread(target=buy)
+    buying.start()
+    wait_until(lambda: "asked" in states(kit))
+    owner.kill()
+    buying.join(WAIT)  # asked again it would hang
+    county.switch(faults=[])
+
+    (error,) = told
+    assert "is not repeated by itself" in str(error)
+    assert "owner: this process" in repr(kit)
+    assert {one["kind"] for one in county.account()["charges"]} == {"properties"}
+    assert states(kit).count("asked") == 1
+    assert list(kit.settle()["verdict"]) == ["not_bought"]

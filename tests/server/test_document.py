@@ -27,6 +27,7 @@ from tests.server.serving import jupyter
 if TYPE_CHECKING:
     from propkit.demo_county import County
 
+EXAMPLES = int(os.environ.get("PROPKIT_TEST_EXAMPLES", "4"))
 SEED = 20261122
 
 
@@ -95,7 +96,7 @@ def test_schemathesis_finds_nothing(
                 str(Path(sys.executable).with_name("schemathesis")),
                 "--config-file", str(tmp_path / "schemathesis.toml"), "run",
                 f"http://127.0.0.1:{server.port}/propkit/api/openapi.json",
-                "--max-examples=8", "--no-color", "--request-timeout=120",
+                f"--max-examples={EXAMPLES}", "--no-color", "--request-timeout=120",
             ],
             env=environment,
             cwd=tmp_path,

@@ -382,5 +382,5 @@ def test_a_job_outlives_the_server(slow: Jupyter, county: County):
     with pk.open(store, settings=pk.Settings.load(**settings_of(county))) as kit:
         assert "guest of PID" in repr(kit)
         assert kit.batch(job["id"]).wait(timeout=60).totals == {"done": 40}
-    names = {file.name for file in slow.folder.iterdir()} - {f"{store.name}.wal"}
+    names = {file.name for file in slow.folder.iterdir() if file.is_file()} - {f"{store.name}.wal"}
     assert names == {store.name, f".{store.name}.owner.json", f".{store.name}.worker.log"}

@@ -41,7 +41,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 def make(store: Store, state: str, **criteria: Any) -> str:
     given = {"sources": ["maricopa_assessor"], **criteria}
-    batch = create_batch(store, [], kind="comprehensive", criteria=given)
+    batch = create_batch(store, [], kind="comprehensive", criteria=given).batch_id
     set_state(store, batch, state)
     return batch
 

@@ -84,7 +84,7 @@ def batch_of(store: Store, *keys: str, source: str = ASSESSOR, **item: Any) -> s
         items,
         kind="collect",
         criteria={"sources": [source], "workers": 3},
-    )
+    ).batch_id
 
 
 def write(store: Store, *results: Result) -> None:

@@ -67,7 +67,7 @@ def test_a_batch_is_read_as_it_was_made(store: Store):
         Item(source=ASSESSOR, key="a", apn="a", state=State.SKIPPED, error="fresh: 1 h ago"),
     ]
     before = datetime.now(UTC)
-    batch = create_batch(store, items, kind="collect", criteria={"sources": [ASSESSOR]})
+    batch = create_batch(store, items, kind="collect", criteria={"sources": [ASSESSOR]}).batch_id
 
     head = read_head(store, batch)
 
@@ -109,7 +109,7 @@ def test_there_is_no_last_batch_in_a_new_store(store: Store):
 
 def test_a_batch_without_items_is_a_batch(store: Store):
     """A plan with nothing due leaves a trace."""
-    batch = create_batch(store, [], kind="collect", criteria={})
+    batch = create_batch(store, [], kind="collect", criteria={}).batch_id
 
     assert read_items(store, batch) == []
     assert store.rows("SELECT total, done, waiting FROM batches") == [

@@ -6,18 +6,20 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
+from propkit.criteria import read_criteria
 from propkit.errors import StoreError
 from propkit.items import Item, State
 from propkit.records import RECORD_TYPES
 from propkit.store import Store
 from propkit.store.batches import create_batch, set_state
+from propkit.store.purchases import keep_criteria
 from propkit.store.schema import LEDGER_SCHEMAS, MIGRATIONS
 from tests.store.made import batch_of, noon, page, parcel, payments, result, write
 
@@ -109,6 +111,50 @@ def test_a_new_file_is_this_users_alone_and_an_old_one_is_left_as_shared(path: P
     Store.open(path).close()
 
     assert (made, path.stat().st_mode & 0o777) == (0o600, 0o640)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_the_log_beside_the_file_is_as_private_as_the_file(path: Path, mode: int):
+    """Also the next one, which comes after a checkpoint, and one that an older propkit left."""
+    log = path.with_name(f"{path.name}.wal")
+    modes = []
+
+    def write(store: Store) -> None:
+        keep_criteria(store, read_criteria({"State": "AZ"}))
+        modes.append((log.stat().st_mode & 0o777, log.stat().st_size > 0))
+
+    before = os.umask(0o002)
+    try:
+        Store.open(path).close()
+        path.chmod(mode)
+        for _ in range(2):
+            with closing(Store.open(path)) as store:
+                write(store)
+                with store.checkpointed():
+                    assert not log.exists()
+                write(store)
+                log.chmod(0o664)
+                write(store)
+    finally:
+        os.umask(before)
+
+    assert modes == [(mode, True)] * 6
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_what_was_made_beside_the_file_and_not_needed_goes_with_it(path: Path):
+    """No empty log, no empty folder; also where a store cannot be opened."""
+    Store.open(path).close()
+    with closing(Store.open(path)) as store:
+        with store.checkpointed():
+            pass
+        store.writer.flush().result(timeout=30)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES ('9999_later', now())")
+    with pytest.raises(StoreError, match="newer"):
+        Store.open(path)
+
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_a_file_opened_twice_is_one_store_until_both_closed(path: Path):
@@ -325,7 +371,7 @@ def test_active_counts_batches_that_ask_the_same(store: Store):
     """A validation is shared with validations; collecting is shared whatever its tables."""
     item = Item(source="maricopa_assessor", key="1")
     kinds = ("validation", "search", "taxes")
-    batches = {kind: create_batch(store, [item], kind=kind, criteria={}) for kind in kinds}
+    batches = {kind: create_batch(store, [item], kind=kind, criteria={}).batch_id for kind in kinds}
     keys = {"maricopa_assessor": ["1"]}
 
     found = {

@@ -11,6 +11,7 @@ import pytest
 
 from propkit.errors import RequestError
 from propkit.items import Item, State
+from propkit.store import jobs
 from propkit.store.batches import (
     LogEntry,
     beat,
@@ -56,7 +57,23 @@ def date_heads(store: Store, **times: datetime | None) -> None:
 def make(store: Store, *keys: str, **head: Any) -> str:
     items = [Item(source=ASSESSOR, key=key, apn=key, sequence=n) for n, key in enumerate(keys)]
     criteria = {"sources": [ASSESSOR], "workers": 3}
-    return create_batch(store, items, kind="comprehensive", criteria=criteria, **head)
+    return create_batch(store, items, kind="comprehensive", criteria=criteria, **head).batch_id
+
+
+def test_a_job_that_ends_meanwhile_is_not_listed_as_if_it_ran(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """Which jobs run is looked up first, then how far each is: one has ended in between."""
+    ended, running = make(store, "1"), make(store, "2")
+
+    def find_and_end(*args: Any, **options: Any) -> Any:
+        found = find_jobs(*args, **options)
+        set_state(store, ended, "completed")
+        return found
+
+    monkeypatch.setattr(jobs, "find_jobs", find_and_end)
+
+    assert [job.id for job in list_jobs(store, state="PROCESSING").jobs] == [running]
 
 
 def test_a_job_is_told_whole(store: Store):

@@ -96,6 +96,13 @@ def test_jobs_are_filtered_and_paged(kit: pk.Kit, county: County) -> None:
     press(panel, "filter", state="COMPLETED")
     assert "Page 1 of 2, 12 jobs" in texts(panel)
 
+    _press(panel, "log", kit.batch("last").id)
+    assert find(panel, "details") is not None
+    kit.batch("last").delete()  # as somebody else does, whose panel is another
+    panel.turn(None)
+    assert find(panel, "details") is None
+    assert panel.error is None
+
 
 @pytest.mark.parametrize(
     ("action", "args", "said"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -22,11 +23,12 @@ from propkit.opening import _resume_unfinished
 from propkit.sharing.discovery import read_discovery
 from propkit.sharing.handing import handing_path, is_being_handed_over
 from propkit.store.jobs import read_job
+from propkit.worker.command import _OwnLog
 from propkit.worker.handing import dump_settings, load_settings, log_path
 from tests.collecting import QUICK
 from tests.guests.notebooks import notebook, settings_of, wait_until
 from tests.listening import Hook, Mail, listening
-from tests.worker.conftest import counts, is_gone, owner_pid, wait_for_owner
+from tests.worker.conftest import counts, owner_pid, wait_for_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +83,7 @@ def test_a_worker_that_a_kit_started_ends_when_it_is_idle(county: County, path: 
     with pk.open(path, settings=settings, worker=True) as kit:
         first = owner_pid(path)
         assert first is not None
-        wait_until(lambda: is_gone(first))
+        wait_until(lambda: not os.path.exists(f"/proc/{first}"))  # noqa: PTH110 -- no zombie either
 
         assert kit.batches().empty
 
@@ -89,6 +91,29 @@ def test_a_worker_that_a_kit_started_ends_when_it_is_idle(county: County, path: 
     assert len(owners) == len(set(owners)) == 2
     assert owners[0] == first
     assert f"worker {first} is idle" in log_of(path)
+
+
+def test_the_log_is_bounded_and_private_whoever_writes_it(tmp_path: Path):
+    """Two workers write at once, one of them waits: four files at most, the last lines in the first."""
+    log = tmp_path / "worker.log"
+    handlers = [_OwnLog(log, maxBytes=1000, backupCount=3, encoding="utf-8") for _ in range(2)]
+    umask = os.umask(0)
+    try:
+        for number in range(200):
+            line = f"line {number} {'x' * 40}"
+            handlers[number % 2].emit(logging.makeLogRecord({"msg": line}))
+    finally:
+        os.umask(umask)
+        for handler in handlers:
+            handler.close()
+
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == [f"worker.log{end}" for end in ("", ".1", ".2", ".3")]
+    assert [(stat.S_IMODE(file.stat().st_mode), file.stat().st_size <= 1000) for file in files] == [
+        (0o600, True)
+    ] * 4
+    lines = [line for file in reversed(files) for line in file.read_text("utf-8").splitlines()]
+    assert [int(line.split()[1]) for line in lines] == list(range(200 - len(lines), 200))
 
 
 def test_a_store_that_is_open_here_gets_no_worker(settings: pk.Settings, path: Path):
@@ -438,7 +463,7 @@ def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str
         assert pid is not None
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
             command = file.read()
-        written = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+        written = {each.name: each.read_bytes() for each in path.parent.iterdir() if each.is_file()}
 
     assert b"worker" in command
     assert token.encode() not in command
