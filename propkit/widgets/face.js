@@ -339,6 +339,7 @@ class Face {
     line.setAttribute("aria-valuenow", block.value);
     line.setAttribute("aria-label", `${block.label}: ${block.word}`);
     put(name, "textContent", block.label);
+    put(name, "title", block.label);
     put(word, "textContent", block.word);
     put(numbers, "textContent", block.numbers);
   }
@@ -364,6 +365,7 @@ class Face {
       cell.scope = "col";
       head.append(cell);
     }
+    for (const place of block.numbers) head.children[place].className = "propkit-number";
     const held = table.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     table.replaceChildren(make("thead"), make("tbody"));
     table.firstChild.append(head);
@@ -381,6 +383,7 @@ class Face {
         }
         line.append(cell);
       }
+      for (const place of block.numbers) line.children[place].className = "propkit-number";
       table.lastChild.append(line);
     }
     if (held) [...table.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === held)?.focus();

@@ -10,7 +10,7 @@ from propkit.store.jobs import STATES, Job, LogPage, list_jobs, read_job, read_l
 from propkit.widgets.faces import Block, box, button, row, select, table, text
 from propkit.widgets.panel import Panel
 from propkit.widgets.panel_kit import PanelKit
-from propkit.widgets.spelling import show, spell
+from propkit.widgets.spelling import counted, show, spell
 
 PER_PAGE: Final = 10
 _LOG_LINES: Final = 50
@@ -75,7 +75,7 @@ class JobsPanel(Panel):
             row(
                 select("state", "State", self.state, states, action="filter"),
                 button("Newer", "previous", is_disabled=self.page == 1),
-                text(f"Page {self.page} of {pages}, {found.total:,} jobs", look="faint"),
+                text(f"Page {self.page} of {pages}, {counted(found.total, 'job')}", look="faint"),
                 button("Older", "next", is_disabled=self.page == pages),
                 key="paging",
             ),
