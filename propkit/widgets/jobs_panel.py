@@ -95,7 +95,8 @@ class JobsPanel(Panel):
         elif action == "cancel":
             batch.cancel()
         elif action == "retry":
-            batch.retry()
+            if not batch.is_running:  # else the server has done it for a kernel that was busy
+                batch.retry()
         elif action == "resume":
             batch.resume()
         elif action == "delete":
