@@ -135,7 +135,7 @@ def job_details(job: Job, log: LogPage) -> Block:
         for one in log.entries
     ]
     asked = {name: value for name, value in job.criteria.items() if value not in (None, [], {}, "")}
-    words = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in asked.items())
+    words = "; ".join(f"{name.replace('_', ' ')}: {_words(value)}" for name, value in asked.items())
     more = f"{len(lines):,} of {log.total:,} lines" if log.total > len(lines) else ""
     return box(
         f"Job {job.number}: {job.id}",
@@ -146,6 +146,13 @@ def job_details(job: Job, log: LogPage) -> Block:
         key="details",
         escape="shut",
     )
+
+
+def _words(value: object) -> str:
+    """Return a value of a job's criteria as words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(one)}" for name, one in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else show(value)
 
 
 def _delete_dialog(job_id: str) -> Block:

@@ -165,7 +165,7 @@ class Grid {
     this.template = this.columns.map((one) => `minmax(${one.width}px, ${one.width}fr)`).join(" ");
     this.width = this.columns.reduce((sum, one) => sum + one.width, 0);
     this.head.replaceChildren(...this.columns.map((column) => {
-      const cell = make("div", "propkit-grid-name");
+      const cell = make("div", `propkit-grid-name${column.kind === "number" ? " propkit-number" : ""}`);
       cell.setAttribute("role", "columnheader");
       const button = make("button", "", column.label);
       button.type = "button";

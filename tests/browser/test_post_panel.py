@@ -16,7 +16,7 @@ kit = pk.demo(parcels=50)
 sheet = Path("trucks.csv")
 sheet.write_text('''id,title,description,price,condition,seller,location,posting_status
 BT001,Bucket truck 1,Boom of 12 m. Serviced in May,9000,New,Owner,Mesa,
-BT002,Bucket truck 2,Boom,9500,New,Owner,Mesa,
+BT002,Bucket truck 2,Boom of 13 m. Serviced in May,9500,Mint,Owner,Mesa,
 BT003,Bucket truck 3,Boom of 14 m. Serviced in May,9900,New,Owner,Tempe,Posted 2026-11-01
 ''')
 drop = {"kind": "drop", "system": "classifieds", "path": "^/p-submit-ad", "first": 1}
