@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from propkit.demo_county import assessor_shapes as shapes
 from propkit.demo_county import places
-from propkit.demo_county.answers import as_json, frame_page
+from propkit.demo_county.answers import as_json, as_page, frame_page
 from propkit.demo_county.facts import BUSINESS_TYPES
 from propkit.demo_county.parcel import Head, Parcel
 from propkit.demo_county.switches import Switches
@@ -35,6 +36,8 @@ class Assessor:
     async def answer(self, request: web.Request, path: str, switches: Switches) -> web.Response:
         """Return the API's answer; a path that it does not have gives the site's frame page."""
         path = unquote(path).rstrip("/")
+        if request.method == "GET" and path == "/mcs":
+            return self._page(request.query.get("q", ""))
         if request.method != "GET" or not _KNOWN.fullmatch(path):
             return frame_page()
         if switches.token is not None and request.headers.get("AUTHORIZATION") != switches.token:
@@ -49,6 +52,17 @@ class Assessor:
         if listing:
             return self._listing(request, listing[1], listing[2])
         return self._parcel(path.removeprefix("/parcel/"), switches)
+
+    def _page(self, apn: str) -> web.Response:
+        """Return what a person sees of a parcel."""
+        parcel = self._truth.find(apn)
+        if parcel is None or not parcel.head.is_in_assessor:
+            return frame_page()
+        words = [str(value) for value in shapes.property_info(parcel).values() if value]
+        lines = "".join(f"<p>{escape(word)}</p>" for word in words)
+        return as_page(
+            f"<!DOCTYPE html><title>Parcel {escape(apn)}</title><h1>{escape(apn)}</h1>{lines}"
+        )
 
     def _parcel(self, path: str, switches: Switches) -> web.Response:
         apn, _, section = path.partition("/")

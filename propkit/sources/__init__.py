@@ -1,6 +1,6 @@
 """One module per office or API that is asked; a module found here is a source."""
 
-from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits, Source
+from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits, Shown, Source
 from propkit.sources._config import SourceConfig, Sources, configure_sources
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Parsed",
     "Payload",
     "SearchHits",
+    "Shown",
     "Source",
     "SourceConfig",
     "Sources",

@@ -183,6 +183,14 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Shown(Protocol):
+    """A source whose office shows what it has of a key to anybody with a browser."""
+
+    page_path: str
+    """Where, below the source's own address; ``{key}`` stands for the key."""
+
+
 def now() -> datetime:
     """Return the time, aware UTC."""
     return datetime.now(UTC)

@@ -77,6 +77,7 @@ class MaricopaAssessor:
     is_session_bound: bool = False
     parser_version: int = 2
     lookups: tuple[str, ...] = ASSESSOR_LOOKUPS
+    page_path: str = "/mcs/?q={key}"
 
     def __init__(self) -> None:
         # What the one call has answered in place of known parcels, and how often in a row.

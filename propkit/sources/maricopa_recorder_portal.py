@@ -56,6 +56,7 @@ class MaricopaRecorderPortal(MaricopaRecorder):
     credits_per_item: float = 0.0
     headers: Mapping[str, str] = {}
     parser_version: int = 1
+    page_path: str = "/recording/document-details.html?recordingNumber={key}&suffix="
 
     async def fetch(self, key: str, apn: str | None, ask: Ask) -> Payload:
         """Open the page of one recording number and wait until its script has filled it."""

@@ -24,6 +24,7 @@ class MaricopaTreasurer(TreasurerSource):
     provides: tuple[str, ...] = ("tax_bills", "tax_payments")
     # The first page redirects to the second.
     requests_per_item: int = 4
+    page_path: str = "/Parcel/?Parcel={key}"
 
     async def ask_further(self, asked: Asked) -> None:
         """Ask for the list of all years and the payments, in this order."""

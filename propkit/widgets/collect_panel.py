@@ -79,6 +79,7 @@ class CollectPanel(Panel):
         )
         self.grid = StatusGrid(COLUMNS, label="Properties", on_open=self._open)
         self.card = ParcelCard(kit)
+        self.faces.append(self.card.face)
         self.children = [self.face, self.grid, self.card.face]
         self._seen = dict(find_jobs(kit.store)[0])  # what has ended before is no news
         if hits is None:
@@ -133,6 +134,8 @@ class CollectPanel(Panel):
             self._look()
         if has_ended and batch is not None and batch.state != "pending":
             self._end(batch)
+            self.card.refresh()
+        self.card.follow()
         if self._waits_for and not set(self._waits_for) & set(self._running()):
             self._waits_for = []
             self._ask(self.choices)
@@ -290,6 +293,7 @@ class CollectPanel(Panel):
         self.query, self.by = str(form.get("query", "")), str(form.get("by", "owner"))
         hits = self.kit.search(self.query, by=self.by)
         self._shut()
+        self.card.shut()
         if self.batch is not None and self._report is not None:
             self.batch = self._report = None
         self._take(hits)

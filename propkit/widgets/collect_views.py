@@ -26,7 +26,7 @@ from propkit.widgets.faces import (
 from propkit.widgets.faces import (
     field as line,
 )
-from propkit.widgets.spelling import properties, show_seconds, spell
+from propkit.widgets.spelling import counted, properties, show_apn, show_seconds, spell
 
 COLLECT_LABEL: Final = "Collect All Data"
 ACTIVE_LABEL: Final = "Batch Collection Active…"
@@ -115,9 +115,9 @@ def search_bar(query: str, by: str, said: str, *, rows: int, is_active: bool) ->
 
 def describe_hits(found: int, lost: int, attrs: Mapping[Any, Any]) -> str:
     """Return how many parcels there are, how many rows name none, and whether there are more."""
-    said = properties(found)
+    said = properties(found) if found or lost else "Nothing was found"
     if lost:
-        said += f"; {lost:,} rows name no other parcel"
+        said += f"; {counted(lost, 'row names', 'rows name')} no other parcel"
     return said if attrs.get("is_complete") is not False else f"{said} of {attrs['total']:,}"
 
 
@@ -139,7 +139,7 @@ def plan_dialog(plan: Plan, choices: Choices, ages: str) -> Block:
     for host in {**plan.requests, **plan.follow_ups}:
         asked, extra = plan.requests.get(host, 0), plan.follow_ups.get(host, 0)
         more = f", up to {extra:,} more by what they answer" if extra else ""
-        pairs.append((host, f"{asked:,} request{'' if asked == 1 else 's'}{more}"))
+        pairs.append((host, f"{counted(asked, 'request')}{more}"))
     pairs.append(("Estimated time", f"about {show_seconds(plan.minutes * 60)}"))
     pairs.append(("Credits", _credits(plan.credits, plan.follow_up_credits)))
     is_empty = not choices.datasets
@@ -312,7 +312,7 @@ def _source_bar(
         word, tone = "all so far", "blue"  # others may still find more for it
     else:
         word, tone = "collecting", "yellow" if source.failed else "blue"
-    parts = [f"{source.ended:,} of {source.total:,}", f"{source.requests:,} requests"]
+    parts = [f"{source.ended:,} of {source.total:,}", counted(source.requests, "request")]
     if elapsed >= 1:
         parts.append(f"{source.requests / elapsed:.1f}/s")
     if source.refused:
@@ -341,8 +341,8 @@ def _counts(progress: Progress) -> str:
         f"{counts.get(State.FAILED, 0):,} failed",
         f"{counts.get(State.SKIPPED, 0):,} skipped",
     ]
-    if progress.current:
-        shown.append(f"in work: {progress.current}")
+    if progress.current and progress.state == "running":
+        shown.append(f"in work: {show_apn(progress.current)}")
     return " · ".join(shown)
 
 

@@ -14,6 +14,27 @@ function put(node, name, value) {
   if (node[name] !== value) node[name] = value;
 }
 
+// Names of things that stand side by side; the second of a name is another.
+function nameAll(things, name) {
+  const seen = new Map();
+  return things.map((thing, index) => {
+    const plain = name(thing, index);
+    const before = seen.get(plain) || 0;
+    seen.set(plain, before + 1);
+    return before ? `${plain} (${before})` : plain;
+  });
+}
+
+// Take away what has none of the names.
+function keep(drawn, names) {
+  const kept = new Set(names);
+  for (const [name, entry] of drawn) {
+    if (kept.has(name)) continue;
+    entry.node.remove();
+    drawn.delete(name);
+  }
+}
+
 // Jupyter's own address and its guard against forged requests.
 async function askServer({ method, path }) {
   const config = document.getElementById("jupyter-config-data");
@@ -110,13 +131,14 @@ class Face {
     }
   }
 
-  // Bring the children of a node to what the blocks say; what has not changed is not touched.
+  // Bring the children of a node to what the blocks say; what has not changed is not touched, and
+  // what stays is not moved: it would lose the focus, and a click that has begun on it.
   patch(parent, blocks, drawn) {
-    const seen = new Set();
+    const keys = nameAll(blocks, (block, index) => block.key || (block.action ? `do ${block.action}` : `${index}`));
+    keep(drawn, keys);
     let next = parent.firstChild;
     blocks.forEach((block, index) => {
-      const key = block.key || `${index}`;
-      seen.add(key);
+      const key = keys[index];
       const text = JSON.stringify(block);
       let entry = drawn.get(key);
       if (entry && entry.kind !== block.kind) {
@@ -137,11 +159,6 @@ class Face {
       if (entry.node === next) next = next.nextSibling;
       else parent.insertBefore(entry.node, next);
     });
-    for (const [key, entry] of drawn) {
-      if (seen.has(key)) continue;
-      entry.node.remove();
-      drawn.delete(key);
-    }
   }
 
   send(block) {
@@ -339,6 +356,7 @@ class Face {
     line.setAttribute("aria-valuenow", block.value);
     line.setAttribute("aria-label", `${block.label}: ${block.word}`);
     put(name, "textContent", block.label);
+    put(name, "title", block.label);
     put(word, "textContent", block.word);
     put(numbers, "textContent", block.numbers);
   }
@@ -355,36 +373,53 @@ class Face {
     return node;
   }
 
+  // A row is known by its first cell, so that what a button does never changes under the pointer.
   show_table(node, block, entry) {
     const table = node.firstChild;
     node.setAttribute("aria-label", block.label);
-    const head = make("tr");
-    for (const column of block.columns) {
-      const cell = make("th", "", column);
-      cell.scope = "col";
-      head.append(cell);
-    }
-    const held = table.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-    table.replaceChildren(make("thead"), make("tbody"));
-    table.firstChild.append(head);
-    for (const row of block.rows) {
-      const line = make("tr");
-      for (const value of row) {
-        const cell = make("td");
-        if (value !== null && typeof value === "object") {
-          const inner = [].concat(value);
-          this.patch(cell, inner, new Map());
-          cell.className = "propkit-buttons";
-        } else {
-          cell.textContent = value ?? "";
-          cell.title = value ?? "";
-        }
-        line.append(cell);
+    const columns = JSON.stringify([block.columns, block.numbers]);
+    if (entry.columns !== columns) {
+      entry.columns = columns;
+      entry.lines = new Map();
+      const head = make("tr");
+      for (const column of block.columns) {
+        const cell = make("th", "", column);
+        cell.scope = "col";
+        head.append(cell);
       }
-      table.lastChild.append(line);
+      for (const place of block.numbers) head.children[place].className = "propkit-number";
+      table.replaceChildren(make("thead"), make("tbody"));
+      table.firstChild.append(head);
     }
-    if (held) [...table.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === held)?.focus();
-    entry.rows = block.rows.length;
+    const body = table.lastChild;
+    const keys = nameAll(block.rows, (row) => `${row[0]}`);
+    keep(entry.lines, keys);
+    let next = body.firstChild;
+    block.rows.forEach((row, index) => {
+      let line = entry.lines.get(keys[index]);
+      if (!line) {
+        line = { node: make("tr"), drawn: row.map(() => new Map()) };
+        line.node.append(...row.map(() => make("td")));
+        for (const place of block.numbers) line.node.children[place].className = "propkit-number";
+        entry.lines.set(keys[index], line);
+      }
+      row.forEach((value, place) => this.fill(line.node.children[place], value, line.drawn[place]));
+      if (line.node === next) next = next.nextSibling;
+      else body.insertBefore(line.node, next);
+    });
+  }
+
+  fill(cell, value, drawn) {
+    if (value !== null && typeof value === "object") {
+      if (!drawn.size) cell.replaceChildren();
+      cell.className = "propkit-buttons";
+      cell.title = "";
+      this.patch(cell, [].concat(value), drawn);
+      return;
+    }
+    drawn.clear();
+    put(cell, "textContent", value ?? "");
+    put(cell, "title", value ?? "");
   }
 }
 

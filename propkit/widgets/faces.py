@@ -166,10 +166,19 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Block:
 
 
 def table(
-    label: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, key: str | None = None
+    label: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    key: str | None = None,
+    numbers: Sequence[int] = (),
 ) -> Block:
-    """Return a small table; a cell is a text, a block or several blocks."""
-    return _block("table", key, label=label, columns=list(columns), rows=[list(r) for r in rows])
+    """Return a small table; a cell is a text, a block or several blocks.
+
+    ``numbers`` are the columns, counted from 0, that are read from the right.
+    """
+    given = {"label": label, "columns": list(columns), "numbers": list(numbers)}
+    return _block("table", key, **given, rows=[list(each) for each in rows])
 
 
 def link(words: str, url: str) -> Block:

@@ -10,7 +10,7 @@ from propkit.store.jobs import STATES, Job, LogPage, list_jobs, read_job, read_l
 from propkit.widgets.faces import Block, box, button, row, select, table, text
 from propkit.widgets.panel import Panel
 from propkit.widgets.panel_kit import PanelKit
-from propkit.widgets.spelling import show, spell
+from propkit.widgets.spelling import counted, show, spell
 
 PER_PAGE: Final = 10
 _LOG_LINES: Final = 50
@@ -75,7 +75,7 @@ class JobsPanel(Panel):
             row(
                 select("state", "State", self.state, states, action="filter"),
                 button("Newer", "previous", is_disabled=self.page == 1),
-                text(f"Page {self.page} of {pages}, {found.total:,} jobs", look="faint"),
+                text(f"Page {self.page} of {pages}, {counted(found.total, 'job')}", look="faint"),
                 button("Older", "next", is_disabled=self.page == pages),
                 key="paging",
             ),
@@ -98,7 +98,8 @@ class JobsPanel(Panel):
         elif action == "cancel":
             batch.cancel()
         elif action == "retry":
-            batch.retry()
+            if not batch.is_running:  # else the server has done it for a kernel that was busy
+                batch.retry()
         elif action == "resume":
             batch.resume()
         elif action == "delete":
@@ -137,7 +138,7 @@ def job_details(job: Job, log: LogPage) -> Block:
         for one in log.entries
     ]
     asked = {name: value for name, value in job.criteria.items() if value not in (None, [], {}, "")}
-    words = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in asked.items())
+    words = "; ".join(f"{name.replace('_', ' ')}: {_words(value)}" for name, value in asked.items())
     more = f"{len(lines):,} of {log.total:,} lines" if log.total > len(lines) else ""
     return box(
         f"Job {job.number}: {job.id}",
@@ -148,6 +149,13 @@ def job_details(job: Job, log: LogPage) -> Block:
         key="details",
         escape="shut",
     )
+
+
+def _words(value: object) -> str:
+    """Return a value of a job's criteria as words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(one)}" for name, one in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else show(value)
 
 
 def _delete_dialog(job_id: str) -> Block:

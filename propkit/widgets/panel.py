@@ -43,6 +43,8 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         self._beat_at = 0.0
         self._is_ended = threading.Event()
         self.face = Face(lambda *pressed: self._actions.put(pressed), name)
+        self.faces = [self.face]
+        """All that tells that the kernel lives, and ends with the panel."""
         super().__init__([self.face])
         self._name = name
 
@@ -89,7 +91,8 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         self.face.show(make_view(shown, label=self.label))
         if time.monotonic() - self._beat_at >= BEAT_SECONDS:
             self._beat_at = time.monotonic()
-            self.face.beat()
+            for face in self.faces:
+                face.beat()
 
     def do_apart(self, do: Callable[[], object], on_failure: Callable[[], object]) -> None:
         """Do in a thread what takes a while, so that the panel lives on; a failure is shown."""
@@ -125,7 +128,9 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
 
     def _show_end(self) -> None:
         said = text("The kit is closed: this is how it was.", look="faint")
-        self.face.show(make_view([*self.face.view["blocks"], said], label=self.label, is_over=True))
+        self.face.show(make_view([*self.face.view["blocks"], said], label=self.label))
+        for face in self.faces:
+            face.show({**face.view, "is_over": True})
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         data = super()._repr_mimebundle_(**options)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Final
 
 from propkit.identifiers import parse_identifier
 from propkit.kinds import DATASETS
+
+_INITIALS: Final = frozenset({"apn", "mcr"})
 
 
 def show(value: object) -> str:
     """Return a value as text; absent is empty, times are UTC."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, date):
@@ -69,9 +74,15 @@ def show_tables(tables: Collection[str]) -> str:
 
 def spell(name: str) -> str:
     """Return a name of the code as words."""
-    return name.replace("_", " ").capitalize()
+    words = name.replace("_", " ").capitalize()
+    return words.upper() if name in _INITIALS else words
 
 
 def properties(count: int) -> str:
     """Return how many properties in words."""
-    return f"{count:,} {'property' if count == 1 else 'properties'}"
+    return counted(count, "property", "properties")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return how many there are of something; ``many`` is ``one`` with an s unless told."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

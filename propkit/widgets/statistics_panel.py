@@ -11,7 +11,7 @@ from propkit.store.statistics import HostPace, SourceStatistics, StoreStatistics
 from propkit.widgets.faces import Block, bar, box, facts, row, select, table
 from propkit.widgets.panel import Panel
 from propkit.widgets.panel_kit import PanelKit
-from propkit.widgets.spelling import show, spell
+from propkit.widgets.spelling import counted, show, spell
 
 _LOOK_SECONDS = 2.0
 _COLUMNS = "▁▂▃▄▅▆▇█"
@@ -92,18 +92,22 @@ def _paces(paces: Sequence[HostPace]) -> list[Block]:
         last = some[-_MOST_COLUMNS:]
         most = max(one.per_second for one in last)
         line = "".join(_COLUMNS[round(7 * one.per_second / most)] for one in last)
-        span = f"{show(last[0].at)} to {show(last[-1].at)}"
+        span = " to ".join(dict.fromkeys((show(last[0].at), show(last[-1].at))))
         pairs.append((host, f"{line}  up to {most:.1f} requests/s, {span}"))
     return [facts(pairs)]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _success(one: SourceStatistics) -> Block:
     rate = one.success_rate or 0.0
     tone = "green" if rate >= 0.99 else "yellow" if rate >= 0.9 else "red"
-    failed = ", ".join(f"{count:,} {name}" for name, count in one.failed.items())
+    failed = ", ".join(f"{count:,} {_words(name)}" for name, count in one.failed.items())
     # What a person cancelled is no failure of the source.
     ended = sum(one.items.get(state, 0) for state in ("done", "not_found", "failed"))
-    said = f"{ended:,} items{f', {failed}' if failed else ''}"
+    said = f"{counted(ended, 'item')}{f', {failed}' if failed else ''}"
     return bar(
         spell(one.source), word=f"{rate:.1%}", tone=tone, value=round(1000 * rate), most=1000,
         numbers=said,
@@ -120,7 +124,7 @@ def _times(sources: Sequence[SourceStatistics]) -> list[Block]:
             value=round(1000 * one.seconds_p50),
             most=round(1000 * most),
             numbers=f"95 of 100 within {one.seconds_p95 or 0:.2f} s, "
-            f"{one.items_per_second or 0:.1f} items/s, {one.requests:,} requests"
+            f"{one.items_per_second or 0:.1f} items/s, {counted(one.requests, 'request')}"
             f"{f', {one.refused:,} refused' if one.refused else ''}",
         )
         for one in sources
@@ -141,7 +145,7 @@ def _store(store: StoreStatistics) -> list[tuple[str, str]]:
     pairs = [
         ("File", f"{store.path.name}, {store.file_bytes / 1e6:.1f} MB"),
         ("Answers kept", f"{store.payload_bytes / 1e6:.1f} MB before compression"),
-        ("Rows", ", ".join(f"{n:,} {name}" for name, n in store.rows.items() if n)),
+        ("Rows", ", ".join(f"{n:,} {_words(name)}" for name, n in store.rows.items() if n)),
         ("Commits", f"{store.commits:,}"),
     ]
     if store.commit_seconds_p50 is not None:

@@ -12,6 +12,14 @@ function make(tag, className, text) {
   return node;
 }
 
+function put(node, name, value) {
+  if (node[name] !== value) node[name] = value;
+}
+
+function countRows(count) {
+  return `${count.toLocaleString("en-US")} ${count === 1 ? "row" : "rows"}`;
+}
+
 function since(time, now) {
   const seconds = Math.max(0, (now - time) / 1000);
   for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
@@ -130,7 +138,9 @@ class Grid {
     this.head.setAttribute("role", "row");
     this.body = make("div", "propkit-grid-body");
     this.body.setAttribute("role", "rowgroup");
-    this.view.append(this.head, this.body);
+    this.empty = make("div", "propkit-grid-empty");
+    this.empty.setAttribute("aria-hidden", "true"); // the status line says so
+    this.view.append(this.head, this.body, this.empty);
     this.view.addEventListener("scroll", () => {
       if (this.waiting) return;
       this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.draw(); });
@@ -155,7 +165,7 @@ class Grid {
     this.template = this.columns.map((one) => `minmax(${one.width}px, ${one.width}fr)`).join(" ");
     this.width = this.columns.reduce((sum, one) => sum + one.width, 0);
     this.head.replaceChildren(...this.columns.map((column) => {
-      const cell = make("div", "propkit-grid-name");
+      const cell = make("div", `propkit-grid-name${column.kind === "number" ? " propkit-number" : ""}`);
       cell.setAttribute("role", "columnheader");
       const button = make("button", "", column.label);
       button.type = "button";
@@ -309,12 +319,14 @@ class Grid {
 
   say() {
     const chosen = this.model.get("selection").length;
-    const total = this.rows.length.toLocaleString("en-US");
+    const total = countRows(this.rows.length);
     const text = this.order.length === this.rows.length
-      ? `${total} rows`
-      : `${this.order.length.toLocaleString("en-US")} of ${total} rows`;
+      ? total
+      : `${this.order.length.toLocaleString("en-US")} of ${total}`;
+    put(this.empty, "textContent", this.rows.length ? "No row matches the filter." : "There is nothing to show yet.");
+    this.empty.hidden = this.order.length > 0;
     const all = chosen ? `${text}, ${chosen.toLocaleString("en-US")} selected` : text;
-    if (this.says.textContent !== all) this.says.textContent = all;
+    put(this.says, "textContent", all);
   }
 
   mark(code) {
@@ -518,7 +530,7 @@ class Grid {
     const held = document.activeElement;
     putOnClipboard(`${lines.join("\n")}\n`, this.root).then(() => {
       held?.focus({ preventScroll: true });
-      this.says.textContent = `${rows.length.toLocaleString("en-US")} rows copied`;
+      this.says.textContent = `${countRows(rows.length)} copied`;
     });
   }
 }

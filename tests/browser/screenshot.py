@@ -1,6 +1,8 @@
-"""The README's picture, made from a real JupyterLab.
+"""The README's picture, made from a real JupyterLab, and the words that stand in it.
 
 ``python -m tests.browser.screenshot .readme/collect.png``
+
+The words go beside it, into ``collect.txt``: a test asks whether the panel still says so.
 """
 
 from __future__ import annotations
@@ -26,9 +28,15 @@ _STYLE = """
 .jp-Toolbar-overlay, .cm-cursorLayer { display: none !important; }
 """
 
+# In the order in which they stand there; a choice with all that can be chosen.
+_WORDS = """cell => [...cell.querySelectorAll(
+    '.propkit-face :is(button, label > span, option, h4, .propkit-text, .propkit-bar span),'
+    + ' .propkit-chip span:last-child, .propkit-grid-name'
+)].map(node => node.textContent).filter(Boolean)"""
+
 
 def take_screenshot(path: Path) -> None:
-    """Run the notebook and save a picture of its panel, in the middle of a batch."""
+    """Run the notebook; save a picture of its panel, in the middle of a batch, and its words."""
     os.environ["PROPKIT_COLLECT__ENHANCE"] = "false"  # all rows begin alike
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -47,7 +55,10 @@ def take_screenshot(path: Path) -> None:
         page.evaluate("document.activeElement.blur()")
         page.mouse.move(0, 0)
         page.wait_for_timeout(300)  # fonts and bars settle
-        page.locator(".jp-Notebook .jp-CodeCell").first.screenshot(path=path)
+        cell = page.locator(".jp-Notebook .jp-CodeCell").first
+        cell.screenshot(path=path)
+        words: list[str] = cell.evaluate(_WORDS)
+        path.with_suffix(".txt").write_text("\n".join([*CELL.splitlines(), *words, ""]), "utf-8")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 
 from propkit.sharing.discovery import read_discovery
 from propkit.widgets.collect_panel import CollectPanel
+from propkit.widgets.faces import Face
 from propkit.widgets.panel import Panel
 from tests.collecting import quick_kit
 from tests.widgets.panels import actions, button, facts, find, press, texts, turn_until
@@ -327,10 +328,36 @@ def test_a_double_click_opens_the_card_and_collects_one_parcel(kit: pk.Kit, coun
     assert card["title"] == f"Parcel {parcel_apn(apns[1])}"
     panel.card._act("collect_now", {}, {})
     batch = kit.batch("last")
+    assert _card_says(panel) == f"Collecting now, before everything else: batch {batch.id}"
     batch.wait(60)
     turn_until(panel, lambda: _statuses(panel) == ["none", "complete"])
+    assert _card_says(panel) == f"Batch {batch.id}: completed"
     assert set(batch.items()["priority"]) == {0}
     panel.card._act("close", {}, {})
+    assert panel.card.face.view["blocks"] == []
+
+
+def _card_says(panel: CollectPanel) -> str:
+    (card,) = panel.card.face.view["blocks"]
+    said: str = card["blocks"][1]["blocks"][-1]["text"]
+    return said
+
+
+def test_a_card_lives_as_long_as_its_panel(
+    kit: pk.Kit, county: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears of the kernel as the panel does, and is shut by another search."""
+    panel = kit.panel(county.apns(1))
+    panel._open(0)
+    beats: list[str] = []
+    monkeypatch.setattr(Face, "beat", lambda face: beats.append(face.view["label"]))
+    monkeypatch.setattr(panel, "_beat_at", float("-inf"))
+
+    panel.turn(None)
+
+    assert beats == ["propkit: collect", panel.card.face.view["label"]]
+    assert not panel.card.face.view["is_over"]
+    press(panel, "search", query=parcel_apn(county.apns(1)[0]), by="apn")
     assert panel.card.face.view["blocks"] == []
 
 

@@ -50,7 +50,7 @@ def test_progress_is_told_in_words_and_bars() -> None:
         "10 of 40, 40 requests, 2.0/s, 1 min 0 s to go",
     )
     assert counts["text"] == (
-        "9 done · 1 partial · 0 not found · 0 failed · 0 skipped · in work: 12345678"
+        "9 done · 1 partial · 0 not found · 0 failed · 0 skipped · in work: 123-45-678"
     )
     assert [one["kind"] for one in buttons["blocks"]] == ["button", "notify"]  # type: ignore[attr-defined]
 

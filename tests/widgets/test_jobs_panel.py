@@ -68,6 +68,9 @@ def test_a_job_is_cancelled_gone_on_with_and_deleted(kit: pk.Kit, county: County
     log = find(panel, "log")
     assert log is not None
     assert log["rows"][0][2] == "created"
+    asked = next(one for one in texts(panel) if one.startswith("workers: "))
+    assert "datasets: parcels, residences, " in asked
+    assert asked.endswith("; identifiers: due 2")
     _press(panel, "delete", batch.id)
     assert f"Forget job {batch.id}?" in texts(panel)
     press(panel, "shut")

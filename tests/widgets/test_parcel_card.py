@@ -11,8 +11,9 @@ import pytest
 
 from propkit.kinds import DATASETS
 from propkit.records import Parcel, TaxBill, column_names
+from propkit.sources.maricopa_recorder_portal import MaricopaRecorderPortal
 from propkit.store.parcel_facts import read_history
-from propkit.widgets.parcel_card import card_block
+from propkit.widgets.parcel_card import card_block, county_pages
 from propkit.widgets.spelling import (
     properties,
     show,
@@ -45,7 +46,7 @@ def test_a_card_tells_all_that_is_kept_of_a_parcel(kit: pk.Kit, county: County) 
     kit.collect([apn], progress=False)
     bases = {name: config.base_url for name, config in kit.sources.items()}
 
-    card = card_block(apn, read_history(kit.store, apn), bases, "")
+    card = card_block(apn, read_history(kit.store, apn), kit.sources, "")
 
     blocks = _all(card)
     tables = {one["label"]: one["rows"] for one in blocks if one["kind"] == "table"}
@@ -62,6 +63,16 @@ def test_a_card_tells_all_that_is_kept_of_a_parcel(kit: pk.Kit, county: County) 
     assert {link["kind"] for link in links} == {"link"}
     assert all(any(link["url"].startswith(base) for base in bases.values()) for link in links)
     assert {row[2] for row in tables["Batches"]} <= {"done", "not_found"}
+    assert [(one["text"], one["url"]) for one in blocks if one["kind"] == "link"] == [
+        ("Maricopa assessor", f"{bases['maricopa_assessor']}/mcs/?q={apn}"),
+        ("Maricopa treasurer", f"{bases['maricopa_treasurer']}/Parcel/?Parcel={apn}"),
+    ]
+    facts = {
+        name: value for one in blocks if one["kind"] == "facts" for name, value in one["facts"]
+    }
+    area = kit.frame("parcels")["lot_size_sqft"][0]
+    assert (facts["APN"], facts["Lot size sqft"]) == (show_apn(apn), f"{area:,}")
+    assert facts["Is rental"] in ("yes", "no")
     owner = kit.frame("parcels")["owner_name"][0]
     assert blocks[1]["text"] == owner
 
@@ -75,20 +86,41 @@ def test_a_card_tells_all_that_is_kept_of_a_parcel(kit: pk.Kit, county: County) 
         "https://county.example@evil.example/",
     ],
 )
-def test_an_address_elsewhere_is_no_link(url: str) -> None:
+def test_an_address_elsewhere_is_no_link(kit: pk.Kit, url: str) -> None:
     fetch = {
-        "source": "county", "page": "parcel", "url": url, "status": 200, "sha256": "ab" * 32,
+        "source": "maricopa_assessor", "page": "parcel", "url": url, "status": 200, "sha256": "ab" * 32,
         "fetched_at": datetime(2026, 11, 22, tzinfo=UTC), "parser_version": 1, "batch_id": "b",
     }  # fmt: skip
-    bases = {"county": "https://county.example"}
+    config = replace(kit.sources["maricopa_assessor"], base_url="https://county.example")
+    sources = {"maricopa_assessor": config}
 
     (answers,) = [
         one
-        for one in _all(card_block("12345678", _kept(fetches=[fetch]), bases, ""))
+        for one in _all(card_block("12345678", _kept(fetches=[fetch]), sources, ""))
         if one.get("label") == "Answers"
     ]
 
     assert answers["rows"][0][4] == url
+
+
+def test_a_page_is_offered_only_where_the_office_has_one_for_the_parcel(kit: pk.Kit) -> None:
+    """Another county's parcel, an unknown deed and an address that is none have no link."""
+    config = kit.sources["maricopa_assessor"]
+    portal = replace(config, source=MaricopaRecorderPortal(), base_url="https://recorder.example/")
+    deeds = {"maricopa_recorder_portal": portal}
+    evil = {"maricopa_assessor": replace(config, base_url="javascript:alert(1)//")}
+
+    known = county_pages(kit.sources, "123/45", {"county": "maricopa", "deed_number": None})
+
+    assert list(known) == ["maricopa_assessor", "maricopa_treasurer"]
+    assert known["maricopa_assessor"] == f"{config.base_url}/mcs/?q=123%2F45"
+    assert county_pages(kit.sources, "12345678", {"county": "pinal", "deed_number": "1"}) == {}
+    assert county_pages(evil, "12345678", {}) == {}
+    assert county_pages(deeds, "12345678", {"county": "maricopa"}) == {}
+    assert county_pages(deeds, "12345678", {"deed_number": "20260000001"}) == {
+        "maricopa_recorder_portal": "https://recorder.example/recording/document-details.html"
+        "?recordingNumber=20260000001&suffix="
+    }
 
 
 def test_what_an_owner_is_called_is_text() -> None:
@@ -122,6 +154,8 @@ def test_what_is_missing_is_told_from_what_there_is_not() -> None:
         (date(2026, 1, 2), "2026-01-02"),
         (Decimal("1234.50"), "1,234.50"),
         (["a", "b"], "a, b"),
+        (True, "yes"),
+        (False, "no"),
         (7, "7"),
     ],
 )
@@ -136,7 +170,7 @@ def test_words_for_numbers() -> None:
                                                                     "2 d"]  # fmt: skip
     assert [show_apn("12345678"), show_apn("20200000123")] == ["123-45-678", "20200000123"]
     assert [properties(1), properties(1200)] == ["1 property", "1,200 properties"]
-    assert spell("not_found") == "Not found"
+    assert [spell("not_found"), spell("apn")] == ["Not found", "APN"]
     assert show_tables(DATASETS) == "all 8"
     assert show_tables([name for name in DATASETS if name != "tax_bills"]) == "all but tax bills"
     assert show_tables(["parcels"]) == "parcels"

@@ -1,8 +1,6 @@
-"""The progress bars in a real JupyterLab, as a person sees them."""
+"""The progress bars of a cell that collects: a colour and a word for each state."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,46 +8,6 @@ from propkit.items import State
 from propkit.progress import Progress, SourceProgress
 from propkit.widgets import ProgressBars
 from propkit.widgets import progress as room
-
-if TYPE_CHECKING:
-    from tests.browser.lab import LabPage
-
-# The recorder shows a captcha: propkit stops there and goes on with the others.
-BLOCK = 'kit.county.switch(faults=[{"kind": "captcha", "system": "recorder"}])'
-CELLS = [
-    "import propkit as pk\nkit = pk.demo(parcels=200)\napns = kit.county.apns(12)",
-    f'{BLOCK}\nreport = kit.collect([*apns, "no parcel"])\nreport',
-    "kit.close()",
-]
-
-_BARS = """() => [...document.querySelectorAll('.propkit-progress-source')].map(row => {
-    const bar = row.querySelector('.progress-bar');
-    const words = [...row.querySelectorAll('.widget-label')].map(e => e.textContent);
-    const colour = [...bar.classList].find(name => name.startsWith('progress-bar-'));
-    return [words.filter(Boolean)[0], words.filter(Boolean)[1], bar.style.width, colour];
-})"""
-
-
-@pytest.mark.browser
-def test_the_bars_reach_the_end_and_say_it_in_words(lab: LabPage) -> None:
-    lab.open_notebook("bars.ipynb", CELLS)
-    lab.run_all()
-    lab.page.wait_for_selector(".propkit-progress .progress-bar")
-    lab.wait_until_run()
-    bars: list[Any] = lab.page.evaluate(_BARS)
-    box = lab.page.inner_text(".propkit-progress")
-    report = lab.page.inner_text(".jp-OutputArea-executeResult")
-
-    assert [bar[:2] + bar[3:] for bar in bars] == [
-        ["maricopa assessor", "finished", "progress-bar-success"],
-        ["maricopa recorder", "stopped", "progress-bar-danger"],
-        ["maricopa treasurer", "finished", "progress-bar-success"],
-    ]
-    assert (bars[0][2], bars[2][2]) == ("100%", "100%")
-    assert float(bars[1][2].rstrip("%")) < 100
-    assert "! maricopa_recorder is stopped (blocked)" in box
-    assert ": paused in " in report
-    assert "'no parcel'" in report
 
 
 def _event(state: str = "running", **source: object) -> Progress:
