@@ -42,11 +42,13 @@ class Sketch:
     """A worksheet without its values.
 
     ``hidden`` has the numbers of the rows that a filter, or a person, has hidden; ``totals`` the
-    rows in which a table sums itself up, each with the table's first and last column.
+    rows in which a table sums itself up, each with the table's first and last column. In
+    ``last_column`` is the last value or formula; one that no program has computed yet has no value.
     """
 
     hidden: frozenset[int] = frozenset()
     totals: tuple[tuple[int, int, int], ...] = ()
+    last_column: int = 0
 
 
 def sketch(content: bytes, sheet: str) -> Sketch:
@@ -71,7 +73,8 @@ def sketch(content: bytes, sheet: str) -> Sketch:
             f"the sheet {sheet!r} reaches to {where} and has {seen.values:,} values; delete what "
             "stands so far out"
         )
-    return Sketch(frozenset(seen.hidden), tuple(one for some in totals for one in some))
+    summed = tuple(one for some in totals for one in some)
+    return Sketch(frozenset(seen.hidden), summed, seen.last_column)
 
 
 def check_size(content: bytes) -> None:
@@ -157,8 +160,8 @@ class _Seen:
         local = name.rpartition(":")[2]
         if local == "c":
             self._column = column_of(attributes["r"]) if "r" in attributes else self._column + 1
-        elif local in ("v", "is"):
-            self.values += 1
+        elif local in ("v", "is", "f"):
+            self.values += local != "f"
             self.last_row = max(self.last_row, self._row)
             self.last_column = max(self.last_column, self._column)
         elif local == "row":

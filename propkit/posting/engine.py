@@ -161,6 +161,8 @@ class Engine:
             self._results[key] = self._result(job, "failed", values["posting_status"], error=error)
         else:
             return False
+        if decision.action != "skip":
+            self._progress.row_ended(self._results[key])
         return True
 
     async def _hear(self, job: Job, posting: Posting) -> None:

@@ -165,7 +165,7 @@ class SheetFile:
             if table.header is None and table.width and "posting_status" not in table.places:
                 faults.append("without a header posting_status must be mapped to a place")
             if not faults:
-                return _without_totals(table, seen), seen
+                return _as_seen(table, seen), seen
             if best is None or len(faults) < len(best[1]):
                 best = table, faults
         if best is None:
@@ -249,11 +249,12 @@ class SheetFile:
         return self._named(partial(patch, content, table.sheet, cells, added))
 
 
-def _without_totals(table: Table, seen: Sketch) -> Table:
-    """Leave out where a table sums itself up: a row of the keys' column, and no listing."""
+def _as_seen(table: Table, seen: Sketch) -> Table:
+    """Leave out where a table sums itself up; let what is computed only later keep its column."""
     key = table.places["row_key"] + 1
     totals = {row for row, first, last in seen.totals if first <= key <= last}
-    return replace(table, rows=tuple(row for row in table.rows if row.number not in totals))
+    rows = tuple(row for row in table.rows if row.number not in totals)
+    return replace(table, rows=rows, width=max(table.width, seen.last_column))
 
 
 def _replace(path: Path, content: bytes, like: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 import xlsxwriter
 
@@ -69,6 +70,25 @@ def test_merged_cells_elsewhere_are_no_trouble(tmp_path: Path) -> None:
     file.save({"A": {"posting_status": "x"}})
 
     assert file.table.cell(file.table.rows[0], "posting_status") == "x"
+
+
+def test_a_formula_that_nobody_computed_yet_keeps_its_column(tmp_path: Path) -> None:
+    """As a script leaves it: it has no value, and still stands there."""
+    path = tmp_path / "trucks.xlsx"
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for row in ROWS:
+        sheet.append(row)
+    sheet["F1"] = "=SUM(C2:C3)"
+    book.save(path)
+    file = SheetFile(path, {}, ["row_key"], None)
+
+    file.save({"A": {"posting_status": "x", "posted_url": "y"}})
+
+    after = [[cell.value for cell in row] for row in openpyxl.load_workbook(path).worksheets[0]]
+    new = ["posted_url", "posted_at", "attempt", "error"]
+    assert after[0] == [*ROWS[0], None, None, "=SUM(C2:C3)", *new]
+    assert after[1] == ["A", "Truck A", "x", None, None, None, "y", None, None, None]
 
 
 def add_tables(sheet: Any) -> None:
