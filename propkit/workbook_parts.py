@@ -22,6 +22,12 @@ _MOST_CELLS: Final = 5_000_000
 _MOST_PER_VALUE: Final = 50
 """A sheet may have more cells than the most where one in so many has a value."""
 
+_HEAD_BYTES: Final = 4096
+_DIMENSION: Final = re.compile(
+    rb"""<(?:\w+:)?dimension\s[^>]*?ref=["'](?:[A-Z]+\d+:)?([A-Z]+)(\d+)["']"""
+)
+"""Where a worksheet notes how far it reaches; cells that have a format alone count, too."""
+
 BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -66,15 +72,44 @@ def sketch(content: bytes, sheet: str) -> Sketch:
             totals = [_totals_of(book.read(table)) for table in tables_of(book, part)]
     except BROKEN as error:
         raise ValueError(f"the workbook cannot be read: {error!r}") from error
-    cells = seen.last_row * seen.last_column
-    if cells > max(_MOST_CELLS, _MOST_PER_VALUE * seen.values):
-        where = f"{column_name(seen.last_column)}{seen.last_row}"
-        raise ValueError(
-            f"the sheet {sheet!r} reaches to {where} and has {seen.values:,} values; delete what "
-            "stands so far out"
-        )
+    if fault := _judge_reach(sheet, seen):
+        raise ValueError(fault)
     summed = tuple(one for some in totals for one in some)
     return Sketch(frozenset(seen.hidden), summed, seen.last_column)
+
+
+def find_reach_fault(content: bytes, sheet: str) -> str:
+    """Return why a sheet is too large to be read, as :func:`sketch` says it; empty where it is not.
+
+    It costs hardly anything for a sheet full of values. What is no such workbook passes: its reader
+    will say so.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            part = find_part(book, sheet)
+            with book.open(part) as file:
+                noted = re.search(_DIMENSION, file.read(_HEAD_BYTES))
+            cells = int(noted[2]) * column_of(noted[1].decode()) if noted else _MOST_CELLS + 1
+            if cells <= _MOST_CELLS:
+                return ""
+            xml = book.read(part)
+            if noted and cells <= _MOST_PER_VALUE * (xml.count(b"v>") + xml.count(b"is>")) // 2:
+                return ""
+            seen = _Seen(xml)
+    except BROKEN:
+        return ""
+    return _judge_reach(sheet, seen)
+
+
+def _judge_reach(sheet: str, seen: _Seen) -> str:
+    cells = seen.last_row * seen.last_column
+    if cells <= max(_MOST_CELLS, _MOST_PER_VALUE * seen.values):
+        return ""
+    where = f"{column_name(seen.last_column)}{seen.last_row}"
+    return (
+        f"the sheet {sheet!r} reaches to {where} and has {seen.values:,} values; delete what stands"
+        " so far out"
+    )
 
 
 def check_size(content: bytes) -> None:
