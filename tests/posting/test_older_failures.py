@@ -98,6 +98,7 @@ def test_any_status_is_understood(text: object, status: PostingStatus | None, is
 
 
 @given(st.text() | st.none() | st.floats() | st.dates() | st.binary())
+@settings(max_examples=40)
 def test_no_status_is_an_error(text: object) -> None:
     decision = decide(read_status(text), [], mode="new", repost=False, run_id="r")
 
