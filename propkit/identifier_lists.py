@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from propkit.errors import IdentifierError
 from propkit.identifiers import NO_VALUE, Apn, Identifier, is_blank, parse_identifier
+from propkit.workbook_parts import find_reach_fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -323,6 +324,8 @@ def _read_workbook(path: Path, content: bytes, sheet: str | None) -> Iterator[Ta
                 raise IdentifierError(f"no sheet {sheet!r} in {path.name}: {book.sheet_names!r}")
             names = [sheet]
         for name in names:
+            if fault := find_reach_fault(content, name):
+                raise IdentifierError(f"cannot read {str(path)!r}: {fault}")
             rows = book.get_sheet_by_name(name).to_python()
             yield _table_of_rows([[_whole(cell) for cell in row] for row in rows], name)
     except (calamine.CalamineError, OSError) as error:

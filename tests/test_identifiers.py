@@ -656,6 +656,19 @@ def test_a_workbook_is_read_with_numbers_and_text(tmp_path, suffix):
     assert found.valid == (Apn("13238011"), Apn("01323801"))
 
 
+def test_a_value_that_stands_too_far_out_is_told(tmp_path, monkeypatch):
+    """Read cell by cell such a sheet would take the process with it; one full of values is read."""
+    rows = [["APN"], ["132-38-011"], *[[None] * 16383 + [" "]]]
+    path = _write_workbook(tmp_path / "parcels.xlsx", {"List": rows})
+    full = _write_workbook(tmp_path / "full.xlsx", {"List": [["APN"], ["132-38-011"]]})
+
+    assert read_identifiers(path).valid == (Apn("132-38-011"),)
+    monkeypatch.setattr("propkit.workbook_parts._MOST_CELLS", 1)
+    with pytest.raises(IdentifierError, match="the sheet 'List' reaches to XFD3 and has 3 values"):
+        read_identifiers(path)
+    assert read_identifiers(full).valid == (Apn("132-38-011"),)
+
+
 def test_the_first_visible_sheet_with_apns_is_taken(tmp_path):
     """Unless another one is named."""
     sheets = {

@@ -22,6 +22,7 @@ PACKAGE = ROOT / "propkit"
 # Left to right as the data flows: a room imports rooms before its own, never behind it. Modules
 # in one entry, or in one folder, may import each other.
 FLOW = [
+    ["workbook_parts"],
     ["errors", "profiles", "durations", "sections", "settings"],
     ["identifiers"],
     ["identifier_lists"],

@@ -177,7 +177,8 @@ class Poster(Protocol):
         Parameters
         ----------
         listing
-            What may have been published; its title may be an older one of the row.
+            What may have been published: its title is the one of then, its price None where the
+            row has changed since.
         known
             Addresses of listings that are known to be other postings: not this one.
 

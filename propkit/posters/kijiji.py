@@ -305,8 +305,9 @@ class KijijiPoster:
         try:
             async with self._window() as window:
                 async for row in self._my_ads(window):
-                    is_alike = _as_line(row["title"]) == title
-                    is_alike = is_alike and _as_money(row["price"]) in {None, listing.price}
+                    is_alike = _as_line(row["title"]) == title and (
+                        listing.price is None or _as_money(row["price"]) in {None, listing.price}
+                    )
                     if is_alike and _id_of(row["url"]) not in ids:
                         fitting.append(row["url"])
                 for url in fitting:

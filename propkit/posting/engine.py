@@ -18,6 +18,7 @@ from propkit.errors import PersonNeededError
 from propkit.posters import Posted, Poster
 from propkit.posting.attempts import LastClick, Patience, describe, post_once, unsettled_seconds
 from propkit.posting.ledger import Ledger, Saver, sheet_values
+from propkit.posting.listings import is_same_listing
 from propkit.posting.meanwhile import Meanwhile
 from propkit.posting.places import Places
 from propkit.posting.preparing import Job, Prepared
@@ -160,6 +161,8 @@ class Engine:
             self._results[key] = self._result(job, "failed", values["posting_status"], error=error)
         else:
             return False
+        if decision.action != "skip":
+            self._progress.row_ended(self._results[key])
         return True
 
     async def _hear(self, job: Job, posting: Posting) -> None:
@@ -288,6 +291,8 @@ class Engine:
     ) -> tuple[Literal["found", "absent", "unknown"], Posting]:
         """Look for what may be published; return what the ledger now has of it."""
         listing = replace(job.checked.listing, title=posting.title)
+        if not is_same_listing(posting.content_sha256, job.checked.content_sha256):
+            listing = replace(listing, price=None)  # nobody knows what it was
         await self._meanwhile.settle()
         known = self._ledger.known_urls(self._poster.name)
         found = await self._patience.ask(lambda: self._poster.find(listing, known))

@@ -6,10 +6,12 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from propkit.errors import SheetError
 from propkit.posting.cells import is_blank
@@ -17,10 +19,14 @@ from propkit.posting.delimited import patch_delimited, read_delimited
 from propkit.posting.sheet_xml import Value
 from propkit.posting.statuses import STATUS_COLUMNS
 from propkit.posting.table import Columns, Table, make_table
-from propkit.posting.workbook import find_hidden, patch_workbook
+from propkit.posting.workbook import patch_workbook
+from propkit.workbook_parts import Sketch, check_size, sketch
+
+T = TypeVar("T")
 
 WORKBOOKS: Final = (".xlsx", ".xlsm")
 TEXTS: Final = (".csv", ".tsv", ".txt")
+_LAST_COLUMN: Final = 16_384  # of every workbook: XFD
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 
 
@@ -64,14 +70,8 @@ class SheetFile:
             kinds = ", ".join(WORKBOOKS + TEXTS)
             raise SheetError(f"{path.name}: statuses can be written into {kinds} only")
         self._is_workbook = suffix in WORKBOOKS
-        content = self._content()
-        self.table = self._read(content)
-        self.hidden: frozenset[int] = frozenset()
-        if self._is_workbook:
-            try:
-                self.hidden = find_hidden(content, self.table.sheet)
-            except SheetError as error:
-                raise SheetError(f"{self.path.name}: {error}") from None
+        self.table, seen = self._look(self._content())
+        self.hidden = seen.hidden
 
     @property
     def name(self) -> str:
@@ -155,14 +155,17 @@ class SheetFile:
             ) from error
 
     def _read(self, content: bytes) -> Table:
+        return self._look(content)[0]
+
+    def _look(self, content: bytes) -> tuple[Table, Sketch]:
         read = self._read_workbook if self._is_workbook else self._read_text
         best: tuple[Table, list[str]] | None = None
-        for name, rows in read(content):
+        for name, rows, seen in read(content):
             table, faults = make_table(rows, self._columns, self._required, name)
             if table.header is None and table.width and "posting_status" not in table.places:
                 faults.append("without a header posting_status must be mapped to a place")
             if not faults:
-                return table
+                return _as_seen(table, seen), seen
             if best is None or len(faults) < len(best[1]):
                 best = table, faults
         if best is None:
@@ -170,14 +173,11 @@ class SheetFile:
         where = f"{self.path.name}, sheet {best[0].sheet!r}" if best[0].sheet else self.path.name
         raise SheetError(f"{where}: {'; '.join(best[1])}")
 
-    def _read_text(self, content: bytes) -> Iterator[tuple[str, list[list[Any]]]]:
-        try:
-            text = read_delimited(content)
-        except SheetError as error:
-            raise SheetError(f"{self.path.name}: {error}") from None
-        yield "", [[field.value for field in line] for line in text.lines]
+    def _read_text(self, content: bytes) -> Iterator[tuple[str, list[list[Any]], Sketch]]:
+        text = self._named(partial(read_delimited, content))
+        yield "", [[field.value for field in line] for line in text.lines], Sketch()
 
-    def _read_workbook(self, content: bytes) -> Iterator[tuple[str, list[list[Any]]]]:
+    def _read_workbook(self, content: bytes) -> Iterator[tuple[str, list[list[Any]], Sketch]]:
         import python_calamine as calamine
 
         if content.startswith(_OLE):
@@ -185,6 +185,7 @@ class SheetFile:
                 f"{self.path.name} is an older or a password-protected workbook; save it as .xlsx"
                 " without password"
             )
+        self._named(partial(check_size, content))
         try:
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
             shown = calamine.SheetVisibleEnum.Visible
@@ -196,9 +197,18 @@ class SheetFile:
                     )
                 names = [self._sheet]
             for name in names:
-                yield name, book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+                seen = self._named(partial(sketch, content, name))
+                rows = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+                yield name, rows, seen
         except (calamine.CalamineError, OSError) as error:
             raise SheetError(f"{self.path.name} is no workbook that can be read: {error}") from None
+
+    def _named(self, work: Callable[[], T]) -> T:
+        """Do something with the file's content; let what is wrong with it name the file."""
+        try:
+            return work()
+        except ValueError as error:
+            raise SheetError(f"{self.path.name}: {error}") from None
 
     def _patch(
         self, content: bytes, table: Table, statuses: Mapping[str, Mapping[str, Value]]
@@ -218,6 +228,11 @@ class SheetFile:
                 place = table.width + len(new)
                 new[name] = place
             columns[name] = place + 1
+        if self._is_workbook and max(columns.values(), default=0) > _LAST_COLUMN:
+            raise SheetError(
+                f"{self.path.name}: the columns {', '.join(columns)} have no room beside what stands"
+                " in the sheet's last column; delete that"
+            )
         cells: dict[tuple[int, int], Value] = {
             (numbers[key], columns[name]): value
             for key, values in statuses.items()
@@ -227,12 +242,19 @@ class SheetFile:
         for name, place in new.items():
             cells[table.header or 0, place + 1] = str(self._columns.get(name, name))
         added = sorted(place + 1 for place in new.values())
-        try:
-            if self._is_workbook:
-                return patch_workbook(content, table.sheet, cells, added, table.header)
-            return patch_delimited(content, cells)
-        except SheetError as error:
-            raise SheetError(f"{self.path.name}: {error}") from None
+        if not self._is_workbook:
+            return self._named(partial(patch_delimited, content, cells))
+        key = table.places["row_key"] + 1
+        patch = partial(patch_workbook, header=table.header, key=key)
+        return self._named(partial(patch, content, table.sheet, cells, added))
+
+
+def _as_seen(table: Table, seen: Sketch) -> Table:
+    """Leave out where a table sums itself up; let what is computed only later keep its column."""
+    key = table.places["row_key"] + 1
+    totals = {row for row, first, last in seen.totals if first <= key <= last}
+    rows = tuple(row for row in table.rows if row.number not in totals)
+    return replace(table, rows=rows, width=max(table.width, seen.last_column))
 
 
 def _replace(path: Path, content: bytes, like: Path) -> None:

@@ -23,6 +23,7 @@ from propkit.posting.report import PostingNotice, PostingReport
 from propkit.settings import Settings
 
 _SLICE_SECONDS: Final = 0.2
+_END_SECONDS: Final = 1.0  # a function of a person may hang: nobody waits longer for that
 
 
 def run_batch(  # noqa: PLR0917 -- the order that notebooks know
@@ -192,9 +193,10 @@ class _Run:
     def start(self) -> None:
         """Begin; what the run's functions print lands in the cell that began it."""
         context = contextvars.copy_context()
-        threading.Thread(
+        self._thread = threading.Thread(
             target=context.run, args=(self._main,), name="propkit-posting", daemon=True
-        ).start()
+        )
+        self._thread.start()
 
     def wait(self, seconds: float) -> bool:
         """Wait a while for the end; return whether it has come."""
@@ -209,6 +211,8 @@ class _Run:
 
     def result(self) -> PostingReport:
         """Return the report, or raise what ended the run."""
+        # A thread that the process's end cuts off leaves what it held to complain of leaks.
+        self._thread.join(_END_SECONDS)
         if self._error is not None:
             raise self._error
         assert self._report is not None  # noqa: S101 -- one of the two is set when it has ended

@@ -14,6 +14,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from propkit.errors import SheetError
+from propkit.workbook_parts import column_name, column_of
 
 Value = str | int
 Cells = Mapping[tuple[int, int], Value]
@@ -49,6 +50,7 @@ class _Places:
         self.rows: list[_Row] = []
         self.data_end = -1
         self.styles: list[tuple[int, int, str]] = []
+        self.merged: list[str] = []
         self.prefix = ""
         self.xml = xml
         self._cell: _Cell | None = None
@@ -67,6 +69,18 @@ class _Places:
     def style_of(self, column: int) -> str:
         """Return the style of a column; blank where it has none."""
         return next((style for low, high, style in self.styles if low <= column <= high), "")
+
+    def merge_of(self, row: int, column: int) -> str:
+        """Return the merged cells that hide a cell; blank where it is seen."""
+        for ref in self.merged:
+            found = re.fullmatch(r"([A-Z]+)(\d+):([A-Z]+)(\d+)", ref)
+            if found is None:
+                continue
+            left, top = column_of(found[1]), int(found[2])
+            is_in = left <= column <= column_of(found[3]) and top <= row <= int(found[4])
+            if is_in and (row, column) != (top, left):
+                return ref
+        return ""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         prefix, _, local = name.rpartition(":")
@@ -94,6 +108,8 @@ class _Places:
             self._cell = _Cell(column, here, style=attributes.get("s", ""))
             self._cell.end = self._tag_end(here) if self._is_empty_tag(here) else 0
             cells.append(self._cell)
+        elif local == "mergeCell":
+            self.merged.append(attributes.get("ref", ""))
         elif local == "f" and self._cell is not None:
             self._cell.is_formula = True
 
@@ -146,7 +162,7 @@ def patch_cells(xml: bytes, cells: Cells, style_from: Mapping[int, int] | None =
     Raises
     ------
     SheetError
-        It is no worksheet in UTF-8, or a cell to be written has a formula.
+        It is no worksheet in UTF-8, or a cell to be written has a formula or cannot be seen.
     """
     places = _Places(xml)
     if places.data_end < 0:
@@ -173,9 +189,11 @@ def _edit_row(
     edits: list[tuple[int, int, bytes]] = []
     for column in sorted(wanted):
         cell = present.get(column)
+        where = f"{column_name(column)}{row.number}"
+        if merge := places.merge_of(row.number, column):
+            raise SheetError(f"{where} is to hold a status, and is hidden in merged cells {merge}")
         if cell is not None:
             if cell.is_formula:
-                where = f"{column_name(column)}{row.number}"
                 raise SheetError(f"{where} is to hold a status, and has a formula")
             text = _cell(places, row.number, column, wanted[column], cell.style)
             edits.append((cell.start, cell.end, text))
@@ -224,25 +242,6 @@ def _cell(places: _Places, row: int, column: int, value: Value, style: str) -> b
     return f'<{p}c r="{name}"{shown} t="inlineStr">{inner}</{p}c>'.encode()
 
 
-def column_name(column: int) -> str:
-    """Return the letters of a column, from 1 on: 28 is ``AB``."""
-    letters = ""
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
-
-
-def column_of(cell: str) -> int:
-    """Return the column of a cell's name, from 1 on: ``AB12`` is 28."""
-    number = 0
-    for letter in cell:
-        if not letter.isalpha():
-            break
-        number = number * 26 + ord(letter.upper()) - 64
-    return number
-
-
 def widen_dimension(xml: bytes, last_column: int) -> bytes:
     """Let the worksheet's note of its used range take in a column."""
     match = re.search(rb"""<(?:\w+:)?dimension\s[^>]*?ref=["']([A-Z]+\d+):([A-Z]+)(\d+)["']""", xml)
@@ -251,27 +250,8 @@ def widen_dimension(xml: bytes, last_column: int) -> bytes:
     return xml[: match.start(2)] + column_name(last_column).encode() + xml[match.end(2) :]
 
 
-def hidden_rows(xml: bytes) -> frozenset[int]:
-    """Return the numbers of the rows that a filter, or a person, has hidden."""
-    found: set[int] = set()
-    number = 0
-
-    def start(name: str, attributes: Mapping[str, str]) -> None:
-        nonlocal number
-        if name.rpartition(":")[2] == "row":
-            number = int(attributes.get("r", number + 1))
-            if attributes.get("hidden") in {"1", "true"}:
-                found.add(number)
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = start
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.Parse(xml, True)  # noqa: FBT003
-    return frozenset(found)
-
-
-def widen_filter(xml: bytes, header: int, last_column: int, beside: int) -> bytes:
-    """Let a filter of the sheet that ends in the column ``beside`` take in what stands after it.
+def widen_filter(xml: bytes, header: int, key: int, beside: int, last_column: int) -> bytes:
+    """Let a filter of the column ``key`` that ends in ``beside`` take in what stands after it.
 
     Excel sorts what a filter's range has: without this the statuses would stay where they are
     while their rows move.
@@ -279,6 +259,8 @@ def widen_filter(xml: bytes, header: int, last_column: int, beside: int) -> byte
     match = re.search(
         rb"""<(?:\w+:)?autoFilter\s[^>]*?ref=["']\$?([A-Z]+)\$?(\d+):\$?([A-Z]+)\$?(\d+)["']""", xml
     )
-    if match is None or int(match[2]) != header or column_of(match[3].decode()) != beside:
+    if match is None or int(match[2]) != header:
+        return xml
+    if column_of(match[1].decode()) > key or column_of(match[3].decode()) != beside:
         return xml
     return xml[: match.start(3)] + column_name(last_column).encode() + xml[match.end(3) :]

@@ -134,7 +134,16 @@ class PostPanel(Panel):
             blocks.append(views.progress(reach, self._line, is_cancelling=self._is_cancelling))
         elif self._end:
             results, is_open = list(self._results.values()), self._is_evidence_open
-            blocks.append(views.summary(self._end, results, self._evidence(), is_open=is_open))
+            is_cancelled = self.report is None
+            blocks.append(
+                views.summary(
+                    self._end,
+                    results,
+                    self._evidence(),
+                    is_open=is_open,
+                    is_cancelled=is_cancelled,
+                )
+            )
         return blocks
 
     def _evidence(self) -> dict[str, Path]:

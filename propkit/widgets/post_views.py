@@ -172,7 +172,12 @@ def person_needed(words: str) -> Block:
 
 
 def summary(
-    message: str, results: Sequence[RowResult], evidence: Mapping[str, Path], *, is_open: bool
+    message: str,
+    results: Sequence[RowResult],
+    evidence: Mapping[str, Path],
+    *,
+    is_open: bool,
+    is_cancelled: bool,
 ) -> Block:
     """Return what came of a run, and what failed, with its pictures' files, when asked for."""
     blocks = [text(message, look="strong", css="propkit-report")]
@@ -183,8 +188,8 @@ def summary(
     if failed and is_open:
         cells = [[one.row_key, one.error, _picture(evidence.get(one.row_key))] for one in failed]
         blocks.append(table("What failed", ["Key", "Why", "Picture"], cells, key="evidence"))
-    is_good = not failed
-    return box("Done", *blocks, tone="green" if is_good else "red", key="summary")
+    title, tone = ("Cancelled", "yellow") if is_cancelled else ("Done", "green")
+    return box(title, *blocks, tone="red" if failed else tone, key="summary")
 
 
 def failed_keys(results: Iterable[RowResult]) -> set[str]:

@@ -16,12 +16,13 @@ kit = pk.demo(parcels=50)
 sheet = Path("trucks.csv")
 sheet.write_text('''id,title,description,price,condition,seller,location,posting_status
 BT001,Bucket truck 1,Boom of 12 m. Serviced in May,9000,New,Owner,Mesa,
-BT002,Bucket truck 2,Boom of 13 m. Serviced in May,9500,Mint,Owner,Mesa,
+BT002,Bucket truck 2,Boom of 13 m. Serviced in May,9500,Rusty,Owner,Mesa,
 BT003,Bucket truck 3,Boom of 14 m. Serviced in May,9900,New,Owner,Tempe,Posted 2026-11-01
 ''')
 drop = {"kind": "drop", "system": "classifieds", "path": "^/p-submit-ad", "first": 1}
 dropped = kit.county.switch(faults=[drop])
-kit.settings.posting.retry_attempts = 1"""
+kit.settings.posting.retry_attempts = 1
+kit.settings.posters["kijiji"].step_seconds = 60"""
 PANEL = "panel = kit.post_panel(sheet)\npanel"
 STATE = "print([ad['title'] for ad in kit.county.postings()])"
 

@@ -138,13 +138,20 @@ async def test_a_category_by_its_number_needs_no_suggestion(
     assert [ad["category"] for ad in site.postings()] == ["Land for Sale"]
 
 
-async def test_a_package_that_costs_is_never_bought(site: County, poster: KijijiPoster) -> None:
+async def test_a_package_that_costs_is_never_bought_though_its_picture_is_lost(
+    site: County, poster: KijijiPoster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.switch(classifieds={"package_cost": "4.99"})
+    no_folder = tmp_path / "state"
+    no_folder.touch()  # where the pictures of what failed are to go
+    monkeypatch.setenv("XDG_STATE_HOME", str(no_folder))
 
-    with pytest.raises(PostingRefusedError, match=r"would cost \$4\.99"):
+    with pytest.raises(PostingRefusedError, match=r"would cost \$4\.99") as failure:
         await poster.post(make_listing(extra=EXTRA), nothing)
 
-    assert submits(site) == []
+    [note] = failure.value.__notes__
+    assert note.startswith("its picture cannot be kept: [Errno 20] Not a directory")
+    assert (submits(site), poster.evidence) == ([], {})
 
 
 async def test_photos_that_do_not_arrive_are_no_success(
@@ -278,6 +285,7 @@ async def test_a_listing_is_found_on_any_page_and_told_from_others(
     with pytest.raises(PostingUnknownError, match=r"1 listings have .* 0 of them its text"):
         await poster.find(make_listing(description="Quite another text"), [first.url or ""])
     assert await poster.find(make_listing(price=Decimal(1)), []) is None
+    assert await poster.find(make_listing(price=None), [second.url or ""]) == first
     assert await poster.find(make_listing(7), []) is None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from propkit.errors import (
@@ -35,7 +36,10 @@ class FakeSite:
     def publish(self, listing: Listing) -> str:
         """Publish a listing and return its address."""
         url = f"https://site.example/{len(self.listings()) + 1}"
-        line = json.dumps({"row_key": listing.row_key, "title": listing.title, "url": url})
+        price = None if listing.price is None else str(listing.price)
+        line = json.dumps(
+            {"row_key": listing.row_key, "title": listing.title, "price": price, "url": url}
+        )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
         return url
@@ -97,7 +101,7 @@ class SitePoster:
         self._raise("", "captcha", PersonNeededError("captcha"))
 
     async def find(self, listing: Listing, known: Collection[str]) -> Posted | None:
-        """Look for the title."""
+        """Look for the title, and for the price where it is told."""
         self.calls.append(f"find {listing.row_key}")
         self._raise(f"find {listing.row_key}", "captcha", PersonNeededError("captcha"))
         if not self._can_find:
@@ -105,7 +109,9 @@ class SitePoster:
         fitting = [
             one["url"]
             for one in self.published.listings()
-            if one["title"] == listing.title and one["url"] not in known
+            if one["title"] == listing.title
+            and listing.price in (None, one["price"] and Decimal(one["price"]))
+            and one["url"] not in known
         ]
         if len(fitting) > 1:
             raise PostingUnknownError(f"{len(fitting)} listings fit")

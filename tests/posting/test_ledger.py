@@ -150,6 +150,18 @@ def test_a_row_from_before_that_never_appears_is_posted(
     assert site.counts() == {"T001": 1, "T002": 1}
 
 
+def test_a_price_that_was_changed_meanwhile_hides_nothing(post: Post, site: FakeSite) -> None:
+    """The listing in doubt stands on the site with the price of then: it is this row's."""
+    sheet = make_trucks(1, price=[9000])
+    first = post(sheet, name="trucks", faults={"T001": ["dropped"]}, can_find=False)
+
+    second = post(sheet.assign(price=8500), name="trucks")
+
+    assert (outcomes(first), outcomes(second)) == ({"T001": "unknown"}, {"T001": "posted"})
+    assert second.results[0].reason == "found on the account's own page"
+    assert site.counts() == {"T001": 1}
+
+
 def test_what_nobody_can_tell_needs_a_person(post: Post, site: FakeSite, tmp_path: Path) -> None:
     path = tmp_path / "trucks.xlsx"
     make_trucks(2).to_excel(path, index=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import propkit as pk
@@ -98,6 +98,7 @@ def test_any_status_is_understood(text: object, status: PostingStatus | None, is
 
 
 @given(st.text() | st.none() | st.floats() | st.dates() | st.binary())
+@settings(max_examples=40)
 def test_no_status_is_an_error(text: object) -> None:
     decision = decide(read_status(text), [], mode="new", repost=False, run_id="r")
 
@@ -119,7 +120,13 @@ def test_the_days_of_proofs_are_read() -> None:
     index=st.lists(st.integers(-3, 5) | st.text(max_size=2) | st.none(), min_size=4, max_size=4),
     order=st.permutations(range(4)),
 )
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(index=[10, 20, 30, 40], order=[0, 1, 2, 3])
+@example(index=[3, 2, 1, 0], order=[3, 2, 1, 0])
+@settings(
+    max_examples=2,
+    phases=[Phase.explicit, Phase.generate],  # each example is a whole run
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_any_index_posts_the_right_rows(
     index: list[object], order: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -187,11 +187,18 @@ def test_faulty_rows_may_be_left_out(post: Post, site: FakeSite, tmp_path: Path)
     sheet.loc[1, "title"] = ""
     sheet.to_excel(path, index=False)
 
-    report = post(path, faulty="skip")
+    told: list[str] = []
+    report = post(path, faulty="skip", progress_cb=lambda _, line: told.append(line))
 
     assert outcomes(report) == {"T001": "posted", "T002": "failed", "T003": "posted"}
     assert statuses(path)["T002"] == "Error: no title"
     assert (report.success, site.counts()) == (False, {"T001": 1, "T003": 1})
+    assert told == [
+        "[33.3%] Processing record 1/3: T002",
+        "[66.7%] Processing record 2/3: T001",
+        "[99.9%] Processing record 3/3: T003",
+        f"[100.0%] {report.message}",
+    ]
 
 
 def test_rows_that_are_not_posted_are_not_checked(post: Post) -> None:

@@ -17,8 +17,9 @@ import xlsxwriter
 
 from propkit.errors import SheetError
 from propkit.posting.files import SheetFile
-from propkit.posting.sheet_xml import column_name, column_of, patch_cells
+from propkit.posting.sheet_xml import patch_cells
 from propkit.posting.statuses import STATUS_COLUMNS
+from propkit.workbook_parts import column_name, column_of
 from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
 from tests.posting.site import FakeSite
 

@@ -109,6 +109,9 @@ def test_a_run_is_cancelled_with_everything_kept(kit: pk.Kit, sheet: Path) -> No
     go_on.set()
     turn_until(panel, lambda: find(panel, "summary"))
 
+    said = find(panel, "summary")
+    assert said is not None
+    assert (said["title"], said["tone"]) == ("Cancelled", "yellow")
     assert any("Cancelled: everything so far is kept" in one for one in texts(panel))
     assert panel.report is None
     press(panel, "look")
