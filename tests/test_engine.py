@@ -118,7 +118,7 @@ def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: P
     """At most the requests that were under way go before it."""
     *many, one = county.apns(200)
     sent = threading.Event()
-    with paced_kit(county, tmp_path / "one.duckdb", 20) as kit:
+    with paced_kit(county, tmp_path / "one.duckdb", 8) as kit:
         low = kit.start(
             many,
             datasets=ROLL,
@@ -126,13 +126,14 @@ def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: P
             listener=lambda event: event.counts.get("done", 0) > 3 and sent.set(),
         )
         assert sent.wait(LAST)
-        before = len(asked(county, "assessor"))
-        report = kit.collect(one, datasets=ROLL, priority="critical", progress=False)
+        critical = kit.start(one, datasets=ROLL, priority="critical")
+        before = len(asked(county, "assessor"))  # by then it is planned
+        report = critical.wait(LAST)
         place = next(at for at, path in enumerate(asked(county, "assessor")) if one in path)
         state = low.cancel().state
 
     assert report.is_complete
-    # Two in flight, and one that took its place while the critical one was planned.
+    # Two in flight, and those that took their place until the critical one had taken its own.
     assert place - before <= 6
     assert state == "cancelled"
 
