@@ -245,7 +245,7 @@ HEALING: dict[str, tuple[dict[str, object], type[SourceError], str]] = {
     "503": ({"kind": "status", "status": 503}, SourceUnavailableError, "HTTP 503"),
     "504": ({"kind": "status", "status": 504}, SourceUnavailableError, "HTTP 504"),
     "hang": ({"kind": "hang"}, SourceTimeoutError, "no answer in time"),
-    "slow": ({"kind": "slow", "seconds": 0.7}, SourceTimeoutError, "no answer in time"),
+    "slow": ({"kind": "slow", "seconds": 5}, SourceTimeoutError, "no answer in time"),
     "drop": ({"kind": "drop"}, SourceUnavailableError, "ServerDisconnectedError"),
     "cut": ({"kind": "cut"}, InvalidAnswerError, "the answer was cut short"),
     "truncated": ({"kind": "truncated"}, InvalidAnswerError, "expected JSON, got bad JSON"),
@@ -267,7 +267,7 @@ async def test_what_can_heal_is_tried_again(county: County, name: str):
     rule, _, _ = HEALING[name]
     county.switch(faults=[{**rule, "first": 2}])
 
-    async with asking(make_host(county), request_timeout=patience(name, 0.5)) as ask:
+    async with asking(make_host(county), request_timeout=patience(name, 1.5)) as ask:
         page = await ask.get(parcel_path(county), name="valuations")
 
     assert page.json()[0]["TaxYear"]
@@ -287,7 +287,7 @@ async def test_what_does_not_heal_is_given_up_after_the_attempts(county, caplog,
     caplog.set_level("DEBUG")
     path = parcel_path(county)
 
-    async with asking(make_host(county), request_timeout=patience(name, 0.15)) as ask:
+    async with asking(make_host(county), request_timeout=patience(name, 0.5)) as ask:
         with pytest.raises(SourceError) as caught:
             await ask.get(path, name="valuations")
 
@@ -295,6 +295,8 @@ async def test_what_does_not_heal_is_given_up_after_the_attempts(county, caplog,
     assert str(caught.value).startswith("valuations: ")
     assert said in str(caught.value)
     assert caught.value.url == f"{county.base_url('assessor')}{path}"
+    while len(county.ledger()) < ATTEMPTS:  # noqa: ASYNC110 -- it may see the last one late
+        await asyncio.sleep(0.01)
     assert [entry["has_authorization"] for entry in county.ledger()] == [True] * ATTEMPTS
     kept = [] if name in {"hang", "slow", "drop", "cut"} else ["valuations (failed)"]
     assert ([page.name for page in ask.pages], ask.attempts) == (kept, ATTEMPTS)
@@ -654,9 +656,9 @@ async def test_a_stop_ends_the_attempts(county: County):
 async def test_a_stop_does_not_wait_for_the_end_of_a_pause(county: County):
     """Who pressed cancel is not kept waiting by a host that is paused, and no place is used up."""
     host = make_host(county)
-    host.pace.pause(4)
+    host.pace.pause(40)
 
-    async with asking(host, should_stop=lambda: True) as ask, asyncio.timeout(1):
+    async with asking(host, should_stop=lambda: True) as ask, asyncio.timeout(30):
         with pytest.raises(CollectionCancelledError):
             await ask.get(parcel_path(county), name="one")
 
@@ -667,10 +669,10 @@ async def test_a_stop_counts_also_while_a_request_waits_for_its_place(county: Co
     """A request that waited for the end of a pause is not sent after a cancel."""
     stopped: list[bool] = []
     host = make_host(county)
-    host.pace.pause(0.1)
-    asyncio.get_running_loop().call_later(0.03, stopped.append, True)
 
     async with asking(host, should_stop=lambda: bool(stopped)) as ask:
+        host.pace.pause(0.5)
+        asyncio.get_running_loop().call_later(0.03, stopped.append, True)
         with pytest.raises(CollectionCancelledError):
             await ask.get(parcel_path(county), name="one")
 
@@ -683,9 +685,12 @@ async def test_a_cancelled_request_gives_its_place_back(county: County):
     host = make_host(county, pace=make_pace(max_in_flight=1))
 
     async with asking(host) as ask:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await ask.get(parcel_path(county), name="one")
+        one = asyncio.create_task(ask.get(parcel_path(county), name="one"))
+        while not county.health()["in_flight"]["assessor"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        one.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await one
         page = await ask.get(parcel_path(county), name="two")
 
     assert page.status == 200

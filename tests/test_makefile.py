@@ -22,7 +22,7 @@ case "$*" in
   *venv*)
     echo "$*" >> "$LOG"
     rm -rf .venv && mkdir -p .venv/bin
-    printf '#!/bin/sh\\necho "python $*" >> "$LOG"\\n' > .venv/bin/python
+    printf '#!/bin/sh\\necho "python $*$PYTHONDONTWRITEBYTECODE" >> "$LOG"\\n' > .venv/bin/python
     printf '#!/bin/sh\\necho "propkit $*" >> "$LOG"\\n' > .venv/bin/propkit
     chmod +x .venv/bin/python .venv/bin/propkit ;;
 esac
@@ -102,6 +102,15 @@ def test_nothing_is_installed_twice(clone: Clone, target: str) -> None:
 
     assert [line for line in again if "pip" in line or "venv" in line or ".browser" in line] == []
     assert again != []
+
+
+def test_bytecode_is_kept_also_where_a_container_forbids_it(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each process that a test starts would compile propkit anew."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    assert clone.ran("check")[-1] == "python -m mypy"
 
 
 def test_another_target_adds_only_what_it_needs(clone: Clone) -> None:
