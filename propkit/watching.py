@@ -64,9 +64,11 @@ class Watch:
             self._thread.join()
 
     def _live(self) -> None:
-        while not self._is_ended:
+        is_last = False
+        while not is_last:
             self._has_news.wait(_LOOK_SECONDS)
             self._has_news.clear()
+            is_last = self._is_ended  # after the news: what came before the end is looked at
             try:
                 self._look()
             except PropkitError as error:

@@ -173,9 +173,11 @@ class Service:
         kit = self._kit()
         job = _find(kit, job_id)
         progress = kit.batch(job_id).progress if job.state == "PROCESSING" else None
-        if progress is None or progress.state != "running":
-            return EventModel.model_validate(job, extra="ignore")
-        return _as_event(job, progress)
+        if progress is not None and progress.state == "running":
+            return _as_event(job, progress)
+        if progress is not None:  # it has ended since the job was read: now all of it is stored
+            job = _find(kit, job_id)
+        return EventModel.model_validate(job, extra="ignore")
 
     def health(self) -> HealthModel:
         """Return how the queue is."""
