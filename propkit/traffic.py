@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Identity = tuple[str, str, str]
 """What is asked for: the way ("collect", "validate", "search"), the source and the key."""
 
-_MOST_REMEMBERED = 20_000
+_MOST_REMEMBERED = 10_000
 _LEARNED_FOR = timedelta(days=7)
 _SLOWED_FOR = timedelta(hours=1)
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 from propkit.batch_run.guarding import SourceGuard
 from propkit.items import Item, State
 
-_MOST_ITEMS = 2**40
+_CANARY_RANK = -1
 
 
 class Queues:
-    """What is still to be asked, by source. An item is queued once, whoever asks for it."""
+    """What is still to be asked, by source. An item is queued once, whoever asks for it.
 
-    def __init__(self, sources: Iterable[str], guards: Mapping[str, SourceGuard]) -> None:
+    Items come in the batch's order, so that a line for each rank is all the order there is.
+    ``led_to`` are the sources to which answers and failures lead: there an item may come twice.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[str],
+        guards: Mapping[str, SourceGuard],
+        led_to: Iterable[str],
+    ) -> None:
         self._guards = guards
-        self._heaps: dict[str, list[tuple[int, Item]]] = {name: [] for name in sources}
-        self._arrivals = {name: asyncio.Event() for name in self._heaps}
-        self._known: dict[str, set[str]] = {}
+        self._lines: dict[str, dict[int, deque[Item]]] = {name: {} for name in sources}
+        self._arrivals = {name: asyncio.Event() for name in self._lines}
+        self._known: dict[str, set[str]] = {name: set() for name in led_to}
         self.next_sequence = 0
 
     def take_note(self, item: Item) -> bool:
         """Return whether an item is new to the run."""
-        keys = self._known.setdefault(item.source, set())
-        if item.key in keys:
-            return False
-        keys.add(item.key)
+        keys = self._known.get(item.source)
+        if keys is not None:
+            if item.key in keys:
+                return False
+            keys.add(item.key)
         self.next_sequence = max(self.next_sequence, item.sequence + 1)
         return True
 
@@ -40,29 +50,31 @@ class Queues:
         """Queue an item; canaries go first."""
         guard = self._guards.get(item.source)
         is_canary = guard is not None and guard.is_canary(item.key)
-        # One number and no tuple: there may be 100,000 of them.
-        rank, sequence = (-1, item.sequence) if is_canary else item.order
-        order = rank * _MOST_ITEMS + sequence
-        heapq.heappush(self._heaps[item.source], (order, item))
+        rank = _CANARY_RANK if is_canary else item.priority
+        self._lines[item.source].setdefault(rank, deque()).append(item)
         self.wake(item.source)
 
     def pop(self, source: str) -> Item | None:
         """Return the next item of a source, or None."""
-        heap = self._heaps[source]
-        return heapq.heappop(heap)[1] if heap else None
+        lines = self._lines[source]
+        if not lines:
+            return None
+        rank = min(lines)
+        item = lines[rank].popleft()
+        if not lines[rank]:
+            del lines[rank]
+        return item
 
     def has_next(self, source: str) -> bool:
         """Whether an item may be asked for: while canaries are asked, all others wait."""
-        heap, guard = self._heaps[source], self._guards.get(source)
-        if not heap:
+        lines, guard = self._lines[source], self._guards.get(source)
+        if not lines:
             return False
-        if guard is None or not guard.is_waiting_for_canaries:
-            return True
-        return guard.is_canary(heap[0][1].key)
+        return guard is None or not guard.is_waiting_for_canaries or _CANARY_RANK in lines
 
     def is_empty(self, source: str) -> bool:
         """Whether nothing of a source waits."""
-        return not self._heaps[source]
+        return not self._lines[source]
 
     async def wait(self, source: str) -> None:
         """Wait until something may have changed at a source."""
