@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from propkit.record_block import Emptied
-from propkit.records import STORED_TYPES, Record, Sale
+from propkit.records import STORED_TYPES, Parcel, Record, Sale
 from propkit.store.database import Store
 from propkit.store.gathering import Answer, gather_records
 from propkit.store.kept import KeptAnswer
@@ -34,6 +34,9 @@ from propkit.store.results import append_rows, replace_rows
 from propkit.store.retiring import (
     EMPTIED,
     EMPTIED_SCHEMA,
+    KNOWN,
+    NOT_FOUND,
+    NOT_FOUND_SCHEMA,
     TOLD_AGAIN,
     WITHDRAWN,
     WITHDRAWN_SCHEMA,
@@ -66,6 +69,14 @@ class Reread:
     emptied: tuple[Emptied, ...] = ()
     answered: Mapping[str, bool] = field(default_factory=dict)
     tables: frozenset[str] | None = None
+
+    @property
+    def not_found(self) -> list[str]:
+        """The keys that the office does not know, where it was read for all tables."""
+        if self.tables is not None:
+            return []
+        answered = self.answered or {self.answer.key: self.is_found}
+        return [key for key, is_found in answered.items() if not is_found]
 
     def is_for(self, table: str) -> bool:
         """Whether the answer was read for a table."""
@@ -147,6 +158,14 @@ def store_kept(
         ]
         if emptied:
             tables[EMPTIED] = make_table(EMPTIED_SCHEMA, emptied)
+        not_found = [
+            (apn, source, one.answer.at, *who)
+            for one in read
+            if one.answer.key in changed
+            for apn in one.not_found
+        ]
+        if not_found:
+            tables[NOT_FOUND] = make_table(NOT_FOUND_SCHEMA, not_found)
         if withdrawn:
             tables[WITHDRAWN] = make_table(WITHDRAWN_SCHEMA, withdrawn)
         stored = store.writer.stored
@@ -269,6 +288,21 @@ class _Marks:
             queries.append(
                 (_gone(kind, "new.source", f"{find} {unsaid}"), join_tables({"said": rows}))
             )
+        not_found = [
+            (kind.table, apn, self._source, one.answer.at, None, None, one.answer.key)
+            for one in self._read
+            for apn in one.not_found
+        ]
+        if kind is KINDS[Parcel] and not_found:
+            pairs = ", ".join(
+                f"parcels.{column} AS old_{column},"
+                f" {'new.collected_at' if column in kind.noted else f'parcels.{column}'} AS new_{column}"
+                for column in kind.columns
+            )
+            find = f"FROM parcels JOIN {marks} AS new ON {KNOWN}"
+            sql = f"SELECT new.key AS key, {_label(kind, kind.table)}, {pairs} {find} {unsaid}"
+            wanted = join_tables({"said": rows, "marks": make_table(self._schema, not_found)})
+            queries.append((_unpivot(kind, sql), wanted))
         answers = [
             (kind.table, one.answer.apn, self._source, one.answer.at, None, None, one.answer.key)
             for one in self._read

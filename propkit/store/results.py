@@ -38,7 +38,6 @@ from propkit.store.retiring import (
     NOT_FOUND_SCHEMA,
     WITHDRAWN,
     WITHDRAWN_SCHEMA,
-    note_not_found,
     retire_rows,
 )
 from propkit.store.schema import LEDGER_SCHEMAS
@@ -187,8 +186,6 @@ def write_results(
         _remove_old_shapes(new, group)
         known = replace_records(replacements, new, stored.scopes)
         retire_rows(new, stored.scopes, known)
-        if NOT_FOUND in new:
-            note_not_found(new)
         if "searches" in new:
             new.execute(
                 f"DELETE FROM hits USING {new['searches']} AS new"

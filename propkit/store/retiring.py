@@ -37,6 +37,11 @@ TOLD_AGAIN = (
     " OR (sales.sold_on = new.sold_on AND sales.sale_price = new.sale_price))"
 )
 """The condition that a sale is one of ``new`` of the same parcel, as another date or deed has it."""
+KNOWN = (
+    "parcels.apn = new.apn AND parcels.source = new.source"
+    " AND parcels.collected_at < new.collected_at AND parcels.not_found_since IS NULL"
+)
+"""The condition that a parcel was known to a source before it said, in ``new``, that it is not."""
 
 
 def retire_rows(new: Feeds, stored: StoredScopes, known: Iterable[str]) -> None:
@@ -53,9 +58,11 @@ def retire_rows(new: Feeds, stored: StoredScopes, known: Iterable[str]) -> None:
         old = new.fetch(kind.delete_found(find_withdrawn(kind, read, new[kind.table])))
         if kind.has_history:
             _note(kind, new, read, old, ("source", "collected_at"))
+    if NOT_FOUND in new:
+        _note_not_found(new)
 
 
-def note_not_found(new: Feeds) -> None:
+def _note_not_found(new: Feeds) -> None:
     """Mark stored parcels that their source says it does not know any more, since when it does.
 
     What was known of them stays: it is what was so until then.
@@ -63,21 +70,17 @@ def note_not_found(new: Feeds) -> None:
     kind, (noted,) = KINDS[Parcel], Parcel.noted
     started = "coalesce(parcels.unchanged_since, parcels.collected_at)"
     changed = f"greatest(new.changed_at, {started})"
-    which = (
-        f"FROM {new[NOT_FOUND]} AS new{{}} WHERE parcels.apn = new.apn AND parcels.source = new.source"
-        f" AND parcels.collected_at < new.collected_at AND parcels.{noted} IS NULL"
-    )
     identity = ", ".join(f"parcels.{column}" for column in kind.identity)
     new.execute(
         f"INSERT INTO changes BY NAME SELECT {changed} AS changed_at, new.batch_id, new.source,"
         f" lower(parcels.county) AS county, parcels.apn, '{kind.table}' AS table_name,"
         f" [{identity}] AS identity, false AS is_removed, {started} AS old_started_at,"
         f" parcels.collected_at AS old_collected_at, '{noted}' AS column_name, NULL AS old,"
-        f" new.collected_at::VARCHAR AS new {which.format(', parcels')}"
+        f" new.collected_at::VARCHAR AS new FROM {new[NOT_FOUND]} AS new JOIN parcels ON {KNOWN}"
     )
     new.execute(
         f"UPDATE parcels SET {noted} = new.collected_at, unchanged_since = {changed}"
-        f" {which.format('')}"
+        f" FROM {new[NOT_FOUND]} AS new WHERE {KNOWN}"
     )
 
 

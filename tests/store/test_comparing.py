@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from propkit.store.history import read_as_of, read_changes
 from tests.store.made import ASSESSOR, batch_of, noon, page, payments, result, write
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from propkit.sources import Payload
@@ -135,6 +134,11 @@ def fresh(store: Store) -> list[tuple[Any, ...]]:
     return list(zip(found.keys, found.checked_at, found.is_found, found.missing, strict=True))
 
 
+def _as_text(value: Any) -> str | None:
+    is_moment = isinstance(value, datetime)
+    return f"{value:%Y-%m-%d %H:%M:%S}+00" if is_moment else None if value is None else str(value)
+
+
 def differences(before: dict[str, Any], after: dict[str, Any]) -> set[tuple[Any, ...]]:
     """Return every value that is another one, as a re-parse tells it."""
     found = set()
@@ -151,7 +155,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> set[tuple[Any,
                    if name not in {"apn", "county"} and value is not None]  # fmt: skip
             label = " ".join(map(str, own))
             for name in ({*old, *new}) - {"source", "collected_at"}:
-                values = [None if v is None else str(v) for v in (old.get(name), new.get(name))]
+                values = [_as_text(v) for v in (old.get(name), new.get(name))]
                 if values[0] != values[1]:
                     apn = key[identity.index("apn")]
                     found.add((apn, apn, table, label, name, *values))
