@@ -57,8 +57,7 @@ class CollectPanel(Panel):
         self.kit = kit
         self.batch: Batch | None = None
         """The batch that this panel shows."""
-        self.said = ""
-        self.query, self.by = "", "owner"
+        self.said, self.query, self.by = "", "", "owner"
         self.choices = views.Choices()
         self.plan: Plan | None = None
         self._dialog: Block | None = None
@@ -66,7 +65,6 @@ class CollectPanel(Panel):
         self._waits_for: list[str] = []
         self._rows: dict[str, int] = {}
         self._ended: dict[str, bool] = {}
-        self._seen: dict[int, datetime] = {}
         self._watched: dict[str, datetime | None] = {}
         self._looked_at = float("-inf")
         self._ended_at: float | None = None
@@ -81,7 +79,9 @@ class CollectPanel(Panel):
         self.card = ParcelCard(kit)
         self.faces.append(self.card.face)
         self.children = [self.face, self.grid, self.card.face]
-        self._seen = dict(find_jobs(kit.store)[0])  # what has ended before is no news
+        running = dict(find_jobs(kit.store, state="PROCESSING", per_page=MOST_PER_PAGE)[0])
+        # What has ended before is no news.
+        self._seen = {job: at for job, at in find_jobs(kit.store)[0] if job not in running}
         if hits is None:
             self._attach()
         else:

@@ -282,6 +282,21 @@ def test_two_panels_of_one_kit_show_the_same(kit: pk.Kit, county: County) -> Non
     assert find(other, "summary") is None
 
 
+def test_a_panel_made_while_a_batch_runs_follows_it(
+    kit: pk.Kit, county: County, held: None
+) -> None:
+    """Also where nothing has come between the panel's first look and its second."""
+    apns = county.apns(3)
+    batch = kit.start(apns)
+    turn_until(kit.panel(), lambda: len(kit.frame("parcels")) == 3)
+
+    panel = kit.panel(apns)
+    panel.turn(None)
+
+    assert batch.is_running
+    assert _statuses(panel) == ["active"] * 3
+
+
 def test_the_workbook_is_written_and_named(kit: pk.Kit, county: County) -> None:
     panel = kit.panel(county.apns(2))
     _collect(panel)
