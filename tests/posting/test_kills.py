@@ -70,7 +70,7 @@ def test_every_row_is_posted_once_however_often_runs_are_killed(post: Post, tmp_
 
     for number in range(KILLS):
         step = STEPS[number % len(STEPS)]
-        count = rng.randint(1, 3) if "fsync" in step else rng.randint(1, max(2, ROWS // KILLS))
+        count = rng.randint(1, 4) if "fsync" in step else rng.randint(1, max(2, ROWS // KILLS))
         faults = {key: [rng.choice(FAULTS)] for key in keys if rng.random() < 0.3}
         code = run({**order, "kill": [step, count], "faults": faults})
         killed += code == -signal.SIGKILL

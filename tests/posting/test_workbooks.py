@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_replaced_is_told_of(
     """As Windows refuses it while another program has it open."""
     path = tmp_path / "trucks.xlsx"
     make_trucks(1).to_excel(path, index=False)
-    kind = type(path)
+    before, kind = path.read_bytes(), type(path)
     real = kind.replace
 
     def refuse(self: Path, target: Path) -> Any:
@@ -274,6 +274,7 @@ def test_a_file_that_cannot_be_replaced_is_told_of(
     report = post(path)
 
     assert "if it is open in another program, close it there" in report.message
+    assert path.read_bytes() == before
     assert sorted(one.name for one in tmp_path.glob("*trucks*")) == [
         *["trucks.backup.xlsx", "trucks.xlsx"],
     ]
