@@ -538,7 +538,9 @@ def test_the_treasurer_starts_one_parcel_every_so_often_whatever_the_workers(
     county.switch(faults=[{"kind": "slow", "system": "treasurer", "every": 3, "seconds": 0.9}])
     settings = quick_settings(county)
     configs = configure_sources(settings)
-    treasurer = replace(configs["maricopa_treasurer"], seconds_per_item=1.8, requests_per_second=2.5)
+    treasurer = replace(
+        configs["maricopa_treasurer"], seconds_per_item=1.8, requests_per_second=2.5
+    )
     configs = {**configs, "maricopa_treasurer": treasurer}
     with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configs) as kit:
         kit.collect(apns, datasets=["tax_bills"], workers=3, progress=False)
