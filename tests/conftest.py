@@ -6,9 +6,11 @@ import ipaddress
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -100,11 +102,10 @@ def _clean_environment() -> Iterator[None]:
 def _workers_end() -> Iterator[None]:
     """End the workers that kits of this process have started: they are made to outlive it."""
     yield
-    from propkit.worker.starting import _started
-
-    for worker in _started:
-        worker.kill()
-        worker.wait()
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if "worker" in child.cmdline():
+                child.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -16,28 +16,21 @@ class Queues:
     """What is still to be asked, by source. An item is queued once, whoever asks for it.
 
     Items come in the batch's order, so that a line for each rank is all the order there is.
-    ``led_to`` are the sources to which answers and failures lead: there an item may come twice.
     """
 
-    def __init__(
-        self,
-        sources: Iterable[str],
-        guards: Mapping[str, SourceGuard],
-        led_to: Iterable[str],
-    ) -> None:
+    def __init__(self, sources: Iterable[str], guards: Mapping[str, SourceGuard]) -> None:
         self._guards = guards
         self._lines: dict[str, dict[int, deque[Item]]] = {name: {} for name in sources}
         self._arrivals = {name: asyncio.Event() for name in self._lines}
-        self._known: dict[str, set[str]] = {name: set() for name in led_to}
+        self._known: dict[str, set[str]] = {}
         self.next_sequence = 0
 
     def take_note(self, item: Item) -> bool:
         """Return whether an item is new to the run."""
-        keys = self._known.get(item.source)
-        if keys is not None:
-            if item.key in keys:
-                return False
-            keys.add(item.key)
+        keys = self._known.setdefault(item.source, set())
+        if item.key in keys:
+            return False
+        keys.add(item.key)
         self.next_sequence = max(self.next_sequence, item.sequence + 1)
         return True
 

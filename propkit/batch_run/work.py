@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import chain
 
 from propkit.batch_run.garbage import RARE_SEARCHES
 from propkit.batch_run.guarding import SourceGuard
@@ -82,8 +81,7 @@ class _Work:
         self._breakers = {name: self._traffic.breaker(name, collector.settings) for name in sources}
         for breaker in self._breakers.values():
             breaker.rearm()
-        keyed = (name for name in sources if collector.configs[name].source.needs is not None)
-        self._queues = Queues(sources, guards, {*keyed, *chain(*run.fallbacks.values())})
+        self._queues = Queues(sources, guards)
         self._gates = self._make_gates(sources)
         self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source
         self._in_work: Counter[str] = Counter()

@@ -52,13 +52,15 @@ _READ_BACK = f"""async ([fields, ticked, counted, shown, waited]) => {{
     }}
 }}"""
 """Everything that the form has got, when the files are there or the time is over."""
-_OFFERED = """async ([place, seconds]) => {
+_OFFERED = """async ([place, words, seconds]) => {
+    // What fits is waited for: what is offered first may be for the first letters only.
     const end = performance.now() + 1000 * seconds
     for (;;) {
         const seen = [...document.querySelectorAll(place)]
             .filter(one => one.getClientRects().length)
-        if (seen.length || performance.now() > end)
-            return seen.map(one => one.innerText.trim().replace(/\\s+/g, ' '))
+            .map(one => one.innerText.trim().replace(/\\s+/g, ' '))
+        const fits = text => words.every(word => text.toLowerCase().includes(word))
+        if (seen.some(fits) || performance.now() > end) return seen
         await new Promise(later => setTimeout(later, 10))
     }
 }"""
@@ -168,16 +170,17 @@ class Form:
         What is typed does not count for a site; only the option that was clicked does.
         """
         page = self._window.page
+        words = re.findall(r"\w+", text.lower())
         async with self._window.mapped(name):
             await page.locator(self._places[name]).first.press_sequentially(text)
             async with asyncio.timeout(seconds + self._window.seconds):
-                texts: list[str] = await page.evaluate(_OFFERED, [options, seconds])
-            if not texts:
-                raise PostingError(f"{name}: the site offers nothing for {text!r}")
-            words = re.findall(r"\w+", text.lower())
+                texts: list[str] = await page.evaluate(_OFFERED, [options, words, seconds])
             fitting = [one for one in texts if all(word in one.lower() for word in words)]
+            if not fitting:
+                others = f", but {', '.join(texts)}" if texts else ""
+                raise PostingError(f"{name}: the site offers nothing for {text!r}{others}")
             if len(fitting) != 1 and text not in fitting:
-                choices = ", ".join(fitting or texts)
+                choices = ", ".join(fitting)
                 raise PostingError(f"{name} {text!r} is not clear; the site offers: {choices}")
             wanted = text if text in fitting else fitting[0]
             offered = page.locator(options).filter(visible=True, has_text=exactly(wanted))
