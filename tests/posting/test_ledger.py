@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,7 +27,7 @@ from propkit.posting.planning import decide
 from propkit.posting.statuses import read_status
 from propkit.store import Reading, Store
 from propkit.store.postings import Posting, write_posting
-from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
+from tests.posting.sheets import make_trucks, outcomes, posted_today, read_sheet, statuses
 from tests.posting.site import FakeSite, SitePoster
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Post = Callable[..., pk.PostingReport]
-
-TODAY = f"Posted {date.today():%Y-%m-%d}"  # noqa: DTZ011 -- the day of the person's computer
 
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -199,7 +197,7 @@ def test_a_person_settles_it_in_the_sheet(
     assert outcomes(report) == {"T001": outcome}
     assert outcomes(later) == {"T001": "skipped"}
     assert site.counts() == counts
-    status = TODAY if counts else word
+    status = posted_today() if counts else word
     assert statuses(path) == {"T001": status}
     frame = ledger_of(tmp_path / "ledger.duckdb")
     assert list(frame["posting_status"]) == ["posted"]
@@ -228,7 +226,7 @@ def test_what_was_posted_stays_posted_when_the_sheet_forgets(
     report = post(path)
 
     assert set(outcomes(report).values()) == {"skipped"}
-    assert statuses(path) == {"T001": TODAY, "T002": TODAY}
+    assert statuses(path) == {"T001": posted_today(), "T002": posted_today()}
     assert site.counts() == {"T001": 1, "T002": 1}
 
 

@@ -15,7 +15,7 @@ import propkit as pk
 from propkit.errors import PostingError, SheetError
 from propkit.posting.planning import decide
 from propkit.posting.statuses import PostingStatus, SheetStatus, read_status
-from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
+from tests.posting.sheets import make_trucks, outcomes, posted_today, read_sheet, statuses
 from tests.posting.site import FakeSite, SitePoster
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Post = Callable[..., pk.PostingReport]
-
-TODAY = rf"Posted {date.today():%Y-%m-%d}"  # noqa: DTZ011 -- the day of the person's computer
 
 
 # ---------------------------------------------------------------- (a) a status that locks a row up
@@ -55,7 +53,7 @@ def test_a_proof_of_posting_is_never_overwritten(
     assert outcomes(first) == {"T001": "skipped", "T002": "skipped", "T003": "posted"}
     assert set(outcomes(second).values()) == {"skipped"}
     assert site.counts() == {"T003": 1}
-    assert statuses(path) == {"T001": "Posted 2026-11-22", "T002": "posted", "T003": TODAY}
+    assert statuses(path) == {"T001": "Posted 2026-11-22", "T002": "posted", "T003": posted_today()}
 
 
 def test_a_failed_repost_leaves_the_proof(post: Post, site: FakeSite, tmp_path: Path) -> None:
@@ -67,7 +65,7 @@ def test_a_failed_repost_leaves_the_proof(post: Post, site: FakeSite, tmp_path: 
 
     assert outcomes(report) == {"T001": "failed"}
     row = read_sheet(path).iloc[0]
-    assert (row["posting_status"], row["posted_url"]) == (TODAY, "https://site.example/1")
+    assert (row["posting_status"], row["posted_url"]) == (posted_today(), "https://site.example/1")
     assert (row["error"], row["attempt"]) == ("a duplicate", "2")
 
 
@@ -144,9 +142,9 @@ def test_any_index_posts_the_right_rows(
     assert [one.row for one in report.results] == [str(label) for label in index]
     assert sorted(site.counts().items()) == [("T001", 1), ("T003", 1)]
     assert statuses(path) == {
-        "T001": TODAY,
+        "T001": posted_today(),
         "T002": "Posted 2026-11-22",
-        "T003": TODAY,
+        "T003": posted_today(),
         "T004": "sold",
     }
 
@@ -273,11 +271,11 @@ def test_what_is_reported_is_one_row_for_each(post: Post) -> None:
         "row_key": ["T001", "T002"],
         "row": ["0", "1"],
         "outcome": ["posted", "failed"],
-        "status": [TODAY, "Error: a duplicate"],
+        "status": [posted_today(), "Error: a duplicate"],
         "url": ["https://site.example/1", None],
         "attempt": [1, 1],
         "error": ["", "a duplicate"],
         "reason": ["", ""],
     }
     assert str(frame["posted_at"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
-    assert re.fullmatch(TODAY, frame["status"][0])
+    assert re.fullmatch(posted_today(), frame["status"][0])

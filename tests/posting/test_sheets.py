@@ -20,9 +20,9 @@ from propkit.posters import PosterLimits
 from propkit.posting.cells import list_of, price_of, text_of
 from propkit.posting.delimited import patch_delimited, read_delimited
 from propkit.posting.images import image_type
-from tests.posting.sheets import make_trucks, outcomes, statuses
+from tests.posting.sheets import make_trucks, outcomes, posted_today, statuses
 from tests.posting.site import FakeSite, SitePoster
-from tests.posting.test_workbooks import TODAY, make_rich_workbook, png
+from tests.posting.test_workbooks import make_rich_workbook, png
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -441,7 +441,7 @@ def test_a_workbook_with_damaged_parts_is_refused(
     if message is None:
         # A row that was posted may have lost its status, or a row its place.
         assert all(count == 1 for count in site.counts().values())
-        assert list(statuses(path).values()).count(TODAY) == len(site.listings())
+        assert list(statuses(path).values()).count(posted_today()) == len(site.listings())
     else:
         assert "trucks.xlsx" in message
         assert (path.read_bytes(), site.listings()) == (before, [])

@@ -7,7 +7,6 @@ import re
 import struct
 import zipfile
 import zlib
-from datetime import date
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -20,7 +19,7 @@ from propkit.posting.files import SheetFile
 from propkit.posting.sheet_xml import patch_cells
 from propkit.posting.statuses import STATUS_COLUMNS
 from propkit.workbook_parts import column_name, column_of
-from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
+from tests.posting.sheets import make_trucks, outcomes, posted_today, read_sheet, statuses
 from tests.posting.site import FakeSite
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     Post = Callable[..., pk.PostingReport]
 
-TODAY = f"Posted {date.today():%Y-%m-%d}"  # noqa: DTZ011 -- the day of the person's computer
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
@@ -116,7 +114,7 @@ def test_everything_else_stays_byte_for_byte(post: Post, tmp_path: Path, has_tab
     assert (tmp_path / "trucks.backup.xlsx").read_bytes() == original
     assert report.success is False
     assert statuses(path) == {
-        **dict.fromkeys(["T001", "T004", "T005", "T006"], TODAY),
+        **dict.fromkeys(["T001", "T004", "T005", "T006"], posted_today()),
         "T002": "Posted 2026-11-20",
         "T003": "Error: a duplicate",
     }
@@ -161,7 +159,7 @@ def test_the_workbook_is_whole_for_other_programs(post: Post, tmp_path: Path) ->
         *["posted_url", "posted_at", "attempt", "error"],
     ]
     assert [cell.font.bold for cell in sheet[1]] == [True] * 9
-    assert (sheet["D2"].value, sheet["D2"].fill.fgColor.rgb) == (TODAY, "FFFFFF00")
+    assert (sheet["D2"].value, sheet["D2"].fill.fgColor.rgb) == (posted_today(), "FFFFFF00")
     assert (sheet["E2"].value, sheet["F2"].value) == ("=C2*1.1", "https://site.example/1")
     assert (sheet["H2"].value, sheet["I2"].value) == (1, None)
     assert (sheet["A3"].comment.text, sheet.protection.sheet) == ("ask Ana", True)
@@ -227,7 +225,7 @@ def test_a_title_above_the_header_and_another_sheet_are_no_trouble(
     report = post(path)
 
     assert (report.message, site.counts()) == ("trucks.xlsx/Stock: 1 posted, 0 skipped", {"17": 1})
-    assert openpyxl.load_workbook(path)["Stock"]["D4"].value == TODAY
+    assert openpyxl.load_workbook(path)["Stock"]["D4"].value == posted_today()
 
 
 # ---------------------------------------------------------------- open in Excel, changed meanwhile
@@ -252,7 +250,11 @@ def test_results_wait_while_the_workbook_is_open(
     assert f"({lock} says so): close it there" in first.message
     assert "the results are kept and written by the next run" in first.message
     assert outcomes(second) == {"T001": "skipped", "T002": "failed", "T003": "skipped"}
-    assert statuses(path) == {"T001": TODAY, "T002": "Error: a duplicate", "T003": TODAY}
+    assert statuses(path) == {
+        "T001": posted_today(),
+        "T002": "Error: a duplicate",
+        "T003": posted_today(),
+    }
 
 
 def test_a_file_that_cannot_be_replaced_is_told_of(
@@ -321,7 +323,7 @@ def test_the_sheet_is_saved_now_and_then(post: Post, tmp_path: Path) -> None:
 
     def look(result: pk.RowResult) -> None:
         done = "posting_status" in read_sheet(path)
-        saved.append(list(statuses(path).values()).count(TODAY) if done else 0)
+        saved.append(list(statuses(path).values()).count(posted_today()) if done else 0)
 
     post(path, row_cb=look, posting={"save_seconds": 3600})
 
@@ -364,7 +366,11 @@ def test_a_text_keeps_its_own_way(
     for number, result in enumerate(report.results, start=1):
         assert result.posted_at is not None
         at = result.posted_at.isoformat(timespec="seconds")
-        for mark, value in (("@T", TODAY), ("@U", f"https://site.example/{number}"), ("@A", at)):
+        for mark, value in (
+            ("@T", posted_today()),
+            ("@U", f"https://site.example/{number}"),
+            ("@A", at),
+        ):
             expected = expected.replace(mark.encode(), value.encode(), 1)
     assert path.read_bytes() == expected
 
@@ -386,7 +392,7 @@ def test_a_sheet_without_header_is_mapped_by_place(
     assert outcomes(again) == {"1": "skipped", "2": "skipped"}
     rows = list(openpyxl.load_workbook(path).active.iter_rows(values_only=True))
     assert rows == [
-        (1, "Truck 1", "good", 5000, 2011, "GMC", TODAY),
+        (1, "Truck 1", "good", 5000, 2011, "GMC", posted_today()),
         (2, "Truck 2", "new", 6000, 2012, "Ford", "Posted 2026-11-20"),
     ]
 
@@ -400,7 +406,7 @@ def test_a_frame_writes_into_its_file(post: Post, tmp_path: Path) -> None:
 
     assert outcomes(report) == {"T005": "posted", "T001": "posted"}
     assert statuses(path) == {
-        **dict.fromkeys(["T001", "T005"], TODAY),
+        **dict.fromkeys(["T001", "T005"], posted_today()),
         "T002": "Posted 2026-11-20",
         **dict.fromkeys(["T003", "T004", "T006"], ""),
     }
