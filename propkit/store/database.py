@@ -103,9 +103,11 @@ class Store(Reading):
                 return
             del _open_stores[self.path]
             self.writer.close()
-            with self._memory.sparing(), self._connection_lock:  # closing is a checkpoint too
-                self._memory.squeeze(self._connection)
-                self._let_go()
+            with self._memory.sparing():  # closing is a checkpoint too
+                with self._cursor() as cursor:
+                    self._memory.squeeze(cursor)
+                with self._connection_lock:  # who has it must not wait for the memory's lock
+                    self._let_go()
 
     def _let_go(self) -> None:
         remove_unused_log(self.path)

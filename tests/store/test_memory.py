@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import stat
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,34 @@ def test_a_large_query_succeeds_while_a_batch_runs(path: Path):
             cursor.execute(LARGE).fetchall()
 
         assert store.query(LARGE)["n"].tolist() == [13_000_000]
+
+
+def test_who_asks_until_the_store_is_closed_holds_nobody_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What was asked for ends while the store is being closed: neither waits for the other."""
+    store = Store.open(path)
+    squeeze = store._memory.squeeze
+    is_asking, may_end = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        with store._memory.ample():
+            is_asking.set()
+            may_end.wait()
+
+    asking = threading.Thread(target=ask, daemon=True)
+
+    def end_first(connection: duckdb.DuckDBPyConnection) -> None:
+        may_end.set()
+        asking.join(20)
+        squeeze(connection)
+
+    monkeypatch.setattr(store._memory, "squeeze", end_first)
+    asking.start()
+    is_asking.wait()
+    store.close()
+
+    assert not asking.is_alive()
 
 
 def test_closing_is_done_in_little_memory(path: Path, monkeypatch: pytest.MonkeyPatch):
