@@ -19,8 +19,14 @@ HAS_FAILED = pytest.StashKey[bool]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Let the page of a test that failed be seen."""
+    """Let the page of a test that failed be seen: in a picture, and in the text of the log."""
     report = yield
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and report.when == "call" and lab is not None:
+        try:
+            report.sections.append(("The page", lab.describe()))
+        except Exception as error:  # noqa: BLE001 -- the browser may be what failed
+            report.sections.append(("The page", f"cannot be read: {error}"))
     item.stash[HAS_FAILED] = item.stash.get(HAS_FAILED, False) or report.failed
     return report
 

@@ -8,12 +8,11 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import nbformat
@@ -35,6 +34,12 @@ _NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
 
 # The kernel is there when its status is idle; before that a run would be lost.
 _KERNEL_IS_IDLE = f"{_NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'"
+
+_KERNEL = f"(kernel => kernel && kernel.status + ', ' + kernel.connectionStatus)({_NOTEBOOK}?.sessionContext?.session?.kernel)"
+# How often each cell has run, and the text of what it shows.
+_CELLS = f"""({_NOTEBOOK}?.content?.widgets ?? []).map(cell => [
+    `run ${{cell.model.executionCount}}, ${{cell.model.executionState}}:`,
+    cell.node.querySelector('.jp-OutputArea')?.innerText].join(' '))"""
 
 # What a first-time visitor is asked would lie over the notebook.
 _LAB_SETTINGS = {
@@ -179,12 +184,26 @@ class LabPage:
         )
 
     def run_to_end(self, number: int) -> None:
-        """Run one cell, counted from 0, and wait until it has been run."""
-        self.page.evaluate(
+        """Run one cell, counted from 0, and wait until it has been run without an error.
+
+        JupyterLab drops what it is asked to run while a kernel goes away, and says nothing.
+        """
+        has_run: bool = self.page.evaluate(
             "number => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = number;"
-            " return window.jupyterapp.commands.execute('notebook:run-cell').then(() => null); }",
+            " return window.jupyterapp.commands.execute('notebook:run-cell'); }",
             number,
         )
+        assert has_run, f"cell {number} failed or was dropped: {self.output(number)!r}"
+
+    def restart_kernel(self, is_seen: Callable[[], None]) -> None:
+        """Restart the kernel and wait until it is there again; meanwhile see what is to be seen."""
+        self.page.evaluate(
+            "window.restarted = window.jupyterapp.commands.execute('notebook:restart-kernel'); null"
+        )
+        self.page.click(".jp-Dialog .jp-mod-accept")
+        is_seen()
+        assert self.page.evaluate("window.restarted"), "the kernel was not restarted"
+        self.page.wait_for_function(_KERNEL_IS_IDLE)
 
     def output(self, number: int) -> str:
         """Return the text that a cell, counted from 0, has put out."""
@@ -193,6 +212,19 @@ class LabPage:
             .nth(number)
             .locator(".jp-OutputArea")
             .inner_text()
+        )
+
+    def describe(self) -> str:
+        """Return what a failure's log should show: cells, the scripts' complaints, the server's."""
+        cells = self.page.evaluate(_CELLS)
+        log = (self.folder / ".home/lab.log").read_text("utf-8", "replace")
+        return "\n".join(
+            [
+                f"the kernel is {self.page.evaluate(_KERNEL)}",
+                *(f"[{place}] {_short(text, 700)}" for place, text in enumerate(cells)),
+                *(f"error: {_short(one, 300)}" for one in self.errors[-10:]),
+                f"lab.log: {_short(log[-2000:], 2000)}",
+            ]
         )
 
     def keep(self, name: str) -> None:
@@ -238,6 +270,11 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
+def _short(text: str, most: int) -> str:
+    """Return the beginning and the end of a long text."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
 def _wait_for_server(server: subprocess.Popen[bytes], home: Path) -> str:
     """Return the server's address when it answers."""
     open_url = build_opener(ProxyHandler({})).open
@@ -248,8 +285,8 @@ def _wait_for_server(server: subprocess.Popen[bytes], home: Path) -> str:
                 url: str = json.loads(file.read_text("utf-8"))["url"]
                 with open_url(f"{url}api", timeout=5):
                     return url
-            except (ValueError, KeyError, URLError):
-                continue  # it is still being written, or does not listen yet
+            except (ValueError, KeyError, OSError):
+                continue  # it is still being written, or does not answer yet
         time.sleep(0.1)
     said = (home / "lab.log").read_text("utf-8")[-2000:]
     raise RuntimeError(f"JupyterLab did not start: {said}")

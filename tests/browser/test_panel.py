@@ -157,11 +157,7 @@ def _restart_in_the_middle(lab: LabPage) -> None:
     page.locator(_in(1, ".propkit-tone-yellow >> nth=0")).wait_for()
 
     # The kernel is restarted in the middle: the panels say so and offer nothing.
-    page.evaluate("void window.jupyterapp.commands.execute('notebook:restart-kernel')")
-    page.click(".jp-Dialog .jp-mod-accept")
-    page.locator(_in(1, ".propkit-notice")).filter(has_text="No sign of life").wait_for()
-    assert page.locator(_in(1, ".propkit-do-search")).is_disabled()
-    lab.keep("gone")
+    lab.restart_kernel(lambda: _see_it_gone(lab))
     for cell in (0, 7, 1, 3):
         lab.run_to_end(cell)
     page.locator(_in(3, ".propkit-summary h4")).filter(has_text="Interrupted after").wait_for()
@@ -169,6 +165,14 @@ def _restart_in_the_middle(lab: LabPage) -> None:
     page.locator(_in(3, ".propkit-tone-yellow >> nth=0")).wait_for()
     lab.run_to_end(8)
     lab.execute("docmanager:save")
+
+
+def _see_it_gone(lab: LabPage) -> None:
+    """See a panel whose kernel is no more."""
+    page = lab.page
+    page.locator(_in(1, ".propkit-notice")).filter(has_text="No sign of life").wait_for()
+    assert page.locator(_in(1, ".propkit-do-search")).is_disabled()
+    lab.keep("gone")
 
 
 def _reload(lab: LabPage) -> None:
@@ -266,6 +270,12 @@ def _see_the_bars(lab: LabPage) -> None:
     """See the bars of a cell that collects reach their end, and say it in words."""
     page = lab.page
     page.locator(_in(1, ".jp-OutputArea-executeResult")).filter(has_text=": paused in ").wait_for()
+    # The page draws widgets in its own time, what stands below them perhaps before.
+    page.wait_for_function(
+        f"""() => {{ const bars = ({_BARS})();
+        return bars.map(bar => bar[1]).join() === 'finished,stopped,finished'
+            && bars[0][2] === '100%' && bars[2][2] === '100%'; }}"""
+    )
     bars: list[Any] = page.evaluate(_BARS)
     box = page.inner_text(_in(1, ".propkit-progress"))
 
