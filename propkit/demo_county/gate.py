@@ -132,7 +132,11 @@ class Gate:
         async def true_answer() -> web.Response:
             return await self._true_answer(request, system, path)
 
-        return await (strikes.strike(rule, request, true_answer) if rule else true_answer())
+        if rule is None:
+            return await true_answer()
+        return await strikes.strike(
+            rule, request, true_answer, lambda: rule not in self.switches.faults
+        )
 
     async def _true_answer(self, request: web.Request, system: str, path: str) -> web.Response:
         if path == "/robots.txt":

@@ -28,13 +28,17 @@ class Dropped(Exception):  # noqa: N818
     """The connection is to be closed without an answer."""
 
 
-async def strike(rule: Rule, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Return what a request gets under a fault; raise Dropped to close the connection."""
-    if rule.kind in ("hang", "drop", "cut"):
+async def strike(
+    rule: Rule, request: web.Request, answer: Answer, is_over: Callable[[], bool]
+) -> web.StreamResponse:
+    """Return what a request gets under a fault; raise Dropped to close the connection.
+
+    What hangs does so until ``is_over``, at the longest.
+    """
+    if rule.kind in ("hang", "slow"):
+        return await _keep_waiting(rule, request, answer, is_over)
+    if rule.kind in ("drop", "cut"):
         return await _break_connection(rule, request, answer)
-    if rule.kind == "slow":
-        await asyncio.sleep(rule.seconds or 1.0)
-        return await answer()
     if rule.kind in _INSTEAD:
         return _INSTEAD[rule.kind](rule)
     true = await answer()
@@ -58,9 +62,6 @@ async def strike(rule: Rule, request: web.Request, answer: Answer) -> web.Stream
 
 
 async def _break_connection(rule: Rule, request: web.Request, answer: Answer) -> web.StreamResponse:
-    if rule.kind == "hang":
-        await _hang(request, HANG_SECONDS if rule.seconds is None else rule.seconds)
-        raise Dropped
     true = await answer()
     if rule.kind == "drop":
         raise Dropped
@@ -74,12 +75,19 @@ async def _break_connection(rule: Rule, request: web.Request, answer: Answer) ->
     return cut
 
 
-async def _hang(request: web.Request, seconds: float) -> None:
-    ends_at = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < ends_at:
+async def _keep_waiting(
+    rule: Rule, request: web.Request, answer: Answer, is_over: Callable[[], bool]
+) -> web.Response:
+    if rule.kind == "slow":
+        await asyncio.sleep(rule.seconds or 1.0)
+        return await answer()
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + (HANG_SECONDS if rule.seconds is None else rule.seconds)
+    while clock() < ends_at and not is_over():
         if request.transport is None or request.transport.is_closing():
-            return
+            break
         await asyncio.sleep(0.02)
+    raise Dropped
 
 
 def _status(rule: Rule) -> web.Response:

@@ -52,7 +52,7 @@ def client(county: County) -> Iterator[httpx.Client]:
         base_url=county.url,
         headers={"AUTHORIZATION": "demo-token"},
         follow_redirects=True,
-        timeout=10,
+        timeout=60,
         trust_env=False,
     ) as client:
         yield client

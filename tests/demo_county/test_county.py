@@ -183,7 +183,7 @@ def run_county(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "propkit.demo_county", *arguments]
     root = Path(__file__).resolve().parents[2]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=20, cwd=root, check=False
+        command, capture_output=True, text=True, timeout=100, cwd=root, check=False
     )
 
 
@@ -218,7 +218,7 @@ def test_the_process_prints_one_ready_line_and_ends_cleanly(tmp_path: Path, end:
             process.stdin.close()
         else:
             process.send_signal(end)
-        code = process.wait(timeout=10)
+        code = process.wait(timeout=60)
         rest, errors = process.stdout.read(), process.stderr.read()
 
     assert ready["token"] == "demo-token"

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +30,15 @@ def path(county: County) -> str:
 
 def strike(county: County, **rule: object) -> None:
     county.switch(faults=[{"system": "assessor", "path": "^/parcel", **rule}])
+
+
+def wait_for_entries(county: County) -> list[dict[str, Any]]:
+    """Return the ledger once a request has come: a loaded county reads it late."""
+    deadline = time.monotonic() + 60
+    while not (entries := county.ledger()):
+        assert time.monotonic() < deadline, "the county never saw the request"
+        time.sleep(0.01)
+    return entries
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
@@ -62,12 +73,21 @@ def test_a_hanging_request_is_in_flight_until_the_client_gives_up(
     with pytest.raises(httpx.ReadTimeout):
         client.get(path, timeout=0.2)
 
-    # A loaded county may read the request only after its client has gone.
-    deadline = time.monotonic() + 60
-    while not (entries := county.ledger()):
-        assert time.monotonic() < deadline, "the county never saw the request"
-        time.sleep(0.01)
+    entries = wait_for_entries(county)
     assert [(entry["fault"], entry["status"]) for entry in entries] == [("hang", None)]
+
+
+def test_a_hanging_request_ends_when_its_rule_is_taken_back(client, county: County, path: str):
+    """Its connection closes, and the next request is answered."""
+    strike(county, kind="hang")
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(client.get, path, timeout=60)
+        wait_for_entries(county)
+        county.switch(faults=[])
+        with pytest.raises(httpx.RemoteProtocolError):
+            asked.result()
+
+    assert client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["drop", "hang"])

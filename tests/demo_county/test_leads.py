@@ -24,7 +24,7 @@ def leads(county: County) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=given["base_url"],
         headers={"Authorization": f"Bearer {given['token']}"},
-        timeout=10,
+        timeout=60,
         trust_env=False,
     ) as client:
         yield client

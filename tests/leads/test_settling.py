@@ -49,7 +49,9 @@ def test_a_page_that_was_not_bought_is_bought_after_settling(
 ):
     """It is shown, not repeated; the account's quota says no; the batch goes on to its end."""
     county.switch(**NOT_COMMITTED[fault])
-    with leads_kit(county, path, request_timeout=1) as kit:
+    # Short where it is waited for, and longer than a busy county takes for the first page.
+    seconds = 2 if fault == "hang" else 30
+    with leads_kit(county, path, request_timeout=seconds) as kit:
         batch = kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS)
         report = batch.wait(WAIT)
 
@@ -139,14 +141,14 @@ def test_asking_again_keeps_its_caps(county: County, path: Path):
 
 def test_a_timed_out_page_that_takes_effect_late_is_not_judged_too_soon(county: County, path: Path):
     """Not yet charged means nothing while the request may still take effect."""
-    county.switch(faults=NOT_COMMITTED["hang"]["faults"])
+    county.switch(faults=[{**SECOND, "kind": "hang", "nth": 1}])
     with leads_kit(county, path, request_timeout=0.5, settle_seconds=600) as kit:
         kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS).wait(WAIT)
         found = kit.settle()
 
         assert list(found["verdict"]) == ["unknown"]
         assert "may still take effect" in found["reason"][0]
-        assert states(kit) == ["bought", "asked"]
+        assert states(kit) == ["asked"]
 
 
 def test_an_answer_after_the_time_out_is_a_lost_page(county: County, path: Path):

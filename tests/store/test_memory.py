@@ -72,7 +72,7 @@ def test_who_asks_until_the_store_is_closed_holds_nobody_up(
 
     def end_first(connection: duckdb.DuckDBPyConnection) -> None:
         may_end.set()
-        asking.join(20)
+        asking.join(60)
         squeeze(connection)
 
     monkeypatch.setattr(store._memory, "squeeze", end_first)
