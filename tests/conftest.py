@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -87,6 +88,24 @@ def _nothing_left_loopback() -> Iterator[None]:
     _BLOCKED.clear()
     yield
     assert _BLOCKED == [], "a test tried to leave loopback"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupt_is_heard() -> None:
+    """Let Interrupt end what tests start, though a shell that starts the suite with & ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_left_alone(_interrupt_is_heard: None) -> Iterator[None]:
+    """Fail the test that changes who hears of a signal: later ones, and their processes, need it."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    found = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    assert found == handlers
 
 
 @pytest.fixture(scope="session", autouse=True)

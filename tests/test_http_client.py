@@ -373,11 +373,11 @@ async def test_an_unreachable_host_is_unavailable():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    host = Host(base_url=f"http://127.0.0.1:{port}", pace=make_pace())
+        host = Host(base_url=f"http://127.0.0.1:{port}", pace=make_pace())
 
-    async with asking(host) as ask:
-        with pytest.raises(SourceUnavailableError, match=rf"robots.txt: .*127\.0\.0\.1:{port}"):
-            await ask.get("/x", name="page")
+        async with asking(host) as ask:
+            with pytest.raises(SourceUnavailableError, match=rf"robots.txt: .*127\.0\.0\.1:{port}"):
+                await ask.get("/x", name="page")
 
     assert host.pace.requests == ATTEMPTS
 

@@ -100,7 +100,7 @@ def run(
         notebook.cells.append(last)
         client = NotebookClient(
             notebook,
-            timeout=100,
+            timeout=250,
             kernel_name=kernel_name,
             resources={"metadata": {"path": str(place)}},
         )

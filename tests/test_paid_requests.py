@@ -129,8 +129,8 @@ async def test_what_was_never_sent_has_no_effect(selling: County):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    async with asking(f"http://127.0.0.1:{port}", "token") as ask:
-        with pytest.raises(SourceUnavailableError, match="cannot connect"):
-            await ask.send("/properties", name="leads", params=PAID, body=BODY, is_paid=True)
+        async with asking(f"http://127.0.0.1:{port}", "token") as ask:
+            with pytest.raises(SourceUnavailableError, match="cannot connect"):
+                await ask.send("/properties", name="leads", params=PAID, body=BODY, is_paid=True)
 
     assert ask.had_no_effect is True

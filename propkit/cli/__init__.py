@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +35,22 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code.
+
+    Called from another program it leaves the handling of signals as it was, unless it was
+    interrupted: then the process is to end, and a second Ctrl+C would cut that short.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    code, is_interrupted = _run(arguments)
+    if not is_interrupted:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> tuple[int, bool]:
+    """Run one command; return its exit code, and whether it was interrupted."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.CRITICAL,
@@ -42,19 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        return command(options), False
     except (IdentifierError, RequestError, SettingsError, SheetError) as error:
         print(f"propkit: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return BAD_INPUT, False
     except BrokenPipeError:  # who reads along (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return FAILED, False
     except (PropkitError, OSError) as error:
         print(f"propkit: {error}", file=sys.stderr)
-        return FAILED
+        return FAILED, False
     except KeyboardInterrupt:
         print("propkit: interrupted", file=sys.stderr)
-        return FAILED
+        return FAILED, True
 
 
 def _parser() -> argparse.ArgumentParser:
