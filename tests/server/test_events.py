@@ -63,19 +63,24 @@ def test_a_job_that_stands_still_is_told_to_go_on(
 
 def test_events_come_while_it_runs_and_the_loop_stays_free(county: County, tmp_path: Path):
     """Counts only grow; after each event Jupyter itself answers, and more events follow."""
-    with jupyter(tmp_path / "notebooks", county, per_second=15) as server:
+    apns, hang = county.apns(30), {"system": "assessor", "kind": "hang"}
+    # Nothing comes before it is followed, and the last not before some have come.
+    county.switch(faults=[hang])
+    with jupyter(tmp_path / "notebooks", county) as server:
         client = server.client
-        job = client.create(county.apns(30), datasets=["parcels"])
+        job = client.create(apns, datasets=["parcels"])
         with client.events(job["id"]) as lines:
-            ids = []
+            processed: list[int] = []
             for event in lines:
-                ids += [event["id"]] if "id" in event else []
+                if "id" in event:
+                    processed.append(int(event["id"].split("-")[1]))
+                    some = processed[-1] > 0
+                    county.switch(faults=[] if some else [{**hang, "path": apns[-1]}])
                 assert server.stranger.get("/api").status == 200
 
-    processed = [int(one.split("-")[1]) for one in ids]
-    assert len(ids) > 2
+    assert len(processed) > 2
     assert processed == sorted(processed)
-    assert processed[-1] == 30
+    assert (processed[0], processed[-1]) == (0, 30)
 
 
 def test_the_count_stays_when_the_job_ends_while_it_is_looked_up(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NO_JOB = "20260101-000000-00000000"
 BROKEN = {"system": "assessor", "kind": "status", "status": 500}
+HANG = {"system": "assessor", "kind": "hang"}
 
 
 @pytest.fixture
@@ -140,6 +141,7 @@ def test_what_is_fresh_is_a_job_that_has_ended(client: Client, apns: list[str]):
 def test_a_job_is_cancelled_and_gone_on_with(slow: Jupyter, county: County):
     """202 each time; 409 where it has ended, runs, or is in the way of an equal one."""
     client, chosen = slow.client, county.apns(40)
+    county.switch(faults=[HANG])  # it may not end before
     job = client.create(chosen, datasets=["parcels"])
     path = f"{JOBS}/{job['id']}"
 
@@ -161,6 +163,7 @@ def test_a_job_is_cancelled_and_gone_on_with(slow: Jupyter, county: County):
     assert (cancelled.status, cancelled.json["state"]) == (202, "CANCELLED")
     again = client.post(f"{path}/cancel").problem()
     assert again["detail"] == "The job has ended: CANCELLED."
+    county.switch(faults=[])
 
     resumed = client.post(f"{path}/retry")
     assert (resumed.status, resumed.json["state"]) == (202, "PROCESSING")
@@ -255,6 +258,7 @@ def test_pages_and_filters(slow: Jupyter, county: County):
     made = [client.create([apn], datasets=["parcels"])["id"] for apn in chosen[:5]]
     for job_id in made:
         client.wait(job_id)
+    county.switch(faults=[HANG])  # it may not end before
     cancelled = client.create(chosen[5:], kind="validation")["id"]
     client.post(f"{JOBS}/{cancelled}/cancel")
 
@@ -317,6 +321,7 @@ def test_the_queue_is_healthy(slow: Jupyter, county: County):
         "stuck": [],
         "failed_today": [],
     }
+    county.switch(faults=[HANG])  # it may not end before
     job = client.create(county.apns(40), datasets=["parcels"])
 
     health = client.get("/propkit/api/health").json
@@ -335,6 +340,7 @@ def test_a_notebook_owns_the_store_and_both_see_the_jobs(county: County, tmp_pat
         jupyter(folder, county) as server,
     ):
         client = server.client
+        county.switch(faults=[HANG])  # it may not end before
         job = client.create(county.apns(40), datasets=["parcels"])
         assert owner.run("kit.batch('last').id") == job["id"]
         assert owner.run("kit.batch('last').is_running") is True
@@ -342,6 +348,7 @@ def test_a_notebook_owns_the_store_and_both_see_the_jobs(county: County, tmp_pat
 
         owner.run("kit.batch('last').cancel(); None")
         assert client.wait(job["id"])["state"] == "CANCELLED"
+        county.switch(faults=[])
         assert client.post(f"{JOBS}/{job['id']}/retry").status == 202
         assert client.wait(job["id"])["success_count"] == 40
 
@@ -371,6 +378,7 @@ def test_a_server_below_an_address_of_its_own(county: County, tmp_path: Path):
 def test_a_job_outlives_the_server(slow: Jupyter, county: County):
     """It runs in a worker, which the next one who opens the store finds at work."""
     client = slow.client
+    county.switch(faults=[HANG])  # it may not end before
     job = client.create(county.apns(40), datasets=["parcels"])
     with client.events(job["id"]) as lines:
         assert next(event for event in lines if "event" in event)["event"] == "progress"
@@ -378,6 +386,7 @@ def test_a_job_outlives_the_server(slow: Jupyter, county: County):
         assert slow.stop() == 0
 
         assert all(event.get("event") != "end" for event in lines)
+    county.switch(faults=[])
     store = slow.folder / "propkit.duckdb"
     with pk.open(store, settings=pk.Settings.load(**settings_of(county))) as kit:
         assert "guest of PID" in repr(kit)
