@@ -94,10 +94,14 @@ def can_heal(error: SourceError, status: int | None) -> bool:
     return status is None or status in RETRIED_STATUSES or status < 300
 
 
-def read_redirect(start: URL, url: URL, target: str, name: str) -> URL:
+def read_redirect(
+    start: URL, url: URL, target: str, name: str, *, may_lead_away: bool = False
+) -> URL:
     """Return the address that a redirect names, where the token may go too.
 
-    That is the same origin as the start's, or its move to https.
+    That is the same origin as the start's, or its move to https. With ``may_lead_away`` it is any
+    site, and nothing that is meant for the start's alone may be sent there; never from https to
+    http.
 
     Raises
     ------
@@ -108,9 +112,12 @@ def read_redirect(start: URL, url: URL, target: str, name: str) -> URL:
     """
     try:
         place = url.join(URL(target))
+        is_start = place.origin() == start.origin()
     except ValueError as error:
         raise InvalidAnswerError(f"{name}: sent to {target!r}", url=str(url)) from error
     is_secured = (start.scheme, place.scheme) == ("http", "https")
-    if place.host != start.host or not (place.origin() == start.origin() or is_secured):
+    if may_lead_away and place.host and (is_secured or place.scheme == url.scheme):
+        return place
+    if place.host != start.host or not (is_start or is_secured):
         raise SourceBlockedError(f"{name}: sent to {place.host}", url=str(start))
     return place

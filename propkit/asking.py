@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 REFUSALS = frozenset({429, 503})
 _REFUSALS_PER_ATTEMPT = 2
 _SLOW_SECONDS, _MOST_SLOW = 5.0, 100
+_IDENTITY = frozenset({"user-agent", "x-client"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,8 +37,15 @@ class Host:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_session_bound: bool = False
     obey_robots: bool = True
+    may_lead_away: bool = False
+    """Whether its redirects may lead to another site: where files are offered, they do."""
     item_pace: Pace | None = None
     """The pace at which items start; None: only requests are spaced."""
+
+    def elsewhere(self, root: str) -> Host:
+        """Return how another site is asked at this host's pace: it hears who asks, no more."""
+        said = {name: text for name, text in self.headers.items() if name.lower() in _IDENTITY}
+        return replace(self, base_url=root, headers=said, item_pace=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,7 @@ class Collector:
             headers=config.headers,
             is_session_bound=config.source.is_session_bound,
             obey_robots=config.obey_robots,
+            may_lead_away=getattr(config.source, "offers_files", False),
             item_pace=item_pace,
         )
 

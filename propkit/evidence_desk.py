@@ -101,6 +101,13 @@ def _describe(one: Evidence) -> str:
     return "\n".join([*lines, *(f"  console: {line}" for line in one.console)])
 
 
+class OfItem(Protocol):
+    """What says of which item it is: a row of a frame of items, as pandas gives it."""
+
+    source: str
+    key: str
+
+
 class EvidenceKit(Protocol):
     """What showing evidence needs of a kit."""
 
@@ -113,7 +120,9 @@ class EvidenceKit(Protocol):
 class EvidenceDesk:
     """The method of a kit that shows what was to be seen when items failed."""
 
-    def evidence(self: EvidenceKit, what: Item | Failure | Apn | str | int = "last") -> Exhibits:
+    def evidence(
+        self: EvidenceKit, what: OfItem | Item | Failure | Apn | str | int = "last"
+    ) -> Exhibits:
         """Return what was to be seen when items failed: page, address, console, screenshot.
 
         Of each failed item the answer or the page is kept, with its address and status; where a
@@ -123,8 +132,8 @@ class EvidenceDesk:
         Parameters
         ----------
         what
-            A batch by its id or number, or ``"last"``; an item, such as ``report.failures`` has;
-            an APN: in every batch.
+            A batch by its id or number, or ``"last"``; an item, such as ``report.failures`` has,
+            or a row of ``report.failures_frame()`` or ``batch.items()``; an APN: in every batch.
 
         Raises
         ------
@@ -132,7 +141,9 @@ class EvidenceDesk:
             There is no such batch, and it is no APN.
         """
         store = self.store
-        if isinstance(what, (Item, Failure)):
+        if not isinstance(what, str | int | Apn):
+            if not (hasattr(what, "source") and hasattr(what, "key")):
+                raise RequestError(f"no batch, item or APN: {what!r:.80}")
             where, of = "i.source = $1 AND i.key = $2", [what.source, what.key]
             return Exhibits(read_evidence(store, where, of))
         try:

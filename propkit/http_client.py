@@ -105,7 +105,10 @@ class HttpClient:
     async def _read_robots(self, root: str, asker: Asking[Any]) -> Protego:
         """Read robots.txt as RFC 9309 says: 4xx allows everything, 5xx allows nothing."""
         usage = Usage()  # the rules are read to the end, whoever asked for them first
-        alone = HttpAsk(self, replace(asker.host, item_pace=None), None, usage, 0)
+        host = asker.host
+        is_own = root == self.origin(host).root
+        host = replace(host, item_pace=None) if is_own else host.elsewhere(root)
+        alone = HttpAsk(self, host, None, usage, 0)
         try:
             page = await alone.request(
                 Address(f"{root}/robots.txt", "/robots.txt"),
@@ -259,7 +262,7 @@ class HttpAsk(Asking[Address]):
     async def _follow(
         self, start: Address, name: str, pause: float, body: object
     ) -> tuple[Page, float, float | None]:
-        """Ask once, following redirects within the host; each hop takes a place of the pace.
+        """Ask once, following redirects, as far as the host may lead; each takes a place of the pace.
 
         Returns the page, the seconds of the last hop, from its start to the end of its body, and
         those of its Retry-After. A host that refuses without one is left alone for ``pause``.
@@ -278,8 +281,19 @@ class HttpAsk(Asking[Address]):
                     self.usage.refused += 1
             self.note_received(address, len(answer.body), seconds)
             if answer.location and body is None and answer.status in answers.REDIRECTS:
-                url = answers.read_redirect(start.url, address.url, answer.location, name)
-                address, origin = Address.of(url), Origin(url, self.host.headers)
+                url = answers.read_redirect(
+                    start.url,
+                    address.url,
+                    answer.location,
+                    name,
+                    may_lead_away=self.host.may_lead_away,
+                )
+                host, root = self.host, str(url.origin())
+                if url.host != start.url.host:
+                    host = host.elsewhere(root)
+                    if host.obey_robots and not url.path.endswith("/robots.txt"):
+                        await self._client.check_robots(url, root, self)
+                address, origin = Address.of(url), Origin(url, host.headers)
                 continue
             page = Page(
                 name=name,

@@ -15,6 +15,7 @@ from propkit.sharing.place import Place
 from propkit.store import Reading
 from propkit.store.batches import read_head
 from propkit.store.history import find_moment, read_changes
+from propkit.store.quality import Quality, read_quality
 from propkit.store.retention import Pruning
 from propkit.store.snapshots import check_target, move_draft
 
@@ -108,6 +109,15 @@ class StoreDesk:
         batch_id = None if batch is None else read_head(self.store, batch).batch_id
         place = self._place
         return make_statistics(self.store, batch_id, place.rates(), place.figures())
+
+    def quality(self: StoreKit) -> Quality:
+        """Return how good what is stored is, without asking any office.
+
+        What fills each column, by source; how old it is; which parcels and documents their source
+        does not know, or knows no more; which answers were not whole.
+        """
+        self._place.flush()
+        return read_quality(self.store)
 
     def prune(self: StoreKit, older_than: Any, *, apply: bool = False) -> Pruning:
         """Say what of kept answers and logs would be freed; ``apply=True`` frees it.

@@ -561,6 +561,35 @@ def test_the_treasurers_own_pace_is_two_seconds_a_parcel_unless_a_rate_is_set() 
     assert (set_.requests_per_second, set_.seconds_per_item) == (9.0, 0.0)
 
 
+def test_a_batch_says_whose_robots_txt_it_did_not_obey(county: County, tmp_path: Path) -> None:
+    """In its criteria, its log and its report; another one, after the setting is gone, does not."""
+    apns = apns_known_everywhere(county, 1)
+    county.switch(robots={"root": "User-agent: *\nDisallow: /treasurer/\n"})
+    settings = quick_settings(county)
+    settings.sources["maricopa_treasurer"].obey_robots = False
+    found = []
+    for given in (settings, quick_settings(county)):
+        with pk.Kit(Store.open(tmp_path / "a.duckdb"), given, configure_sources(given)) as kit:
+            report = kit.collect(
+                apns, datasets=["tax_bills"], mode="api", max_age=0, progress=False
+            )
+            batch = kit.batch("last")
+            log = batch.log().query("event == 'robots'")["message"]
+            said = [line for line in str(report).splitlines() if "robots.txt was" in line]
+            found.append((report.totals, batch.head.criteria["robots_ignored"], list(log), said))
+
+    name = "maricopa_treasurer"
+    assert found == [
+        (
+            {"done": 1},
+            [name],
+            [f"robots.txt is not obeyed (obey_robots): {name}"],
+            [f"! robots.txt was not obeyed, as the settings say: {name}"],
+        ),
+        ({"failed": 1}, [], [], []),
+    ]
+
+
 def test_a_pause_that_the_host_asked_for_is_no_failed_attempt(
     county: County, tmp_path: Path
 ) -> None:

@@ -110,10 +110,15 @@ def test_failures_by_http_show_their_answer(county: County, tmp_path: Path) -> N
     with quick_kit(county, tmp_path / "a.duckdb") as kit:
         report = kit.collect(apns, datasets="tax_bills", progress=False)
         of_batch, of_apn = kit.evidence(), kit.evidence(Apn(apns[1]))
+        (row, *_) = report.failures_frame().itertuples()
+        of_row = kit.evidence(row)
+        series = kit.evidence(kit.batch("last").items().query("state == 'failed'").iloc[0])
         of_item, of_text = kit.evidence(report.failures[0]), kit.evidence(apns[2])
         files = of_batch.save(tmp_path / "seen")
         with pytest.raises(RequestError, match="no batch 'nowhere'"):
             kit.evidence("nowhere")
+        with pytest.raises(RequestError, match="no batch, item or APN"):
+            kit.evidence(report)
         county.switch(faults=[])
         kit.batch("last").retry().wait()
         after = kit.evidence()
@@ -122,6 +127,8 @@ def test_failures_by_http_show_their_answer(county: County, tmp_path: Path) -> N
     assert [one.key for one in of_apn] == [apns[1]]
     assert [one.key for one in of_text] == [apns[2]]
     assert list(of_item) == [one for one in of_batch if one.key == report.failures[0].key]
+    assert list(of_row) == list(of_item)
+    assert len(series) == 1
     assert {one.status for one in of_batch} == {200}
     assert all(one.html and one.screenshot is None for one in of_batch)
     assert list(of_batch.frame()["key"]) == [one.key for one in of_batch]

@@ -879,6 +879,32 @@ async def test_a_redirect_to_another_host_is_a_block(target: str):
     assert asked == []
 
 
+async def test_where_files_are_offered_a_redirect_may_lead_to_another_site():
+    """That site hears who asks and no token, and its own robots.txt holds."""
+    heard: list[tuple[str, str | None, str | None]] = []
+
+    async def give(request: web.Request) -> web.Response:
+        said = request.headers
+        heard.append((request.path, said.get("User-Agent"), said.get("AUTHORIZATION")))
+        rules = "User-agent: *\nDisallow: /private\n"
+        return web.Response(text=rules if request.path == "/robots.txt" else '"ok"')
+
+    async with serving({"/ok": give, "/private": give, "/robots.txt": give}) as (url, _):
+        away = f"http://localhost:{URL(url).port}"
+        handlers = {path: move_to(away + path) for path in ("/ok", "/private")}
+        async with serving({**handlers, "/robots.txt": give_ok}) as (start, asked):
+            headers = {"User-Agent": "propkit/test", "AUTHORIZATION": "t"}
+            host = Host(base_url=start, pace=make_pace(), headers=headers, may_lead_away=True)
+            async with asking(host) as ask:
+                page = await ask.get("/ok", name="page")
+                with pytest.raises(SourceBlockedError, match=r"robots\.txt forbids"):
+                    await ask.get("/private", name="page")
+
+    assert (page.url, page.json()) == (f"{away}/ok", "ok")
+    assert asked == ["/robots.txt", "/ok", "/private"]
+    assert heard == [(path, "propkit/test", None) for path in ("/robots.txt", "/ok")]
+
+
 async def test_redirects_in_a_circle_end():
     """Five requests an attempt, and an answer that is none."""
     async with serving({"/x": move_to("/x")}) as (url, asked), asking(outside_host(url)) as ask:

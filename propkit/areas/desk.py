@@ -98,6 +98,8 @@ class AreasDesk:
         SourceError
             The layer does not answer, or lacks a field that it should have.
         """
+        if not isinstance(where, str | None):
+            raise RequestError(f"where must be a text such as PUC = '0131', not {where!r}")
         shape = read_area(bbox, polygon)
         config, layer_source = find_layer_config(self.sources, source)
         check_size(shape, layer_source.layer.kind)

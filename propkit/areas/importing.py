@@ -30,6 +30,7 @@ from propkit.layers.openaddresses import (
 )
 from propkit.pace import Pace
 from propkit.settings import Settings
+from propkit.sources import identity_of
 from propkit.usage import Usage
 
 _SECONDS: Final = 300.0
@@ -108,6 +109,8 @@ def _read_files(origin: str, settings: Settings) -> Iterator[tuple[str, bytes]]:
         body = asyncio.run(_download(origin, settings))
         yield from _read_packed(origin.rpartition("/")[2], body)
         return
+    if not origin.strip():
+        raise RequestError("no path or address of a catalogue is given")
     path = Path(origin).expanduser()
     try:
         if path.is_dir():
@@ -118,7 +121,10 @@ def _read_files(origin: str, settings: Settings) -> Iterator[tuple[str, bytes]]:
             return
         body = path.read_bytes()
     except OSError as error:
-        raise RequestError(f"{origin} cannot be read: {error.strerror or error}") from error
+        where = error.filename or origin
+        raise RequestError(f"{where} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RequestError(f"{origin!r} is no path: {error}") from error
     # A single file's folders say which state it is of.
     yield from _read_packed(path.absolute().as_posix().lstrip("/"), body)
 
@@ -157,7 +163,8 @@ def _read_packed(name: str, body: bytes) -> Iterator[tuple[str, bytes]]:
                         yield member.name, held.read(MOST_BYTES + 1)
             return
     except (*DAMAGES, tarfile.TarError) as error:
-        raise RequestError(f"{name} is a damaged archive: {error}") from error
+        why = str(error).partition("\n")[0].rstrip(":")
+        raise RequestError(f"{name} is a damaged archive, or none: {why}") from error
     if not name.lower().endswith(".json"):
         raise RequestError(f"{name} is no folder, .zip, .tar.gz or .json file")
     yield name, body
@@ -172,7 +179,13 @@ async def _download(address: str, settings: Settings) -> bytes:
         retry_after_max=collect.retry_after_max,
     )
     url = URL(address)
-    host = Host(base_url=str(url.origin()), pace=Pace(1.0, 1))
+    host = Host(
+        base_url=str(url.origin()),
+        pace=Pace(1.0, 1),
+        headers={"User-Agent": identity_of(settings)},
+        obey_robots=False,  # one file, which a person names
+        may_lead_away=True,
+    )
     async with HttpClient(retry=retry, request_timeout=_SECONDS) as client:
         ask: HttpAsk
         async with client.ask(host, Usage()) as ask:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from propkit.areas.ordering import layer_row, make_area_plan
 from propkit.collector import Collector
-from propkit.errors import RequestError
+from propkit.errors import RequestError, SettingsError
 from propkit.layers import Layer
 from propkit.layers.areas import read_area_order
 from propkit.layers.layer import make_layer
@@ -119,10 +119,13 @@ def _start(place: AreasPlace, given: Given, listeners: Iterable[Listener]) -> st
 
 
 def _describe(place: AreasPlace, given: Given) -> dict[str, Any]:
-    url = str(given.get("url") or "")
+    url = str(given.get("url") or "").strip()
     name = f"layer_{hashlib.sha256(url.encode()).hexdigest()[:8]}"
     kind = "socrata" if "/resource/" in url else "arcgis"
-    layer: Layer = make_layer(name, "", url.partition("?")[0], {"apn": "?"}, kind=kind)
+    try:
+        layer: Layer = make_layer(name, "", url.partition("?")[0], {"apn": "?"}, kind=kind)
+    except SettingsError as error:
+        raise RequestError(f"{url!r} is no address of a layer or dataset") from error
     config = place.sources.add(layer)
     source = config.source
     if not isinstance(source, LayerSource):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from yarl import URL
+
 from propkit.errors import SettingsError
 from propkit.layers.fields import Field, read_field, write_field
 from propkit.layers.file_form import read_form
@@ -90,7 +92,7 @@ def make_layer(  # noqa: PLR0917 - the table of ready layers reads better so
     """
     if kind not in KINDS:
         raise SettingsError(f"{name}: kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    if not url.startswith(("http://", "https://")):
+    if not _is_address(url):
         raise SettingsError(f"{name}: {url!r} is no address of a layer")
     if "apn" not in fields:
         raise SettingsError(f"{name}: fields must say which field is the apn")
@@ -106,6 +108,17 @@ def make_layer(  # noqa: PLR0917 - the table of ready layers reads better so
         headers=dict(headers or {}),
         file=read_form(file or {}).as_json() if kind == "file" else {},
     )
+
+
+def _is_address(url: str) -> bool:
+    """Whether something below a host can be asked at an address."""
+    try:
+        place = URL(url)
+        labels = (place.raw_host or "").split(".")
+    except ValueError:  # a port or a host that is none
+        return False
+    is_host = all(0 < len(label) < 64 for label in labels)
+    return place.scheme in {"http", "https"} and is_host and place.path.strip("/") != ""
 
 
 def read_layer(said: Mapping[str, Any]) -> Layer:

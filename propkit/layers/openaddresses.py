@@ -37,11 +37,14 @@ def read_source_file(path: str, body: bytes) -> list[CountyLayer]:
     body
         Its content. A file that is no JSON, or has no layer of parcels, is an entry too.
     """
+    path = path.encode("utf-8", "replace").decode()  # a name on a disk may be any bytes
     place = _Place(path, {})
     if len(body) > MOST_BYTES:
         return [place.refuse("", "", f"the file is larger than {MOST_BYTES} bytes")]
     try:
         said = json.loads(body.decode("utf-8-sig"))
+        # JSON may escape half a character, which no frame, store or file takes.
+        json.dumps(said, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         return [place.refuse("", "", f"the file is no JSON: {str(error)[:100]}")]
     if not isinstance(said, dict):
@@ -154,7 +157,8 @@ def _read_parcels(place: _Place, said: object, number: int) -> CountyLayer:
     try:
         make_layer(**layer)
     except SettingsError as error:
-        return place.refuse(protocol, data, str(error)[:300], **more)
+        reason = str(error).removeprefix(f"{layer['name']}: ")
+        return place.refuse(protocol, data, reason[:300], **more)
     return place.entry(protocol, data, status="ready", layer=layer, **more)
 
 

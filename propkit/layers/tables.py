@@ -132,6 +132,11 @@ def _skip_blank(text: str, place: int) -> int:
 def _open_csv(path: Path, form: FileForm) -> Table:
     lines = _read_lines(path, form)
     names = tuple(name.strip() for name in next(lines, []))
+    said = [name for name in (form.longitude, form.latitude) if name is not None]
+    if names and (absent := [name for name in said if find_name(name, names) is None]):
+        raise LayoutChangedError(
+            f"the file has no field {', '.join(absent)}; it has {', '.join(names):.300}"
+        )
     sides = [
         None if name is None else find_name(name, names) for name in (form.longitude, form.latitude)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from propkit.errors import RequestError
 from propkit.profiles import choose_profile, machine
 from propkit.sections import CollectSettings
+from propkit.sources import SourceConfig
 
 STRATEGIES = ("parallel", "hybrid", "sequential")
 
@@ -20,7 +22,8 @@ Caps = int | Mapping[str, int] | None
 
 def run_criteria(
     settings: CollectSettings,
-    names: Collection[str],
+    configs: Mapping[str, SourceConfig],
+    asked: Mapping[str, Any],
     *,
     workers: int | None = None,
     strategy: str | None = None,
@@ -32,7 +35,8 @@ def run_criteria(
 ) -> dict[str, Any]:
     """Return what a batch's criteria say of its runs; what is not given is the setting's.
 
-    ``names`` are those of hosts and sources.
+    ``asked`` are its criteria so far: the ``sources`` that it asks and their ``fallbacks``. Those
+    whose robots.txt the settings say not to obey stand in ``robots_ignored``.
 
     Raises
     ------
@@ -47,6 +51,8 @@ def run_criteria(
         raise RequestError(f"no strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
     if not (stale_ok is None or isinstance(stale_ok, bool)):
         raise RequestError(f"stale_ok must be True or False, not {stale_ok!r}")
+    names = {*configs, *(config.host for config in configs.values())}
+    sources = {*asked["sources"], *chain.from_iterable(asked.get("fallbacks", {}).values())}
     size = settings.batch_size if batch_size is None else batch_size
     return {
         "workers": settings.workers if workers is None else _whole("workers", workers),
@@ -55,7 +61,13 @@ def run_criteria(
         "max_requests": _caps(max_requests, names),
         "stale_ok": settings.stale_ok if stale_ok is None else stale_ok,
         "export_to": None if export_to is None else str(check_workbook(export_to)),
+        "robots_ignored": find_ignored_robots(configs, sources),
     }
+
+
+def find_ignored_robots(configs: Mapping[str, SourceConfig], names: Collection[str]) -> list[str]:
+    """Return the sources among ``names`` whose robots.txt is not obeyed, as the settings say."""
+    return sorted(name for name in names if name in configs and not configs[name].obey_robots)
 
 
 def check_workbook(path: str | os.PathLike[str]) -> Path:

@@ -36,7 +36,8 @@ class BatchReport:
     evidence; ``partial`` those that are done with tables missing; ``stale`` those whose older
     record was kept because the source was down. ``not_usable`` are the identifiers that were no
     APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
-    ``slow`` the operations that took longest.
+    ``slow`` the operations that took longest; ``robots_ignored`` those whose robots.txt was not
+    obeyed, since the settings said so.
     """
 
     batch_id: str
@@ -52,6 +53,7 @@ class BatchReport:
     completed_at: datetime | None
     sources: tuple[SourceStatistics, ...]
     slow: tuple[SlowOperation, ...]
+    robots_ignored: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -167,6 +169,9 @@ class BatchReport:
             lines.append(self._traffic())
         if self.error:
             lines.append(f"! {self.error}")
+        if self.robots_ignored:
+            names = ", ".join(self.robots_ignored)
+            lines.append(f"! robots.txt was not obeyed, as the settings say: {names}")
         lines += [
             f"  failed: {one.source} {one.key}: {one.failure_class}: {one.error}"
             + (" [screenshot]" if one.has_screenshot else "")
@@ -230,6 +235,7 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
         completed_at=head.completed_at,
         sources=tuple(source_statistics(store, batch_id)),
         slow=tuple(slow_operations(store, batch_id, _MOST_SLOW)),
+        robots_ignored=tuple(head.criteria.get("robots_ignored", ())),
     )
 
 

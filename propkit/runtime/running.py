@@ -16,6 +16,7 @@ from propkit.layers.areas import Area, read_area_order
 from propkit.progress import Listener
 from propkit.quality import choose_canaries
 from propkit.quality.columns import Learned
+from propkit.runtime.options import find_ignored_robots
 from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
@@ -55,7 +56,7 @@ def make_run(
     spent = sum((prices[i.source] for i in items if i.attempts and i.source in prices), Decimal(0))
     is_stale_ok = criteria.get("stale_ok", False)
     waiting = [item for item in items if item.state is State.WAITING]
-    return Run(
+    run = Run(
         batch_id=head.batch_id,
         items=items,
         sources=sources,
@@ -75,6 +76,9 @@ def make_run(
         planned_at=planned_at or datetime.now(UTC),
         made_at=head.created_at,
     )
+    if ignored := find_ignored_robots(collector.configs, sources):
+        run.note("robots", f"robots.txt is not obeyed (obey_robots): {', '.join(ignored)}")
+    return run
 
 
 def make_guards(collector: Collector, run: Run) -> dict[str, SourceGuard]:

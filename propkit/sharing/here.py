@@ -255,8 +255,8 @@ class HerePlace:
         RequestError
             An option has no such value, or there is a batch of this id: nothing was started.
         """
-        names = {*self.sources, *(config.host for config in self.sources.values())}
-        options = run_criteria(self.settings.collect, names, **order.options)
+        settings = self.settings.collect
+        options = run_criteria(settings, self.sources, order.criteria, **order.options)
         self.check()
         has_to_wait = self._has_to_wait(order)
 

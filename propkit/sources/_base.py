@@ -15,6 +15,9 @@ What a source need not have, and the isinstance check does not ask for:
     Search the office's roll by one of its fields.
 ``optional_token_header: str``
     The header of a token that the source can do without; ``token_prefix`` stands before it.
+``offers_files: bool``
+    Its answers are public files, which may lie at another site: redirects lead there, and what is
+    meant for the source alone (a token) stays behind. Without it no other site is asked.
 ``layer: Layer``
     A source that is made of a map layer, and asked only when it is named; see
     :mod:`propkit.sources._layer_source`.

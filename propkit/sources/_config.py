@@ -272,13 +272,18 @@ def _settings_of(source: Source, settings: Settings) -> SourceSettings:
     return SourceSettings.model_construct(set(values), **values)
 
 
+def identity_of(settings: Settings) -> str:
+    """Return who asks, as counties are told unless the settings say another name."""
+    contact = f" (+{settings.contact})" if settings.contact else ""
+    return f"propkit/{_own_version()}{contact}"
+
+
 def _configure(source: Source, given: SourceSettings, settings: Settings) -> SourceConfig:
     base_url = str(given.base_url or source.base_url).rstrip("/")
     url = URL(base_url)
     # Layers of one server share its pace, wherever they lie.
     host = url.origin() if hasattr(source, "layer") else url
-    contact = f" (+{settings.contact})" if settings.contact else ""
-    identity = f"propkit/{_own_version()}{contact}"
+    identity = identity_of(settings)
     rate = given.requests_per_second
     headers = {"User-Agent": given.user_agent or identity, **source.headers}
     if given.user_agent is None and any(name.lower() == "user-agent" for name in source.headers):

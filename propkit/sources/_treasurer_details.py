@@ -18,7 +18,7 @@ from propkit.sources._base import read_decimal, read_float, read_text
 from propkit.sources._readers import node_text, table_rows
 from propkit.sources._treasurer_columns import YEAR
 from propkit.sources._treasurer_due import PREFIX
-from propkit.sources._treasurer_tables import NO_RECORDS, find_years
+from propkit.sources._treasurer_tables import NO_RECORDS, find_years, says_no_tax
 
 _DETAILS_LINK: Final = 'a[title="Click to view Tax Details"], a[href*="TaxDetails" i]'
 _STATEMENT: Final = re.compile(r"\b((?:19|20)\d\d)\s+detailed tax statement", re.IGNORECASE)
@@ -60,14 +60,17 @@ class Details(NamedTuple):
 
 
 def find_details(summary: Page) -> Link | None:
-    """Return where the newest year's tax details stand; None where the page lists no year.
+    """Return where the newest year's tax details stand; None where the page has no year.
 
     Raises
     ------
     LayoutChangedError
-        It lists years, and links none of them.
+        It lists years, and links none of them; or it lists none, and does not say that there is
+        no tax.
     """
     table = find_years(summary.html())
+    if table is None and not says_no_tax(summary):
+        raise LayoutChangedError("summary: no table of tax years", url=summary.url)
     rows = [] if table is None else [nodes for _, nodes in table_rows(table) if nodes]
     years = [nodes for nodes in rows if YEAR.match(node_text(nodes[0]))]
     if not years:

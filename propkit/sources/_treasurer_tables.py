@@ -102,10 +102,13 @@ def _as_bills(rows: list[_Row]) -> Bills:
 
 def _says_no_bills(apn: str, page: Page) -> bool:
     """Whether the page has an empty table of years, or says in words that there is no tax."""
-    if _shows_amount(page):
-        return False
     bills = _read_years(apn, page)
-    return NO_BILLS.search(node_text(page.html().body)) is not None if bills is None else not bills
+    return says_no_tax(page) if bills is None else not (bills or _shows_amount(page))
+
+
+def says_no_tax(page: Page) -> bool:
+    """Whether the page says in words that there is no tax, and shows no amount."""
+    return not _shows_amount(page) and NO_BILLS.search(node_text(page.html().body)) is not None
 
 
 def _shows_amount(page: Page) -> bool:

@@ -57,6 +57,7 @@ class FileParcels(OfLayer):
     """A county's file of parcels."""
 
     max_in_flight: int = 1
+    offers_files: bool = True
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

@@ -33,6 +33,8 @@ class Answer:
 
 _TIME = pa.timestamp("us", tz="UTC")
 _NOTHING: frozenset[str] = frozenset()
+_ABSENT = (None, ())
+"""What stands in a column of which an answer says nothing."""
 _Told = tuple[list[Record], list[int]]
 """Records of one table, and the number of each one's answer."""
 _Held = list[tuple[int, Mapping[str, Sequence[Any]]]]
@@ -85,11 +87,13 @@ class _Rows:
         else:  # the answer before took the row away
             before, open_before = record, _NOTHING
         absent = [
-            column for column in unsaid & self.kind.open_columns if getattr(record, column) is None
+            column
+            for column in unsaid & self.kind.open_columns
+            if getattr(record, column) in _ABSENT
         ]
         kept: dict[str, Any] = {column: getattr(before, column) for column in absent}
         self.unsaid[identity] = frozenset(
-            column for column in absent if kept[column] is None and column in open_before
+            column for column in absent if kept[column] in _ABSENT and column in open_before
         )
         return replace(record, **kept)
 

@@ -52,6 +52,7 @@ class Kind:
         self.is_one_row = kind.scope == kind.identity
         self.noted = kind.noted
         self.open_columns = frozenset(columns).difference(kind.identity, kind.noted)
+        self._lists = frozenset(field.name for field in fields(kind) if field.default == ())
         self.bits = {column: 1 << place for place, column in enumerate(columns)}
         self.schema = record_schema(kind)
         self.get_scope = attrgetter(*kind.scope)
@@ -69,7 +70,10 @@ class Kind:
             return f"CASE WHEN old.{column} > new.collected_at THEN old.{column} END"
         if column not in self.open_columns:
             return f"new.{column}"
-        is_open = f"new.{column} IS NULL AND new.{UNSAID} & {self.bits[column]} <> 0"
+        is_absent = f"new.{column} IS NULL"
+        if column in self._lists:
+            is_absent = f"coalesce(len(new.{column}), 0) = 0"
+        is_open = f"{is_absent} AND new.{UNSAID} & {self.bits[column]} <> 0"
         return f"CASE WHEN {is_open} THEN old.{column} ELSE new.{column} END"
 
     def delete(self, new: str) -> str:

@@ -184,6 +184,13 @@ def test_a_service_is_no_layer_and_names_those_that_it_has(
         kit.describe_layer(url)
 
 
+def test_what_is_no_address_of_a_layer_is_refused(open_kit: OpenKit) -> None:
+    with open_kit() as kit:
+        for url in ("", "x", "http://localhost:80", "https://x.example:99999/a/1"):
+            with pytest.raises(RequestError, match="is no address of a layer"):
+                kit.describe_layer(url)
+
+
 def test_a_layer_that_refuses_every_query_says_so(county: County, open_kit: OpenKit) -> None:
     county.switch(layers={"first_fail": 10_000})
     with open_kit(retry_attempts=2) as kit, pytest.raises(SourceError, match="error 500"):
@@ -334,6 +341,7 @@ ZIGZAG = [(-112 + i / 1e5, 33 + i % 2 / 10) for i in range(400)]
         ({"polygon": {"type": "LineString", "coordinates": []}}, "GeoJSON polygon"),
         ({"polygon": ZIGZAG, "source": "cook_il_parcels"}, "too many corners"),
         ({"polygon": ZIGZAG * 40}, "too many corners"),
+        ({"where": 5}, "where must be a text"),
         ({"source": "nowhere"}, "no layer 'nowhere'"),
         ({"source": "propertyradar"}, "is no map layer"),
     ],

@@ -124,12 +124,14 @@ def test_a_catalogue_is_imported_from_an_address(
         import_counties(url, settings)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "a.txt", "empty.zip", "bad.zip", "bad.tar.gz"])
+@pytest.mark.parametrize(
+    "name", ["", "a\0b", "nowhere", "a.txt", "empty.zip", "bad.zip", "bad.tar.gz"]
+)
 def test_what_is_no_catalogue_is_refused(tmp_path: Path, settings: pk.Settings, name: str) -> None:
     path = tmp_path / name
     if name == "empty.zip":
         zipfile.ZipFile(path, "w").close()
-    elif name != "nowhere":
+    elif name.endswith((".txt", ".gz", ".zip")):
         good = (
             packed(name.partition(".")[2], tmp_path, catalogue_files("https://x.example/0"))
             if name.startswith("bad")
@@ -138,7 +140,7 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path, settings: pk.Settings, 
         path.write_bytes(good.read_bytes()[:-60] if good else b"text")
 
     with pytest.raises(RequestError):
-        import_counties(str(path), settings)
+        import_counties(str(path) if name else name, settings)
     assert not (tmp_path / "counties.json").exists()
 
 

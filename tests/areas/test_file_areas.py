@@ -43,7 +43,9 @@ class Site:
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {"/data/parcels.zip": county_file()}
+        self.moved: dict[str, str] = {}
         self.asked: list[str] = []
+        self.agents: set[str | None] = set()
         self.url = ""
 
     @property
@@ -58,8 +60,11 @@ def site(_loopback_only: None) -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             held.asked.append(self.path)
-            body = held.bodies.get(self.path)
-            self.send_response(404 if body is None else 200)
+            held.agents.add(self.headers["User-Agent"])
+            body, elsewhere = held.bodies.get(self.path), held.moved.get(self.path)
+            self.send_response(302 if elsewhere else 404 if body is None else 200)
+            if elsewhere:
+                self.send_header("Location", elsewhere)
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             self.wfile.write(body or b"")
@@ -176,15 +181,19 @@ def test_what_is_too_large_or_a_page_is_refused(
 
 
 def test_a_county_of_the_catalogue_is_collected_from_its_file(site: Site, tmp_path: Path) -> None:
-    folder = tmp_path / "sources/us/az"
-    folder.mkdir(parents=True)
+    """Catalogue and file are each sent for elsewhere, as GitHub and open data portals do."""
+    elsewhere = site.url.replace("127.0.0.1", "localhost")
+    site.moved = {
+        "/archive/master.zip": f"{elsewhere}/packed",
+        "/moved/parcels.zip": f"{elsewhere}/data/parcels.zip",
+    }
     told = {
         "coverage": {"country": "us", "state": "az", "county": "Pima"},
         "schema": 2,
         "layers": {
             "parcels": [
                 {
-                    "data": f"{site.url}/data/parcels.zip",
+                    "data": f"{site.url}/moved/parcels.zip",
                     "protocol": "http",
                     "compression": "zip",
                     "license": "CC0",
@@ -193,15 +202,20 @@ def test_a_county_of_the_catalogue_is_collected_from_its_file(site: Site, tmp_pa
             ]
         },
     }
-    (folder / "pima.json").write_text(json.dumps(told))
+    site.bodies["/packed"] = packed(**{"oa/sources/us/az/pima.json": json.dumps(told).encode()})
     place = tmp_path / "counties.json"
-    found = import_counties(str(tmp_path / "sources"), pk.Settings.load(counties=place))
+    settings = pk.Settings.load(counties=place, contact="me@example.org")
+    found = import_counties(f"{site.url}/archive/master.zip", settings)
     assert (found.ready, found.unsupported) == (1, 0)
 
-    with file_kit(site, tmp_path / "f.duckdb", counties=place) as kit:
+    with file_kit(site, tmp_path / "f.duckdb", counties=place, contact="me@example.org") as kit:
         (row,) = kit.counties("az").query("source == 'us_az_pima'").to_dict("records")
         report = kit.collect_area(source="us_az_pima", progress=False)
 
         assert (row["status"], row["protocol"], row["licence"]) == ("ready", "http", "CC0")
         assert report.totals == {"done": 3}
         assert set(owners(kit)) == set(expected(range(COUNT)))
+    robots = ["/robots.txt"]  # of each site that the file is asked for at
+    file = [*robots, "/moved/parcels.zip", *robots, "/data/parcels.zip"]
+    assert site.asked == ["/archive/master.zip", "/packed", *file]
+    assert site.agents == {f"propkit/{pk.__version__} (+me@example.org)"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-DELAY = 0.5
+DELAY = 0.2
 TAXES = ["tax_bills", "tax_payments"]
 BROWSER = "maricopa_treasurer_browser"
 

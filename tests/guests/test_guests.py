@@ -253,6 +253,8 @@ def test_the_other_verbs_work_in_a_guest(
     }
     assert statistics.store.rows["parcels"] == 5
     assert statistics.store.commits > 0
+    of_parcels = kit.quality().tables.query("table == 'parcels'")
+    assert list(of_parcels["rows"]) == [5]
     assert kit.prune(0).payloads == 0
     assert kit.prune(0, apply=True).is_done
     assert kit.sql("SELECT count(*) AS n FROM parcels WHERE apn = $1", [known[0]])["n"][0] == 1

@@ -214,6 +214,8 @@ def test_an_archive_of_too_many_files_is_refused(
         (b'{"features": [7]}', {"format": "geojson"}, LayoutChangedError, "no feature but"),
         (b"[" * 100_000, {"format": "geojson"}, LayoutChangedError, "is no GeoJSON"),
         (b"a,b\n1,2\n", {"format": "csv"}, LayoutChangedError, "no field pin, owner, acres; it has a, b"),
+        (table(), {"format": "csv", "longitude": "east", "latitude": "lat"}, LayoutChangedError,
+         "no field east; it has "),
         (b"\xff\xff\n", {"format": "csv"}, InvalidAnswerError, "cannot be read"),
         (table(), {"format": "csv", "delimiter": "||"}, InvalidAnswerError, "cannot be read: .*1-char"),
         (table(), {"format": "csv", "encoding": "klingon"}, InvalidAnswerError, "encoding: klingon"),

@@ -174,6 +174,10 @@ def test_a_condition_and_headers_are_kept() -> None:
         ({"data": None}, "no address is said (data)"),
         ({"data": "https://x.example/arcgis/rest/services/P/MapServer"},
          "the address is not that of a layer (it ends in no number)"),
+        ({"data": "https://x.example:99999/P/MapServer/0"},
+         "'https://x.example:99999/P/MapServer/0' is no address of a layer"),
+        ({"data": f"https://{'x' * 64}.example/P/MapServer/0"},
+         f"'https://{'x' * 64}.example/P/MapServer/0' is no address of a layer"),
         ({"data": "not a url"}, "the address is not that of a layer (it ends in no number)"),
         ({"skip": True}, "the catalogue says to leave it out"),
         ({"conform": {"format": "geojson"}}, "conform.pid is missing"),
@@ -205,6 +209,7 @@ def test_what_cannot_be_used_says_why(changes: dict[str, Any], reason: str) -> N
         (b"", "the file is no JSON"),
         (b"{", "the file is no JSON"),
         (b"\xff\xfe", "the file is no JSON"),
+        (b'{"coverage": {"county": "\\ud800"}, "layers": {}}', "the file is no JSON"),
         (b"[" * 100_000, "the file is no JSON"),
         (b"[1]", "the file holds no object but a list"),
         (b"{}", "an old kind of file (schema 1), which knows addresses only"),
@@ -220,6 +225,13 @@ def test_a_file_that_is_none_is_an_entry_too(body: bytes, reason: str) -> None:
     assert found.status == "unsupported"
     assert (found.reason or "").startswith(reason)
     assert (found.name, found.state) == ("us_az_gila", "az")
+
+
+def test_what_is_no_text_in_a_files_name_stays_out_of_the_frame() -> None:
+    """A name on a disk, or in a .tar.gz, may be any bytes."""
+    (found,) = read_source_file("sources/us/az/p\udce9.json", b"{}")
+
+    assert (found.path, found.name) == ("sources/us/az/p?.json", "us_az_p")
 
 
 def test_two_layers_of_one_name_are_told_apart() -> None:

@@ -190,3 +190,16 @@ def test_a_list_of_years_without_such_a_link_is_an_error(new: str) -> None:
 
     with pytest.raises(LayoutChangedError, match="no link to the tax details"):
         find_details(as_page(text.replace('href="TaxDetails.aspx?taxyear=2025"', new), "parcel"))
+
+
+@pytest.mark.parametrize("block", ["list", "table"])
+def test_years_that_are_not_found_are_an_error_and_no_parcel_without_tax(block: str) -> None:
+    """A new layout may leave the tax-due block as it was; then nothing would have been levied."""
+    parcel = CountyTruth(50).parcel(4)
+    layout = treasurer_pages.Layout(block, "gvTaxYears")
+    text = treasurer_pages.summary_page(parcel, layout, all_years=False, action=ACTION)
+    none = "<div>No tax information for 2026</div>"
+
+    with pytest.raises(LayoutChangedError, match="summary: no table of tax years"):
+        find_details(as_page(text.replace("gvTaxYears", "years"), "parcel"))
+    assert find_details(as_page(none, "parcel")) is None

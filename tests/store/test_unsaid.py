@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propkit.record_block import RecordBlock
-from propkit.records import Parcel, Sale, TaxPayment, column_names
+from propkit.records import Document, Parcel, Sale, TaxPayment, column_names
 from propkit.store import Store
 from tests.store.made import result, write
 
@@ -72,6 +72,24 @@ def test_what_is_left_unsaid_stays(store: Store, is_one_group: bool, is_block: b
 
     assert values(store, "SELECT owner_name, situs_city, lot_number FROM parcels") == [
         ("SMITH", None, "8")
+    ]
+
+
+@both_ways
+def test_a_list_that_is_left_unsaid_stays(store: Store, is_one_group: bool):
+    """An empty list is what an answer without the field is read as; said, it empties."""
+    first = Document(recording_number="1", names=("SMITH",), document_codes=("WAR DEED",))
+    second = Document(recording_number="1", page_count=2)
+    unsaid = {"documents": {"names"}}
+
+    write_all(
+        store,
+        [answer(first, unsaid={}), answer(second, unsaid=unsaid)],
+        is_one_group=is_one_group,
+    )
+
+    assert values(store, "SELECT names, document_codes, page_count FROM documents") == [
+        (["SMITH"], [], 2)
     ]
 
 
