@@ -247,8 +247,8 @@ def _find_centres(lengths: npt.NDArray[np.int64], corners: Numbers) -> tuple[Num
     has_area = area != 0.0
     whole = 3 * np.where(has_area, area, 1.0)
     return (
-        first[:, 0] + np.where(has_area, cx / whole, 0.0),
-        first[:, 1] + np.where(has_area, cy / whole, 0.0),
+        np.where(has_area, first[:, 0] + cx / whole, first[:, 0]),
+        np.where(has_area, first[:, 1] + cy / whole, first[:, 1]),
     )
 
 
