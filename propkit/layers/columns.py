@@ -237,8 +237,7 @@ def _find_centres(lengths: npt.NDArray[np.int64], corners: Numbers) -> tuple[Num
     ring = np.repeat(np.arange(len(lengths)), lengths)
     first = corners[starts]
     x, y = (corners - first[ring]).T
-    px, py = np.roll(x, 1), np.roll(y, 1)
-    px[starts] = py[starts] = 0.0
+    px, py = np.roll(x, 1), np.roll(y, 1)  # of a first corner the last one's: times 0
     cross = px * y - x * py
     # One after the other, so that the sums are the same to the last bit.
     area, cx, cy = (

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from propkit.errors import LayoutChangedError
@@ -39,6 +39,7 @@ ACRES = make_layer(
     {
         **FIELDS,
         "lot_size_sqft": {"field": "ACRES", "factor": 43560},
+        "latitude": {"field": "LAT", "factor": 0.5},
         "situs_address": {"fields": ["STREET", "UNIT"], "separator": "", "pattern": "A", "replace": "/A"},
         "deed_date": "STREET",
     },
@@ -83,7 +84,7 @@ def everything(parsed: Parsed | str) -> object:
 
 def test_odd_values_are_read_by_whole_columns() -> None:
     rows: list[dict[str, Any]] = [
-        {"attributes": {"OBJECTID": 7, "P.PIN": " 1-2 ", "OWNER": "  O'NEIL   J ", "NUM": 12,
+        {"attributes": {"OBJECTID": 7, "P.PIN": " 1-2 ", "OWNER": "  O'NEIL  J ", "NUM": 12,
             "STREET": "MAIN ", "UNIT": "NULL", "STR": "1 2N 3E", "SIZE": 7015, "RENTAL": "Y",
             "LAT": 33.5, "DEEDED": 1361923200000, "DEED": 20130183449, "USE": 131.0, "ZONE": "x"},
          "geometry": {"rings": [FAR]}},
@@ -133,7 +134,9 @@ TEXTS = st.one_of(
 )  # fmt: skip
 WHOLE = st.one_of(
     st.none(),
-    st.sampled_from([0, -1, 20130227, 10**15, 2**53 + 1, 2**63 - 1, -(2**63), 1361923200000]),
+    st.sampled_from(
+        [0, -1, 20130227, 10**15, 2**53 + 1, 2**63 - 1, -(2**63), -(10**14), 1361923200000]
+    ),
     st.integers(-(10**14), 10**14),
 )
 BROKEN = st.one_of(
@@ -172,7 +175,22 @@ def features(draw: st.DrawFn) -> list[dict[str, Any]]:
     return rows
 
 
-@settings(max_examples=60, deadline=None)
+EXTREME = {"OBJECTID": 1, "P.PIN": "12345678", "LAT": 1e15, "DEEDED": -(10**14), "ACRES": 1e15}
+SHARP = [[0, 0], [3, 0.7], [1, 2]]
+PLACED = [
+    {
+        "attributes": {"OBJECTID": n, "P.PIN": "12345678", "ACRES": 0.2468},
+        "geometry": {"rings": rings},
+    }
+    for n, rings in enumerate([[SQUARE], [SHARP], [SHARP[:2]], [FAR]])
+]
+
+
+@settings(max_examples=50, deadline=None)
+@example([[{"attributes": EXTREME, "geometry": {"rings": [FAR]}}]], PLAIN)
+@example([PLACED], PLAIN)
+@example([PLACED], ACRES)
+@example([[{"attributes": EXTREME}], [{"attributes": {"OBJECTID": 2}}]], ACRES)
 @given(st.lists(features(), min_size=1, max_size=2), st.sampled_from([PLAIN, ACRES]))
 def test_whole_columns_say_what_single_values_say(
     answers: list[list[dict[str, Any]]], layer: Layer
