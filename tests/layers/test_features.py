@@ -85,7 +85,7 @@ def everything(parsed: Parsed | str) -> object:
 def test_odd_values_are_read_by_whole_columns() -> None:
     rows: list[dict[str, Any]] = [
         {"attributes": {"OBJECTID": 7, "P.PIN": " 1-2 ", "OWNER": "  O'NEIL  J ", "NUM": 12,
-            "STREET": "MAIN ", "UNIT": "NULL", "STR": "1 2N 3E", "SIZE": 7015, "RENTAL": "Y",
+            "STREET": "MAIN  ST ", "UNIT": "NULL", "STR": "1 2N 3E", "SIZE": 7015, "RENTAL": "Y",
             "LAT": 33.5, "DEEDED": 1361923200000, "DEED": 20130183449, "USE": 131.0, "ZONE": "x"},
          "geometry": {"rings": [FAR]}},
         {"attributes": {"OBJECTID": 8, "P.PIN": "2", "OWNER": "<Null>", "STREET": "", "STR": "",
@@ -106,7 +106,7 @@ def test_odd_values_are_read_by_whole_columns() -> None:
     assert hole[1] is not None
     assert tuple(parsed.records) == (
         Parcel(
-            apn="1-2", county="plain_az", situs_address="12 MAIN", owner_name="O'NEIL J",
+            apn="1-2", county="plain_az", situs_address="12 MAIN ST", owner_name="O'NEIL J",
             section_township_range="12N3E", lot_size_sqft=7015, jurisdiction="x", is_rental=True,
             latitude=33.5, longitude=first[1][0], deed_number="20130183449",
             deed_date=date(2013, 2, 27), use_code="131",
