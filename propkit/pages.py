@@ -16,6 +16,7 @@ import orjson
 from selectolax.lexbor import LexborHTMLParser
 
 from propkit.errors import InvalidAnswerError, SourceRejectedError, SourceUnavailableError
+from propkit.features import Features, read_features
 
 _LARGE_BYTES = 2**17
 
@@ -58,6 +59,14 @@ class Page:
         if "json" not in self._read:
             self._read["json"] = self._decode()
         return self._read["json"]
+
+    def features(self) -> Features | None:
+        """Return an ArcGIS answer's rows by whole columns, read once; None where they are not so."""
+        if "features" not in self._read:
+            is_utf8 = _is_utf8(self.content_type)
+            self._read["features"] = read_features(self.body) if is_utf8 else None
+        features: Features | None = self._read["features"]
+        return features
 
     def forget(self) -> None:
         """Let go of what was read from the body, which takes ten times its room."""
@@ -156,7 +165,8 @@ _WANTS_TOKEN = frozenset({401, 403, 498, 499})
 
 
 def _check_arcgis(page: Page) -> None:
-    said = page.json()
+    features = page.features()
+    said = page.json() if features is None else features.said
     error = said.get("error") if isinstance(said, dict) else None
     if error is None:
         return

@@ -150,6 +150,21 @@ def read_ids(page: Page) -> list[int]:
     return sorted(ids or ())
 
 
+def count_rows(page: Page) -> tuple[int, bool]:
+    """Return how many rows an answer has, and whether it says that there are more.
+
+    Raises
+    ------
+    LayoutChangedError
+        The answer holds no list of rows.
+    """
+    features = page.features()
+    if features is None:
+        answer = read_answer(page)
+        return len(answer.rows), answer.is_cut
+    return len(features), features.said.get("exceededTransferLimit") is True
+
+
 def read_answer(page: Page, object_id: str | None = None) -> Answer:
     """Read rows.
 

@@ -113,11 +113,12 @@ def _last_part(name: str) -> str:
 
 # --- values -----------------------------------------------------------------------------------
 
-_ABSENT: Final = frozenset({"", "na", "n/a", "null", "none", "<null>", "nan"})
+ABSENT: Final = frozenset({"", "na", "n/a", "null", "none", "<null>", "nan"})
 _LONGEST_ABSENT: Final = 6
 _TEXTS_AND_NOTHING: Final = {str, type(None)}
 _NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_FIRST_DAY, _LAST_DAY = 17_000_101, 22_001_231
+FIRST_DAY, LAST_DAY = 17_000_101, 22_001_231
+"""A number between them is a day: 20130227."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DATES: Final = (
     (re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?=$|[T\s])", re.ASCII), (3, 1, 2)),
@@ -126,6 +127,8 @@ _DATES: Final = (
 )
 _YES, _NO = frozenset({"y", "yes", "true", "t", "1"}), frozenset({"n", "no", "false", "f", "0"})
 _WRONG_SHARE: Final = 0.5
+MOST: Final = 1e15
+"""A number from here on is none."""
 
 
 def read_text(value: Any) -> str | None:
@@ -140,7 +143,7 @@ def read_text(value: Any) -> str | None:
         value = str(value)
     is_folded = "  " not in value and value.isprintable()
     value = value.strip() if is_folded else " ".join(value.split())
-    if len(value) <= _LONGEST_ABSENT and value.lower() in _ABSENT:
+    if len(value) <= _LONGEST_ABSENT and value.lower() in ABSENT:
         return None
     return value  # type: ignore[no-any-return]
 
@@ -157,7 +160,7 @@ def read_texts(values: Sequence[Any]) -> list[str | None]:
 def _read_number(value: Any) -> float | None:
     if value.__class__ is float or value.__class__ is int:
         number = float(value)
-        return number if abs(number) < 1e15 else None
+        return number if abs(number) < MOST else None
     text = read_text(value)
     if text is None:
         return None
@@ -176,7 +179,7 @@ def _read_date(value: Any) -> date | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value == 0:
             return None
-        if not _FIRST_DAY <= value <= _LAST_DAY:  # no 20130227
+        if not FIRST_DAY <= value <= LAST_DAY:  # no 20130227
             return (_EPOCH + timedelta(milliseconds=value)).date()
     text = read_text(value)
     if text is None or text == "0":
@@ -208,7 +211,8 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "longitude": _read_number,
     "deed_date": _read_date,
 }
-_NUMBERS: Final = {"lot_size_sqft", "latitude", "longitude"}
+NUMBERS: Final = frozenset({"lot_size_sqft", "latitude", "longitude"})
+TEXTS: Final = frozenset(COLUMNS).difference(_READERS)
 
 
 def read_column(
@@ -223,6 +227,18 @@ def read_column(
     LayoutChangedError
         The layer has no such field, or most of its values are no such thing.
     """
+    real = spell_field(column, field, names)
+    return read_values(column, field, [[row.get(name) for row in rows] for name in real])
+
+
+def spell_field(column: str, field: Field, names: tuple[str, ...]) -> list[str]:
+    """Return a field's names as the layer (``names``) spells them.
+
+    Raises
+    ------
+    LayoutChangedError
+        The layer has no such field.
+    """
     real = []
     for name in field.names:
         found = find_name(name, names)
@@ -231,18 +247,24 @@ def read_column(
                 f"the layer has no field {name!r} for {column}; it has {', '.join(names):.200}"
             )
         real.append(found)
+    return real
+
+
+def read_values(
+    column: str, field: Field, held: Sequence[list[Any]]
+) -> tuple[list[Any], str | None]:
+    """Return a column's values, given those of its fields, and what is odd about them.
+
+    Raises
+    ------
+    LayoutChangedError
+        Most of the values are no such thing.
+    """
     reader = _READERS.get(column, read_text)
-    if len(real) > 1:
-        values = _join([[row.get(name) for row in rows] for name in real], field.separator)
-    else:
-        values = [row.get(real[0]) for row in rows]
+    values = _join(held, field.separator) if len(held) > 1 else held[0]
     if field.pattern is not None:
-        sub = re.compile(field.pattern).sub
-        values = [
-            None if (text := read_text(value)) is None else sub(field.replace, text)
-            for value in values
-        ]
-    if field.factor is not None and column in _NUMBERS:
+        values = substitute(field, values)
+    if field.factor is not None and column in NUMBERS:
         factor = field.factor
         return _read_all(column, values, lambda value: _scale(_read_number(value), factor, reader))
     if reader is read_text:
@@ -250,11 +272,19 @@ def read_column(
     return _read_all(column, values, reader)
 
 
+def substitute(field: Field, values: Iterable[Any]) -> list[str | None]:
+    """Return values as texts, with what the field's pattern matches replaced."""
+    sub = re.compile(field.pattern or "").sub
+    return [
+        None if (text := read_text(value)) is None else sub(field.replace, text) for value in values
+    ]
+
+
 def _scale(number: float | None, factor: float, reader: Callable[[Any], Any]) -> Any:
     return None if number is None else reader(number * factor)
 
 
-def _join(columns: list[list[Any]], separator: str) -> list[str | None]:
+def _join(columns: Iterable[list[Any]], separator: str) -> list[str | None]:
     texts = [read_texts(column) for column in columns]
     return [separator.join(filter(None, parts)) or None for parts in zip(*texts, strict=True)]
 

@@ -177,7 +177,7 @@ def _centre(ring: Ring) -> tuple[Centre, float]:
         cy += (py + y) * cross
         px, py = x, y
     if area == 0.0:
-        return (x0, y0), 0.0
+        return (float(x0), float(y0)), 0.0
     return (x0 + cx / (3 * area), y0 + cy / (3 * area)), area / 2
 
 

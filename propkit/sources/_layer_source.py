@@ -14,12 +14,13 @@ from datetime import timedelta
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
+from propkit.features import Features
 from propkit.layer_plan import BETWEEN
 from propkit.layers.areas import Area, Part, is_part
 from propkit.layers.facts import Answer, LayerFacts
 from propkit.layers.fields import find_name
 from propkit.layers.layer import Layer
-from propkit.layers.reading import ReadShape, read_answers
+from propkit.layers.reading import LayerReading, ReadShape, read_answers, read_features
 from propkit.pages import Expect, Page
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._readers import read_apn
@@ -150,6 +151,16 @@ def parse_rows(
 ) -> Parsed:
     """Return the records of a payload's rows."""
     reading = read_answers(layer, answers, read_shape, lambda text: read_key(layer, text))
+    return _make_parsed(layer, payload, reading)
+
+
+def parse_features(layer: Layer, payload: Payload, answers: Sequence[Features]) -> Parsed:
+    """Return the records of a payload's rows that came by whole columns."""
+    reading = read_features(layer, answers, lambda text: read_key(layer, text))
+    return _make_parsed(layer, payload, reading)
+
+
+def _make_parsed(layer: Layer, payload: Payload, reading: LayerReading) -> Parsed:
     answered = dict.fromkeys(reading.apns, True)
     if not is_part(payload.key):
         asked = [read_key(layer, key) or key for key in split_keys(payload.key)]

@@ -26,6 +26,7 @@ from propkit.sources._layer_source import (
     OfLayer,
     check_pages,
     demand_object_id,
+    parse_features,
     parse_rows,
     spell_names,
     split_keys,
@@ -104,10 +105,10 @@ class ArcgisParcels(OfLayer):
             arcgis.area_params(where, None), [name for name in asked if name is not None]
         )
         page = await self._query(ask, ROWS, params)
-        answer = arcgis.read_answer(page)
-        if answer.is_cut or len(answer.rows) >= facts.page_size:
+        rows, is_cut = arcgis.count_rows(page)
+        if is_cut or rows >= facts.page_size:
             raise InvalidAnswerError(
-                f"{self.name}: {len(answer.rows)} rows for {len(split_keys(key))} APNs, and more"
+                f"{self.name}: {rows} rows for {len(split_keys(key))} APNs, and more"
                 " that the server keeps back",
                 url=page.url,
             )
@@ -132,8 +133,13 @@ class ArcgisParcels(OfLayer):
     def parse(self, payload: Payload) -> Parsed:
         """Read the parcels, and their shapes, of a payload."""
         places = check_pages(self.layer, payload)
+        pages = [payload.pages[place] for place in places]
+        found = [page.features() for page in pages]
+        features = [one for one in found if one is not None]
+        if len(features) == len(pages):
+            return parse_features(self.layer, payload, features)
         with uncollected():
-            answers = [arcgis.read_answer(payload.pages[place]) for place in places]
+            answers = [arcgis.read_answer(page) for page in pages]
             return parse_rows(self.layer, payload, answers, read_esri)
 
     # --- asking -----------------------------------------------------------------------------
@@ -179,7 +185,7 @@ class ArcgisParcels(OfLayer):
                     raise
                 size = max(size // 2, LEAST_ROWS)
                 continue
-            rows = len(arcgis.read_answer(page).rows)
+            rows, _ = arcgis.count_rows(page)
             if not rows:
                 if await self._count(area, ask) > start:
                     raise _incomplete(self.name, part.key, start - part.first, page)
@@ -201,7 +207,7 @@ class ArcgisParcels(OfLayer):
             if area.object_id is None:
                 raise
             return False
-        rows = len(arcgis.read_answer(page).rows)
+        rows, _ = arcgis.count_rows(page)
         if rows < (area.count or 0) and rows != await self._count(area, ask):
             if area.object_id is None:
                 raise _incomplete(self.name, "the area", rows, page)
@@ -225,9 +231,8 @@ class ArcgisParcels(OfLayer):
             if count <= LEAST_ROWS or first >= last:
                 raise
         else:
-            answer = arcgis.read_answer(page)
-            rows = len(answer.rows)
-            is_whole = rows >= count and not answer.is_cut
+            rows, is_cut = arcgis.count_rows(page)
+            is_whole = rows >= count and not is_cut
             if is_whole or rows == await self._count(area, ask, within):
                 pages.append(page)
                 return
