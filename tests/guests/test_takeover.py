@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from pyarrow import flight
 
 import propkit as pk
 from propkit.errors import StoreError, StoreInUseError
@@ -22,6 +23,8 @@ from propkit.sharing.discovery import (
     read_discovery,
     write_discovery,
 )
+from propkit.sharing.server import _answer
+from propkit.store import Store
 from propkit.store.holders import may_serve
 from tests.guests.notebooks import (
     CellError,
@@ -124,6 +127,15 @@ def test_an_owner_that_closes_hands_over(county: County, path: Path, known: list
         assert (report.state, report.totals) == ("completed", {"done": 60})
         assert repr(kit).endswith("; owner: this process>")
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_store_that_is_closed_under_a_guests_query_is_asked_anew(path: Path):
+    """Its owner closes it: that is the guest's cue to look for the next one, and no error."""
+    store = Store.open(path)
+    store.close()
+
+    with pytest.raises(flight.FlightUnavailableError, match="is closed"):
+        _answer(lambda: store.rows("SELECT 1"))
 
 
 def test_the_slower_guest_attaches_to_the_quicker_one(kit: pk.Kit, county: County, path: Path):
