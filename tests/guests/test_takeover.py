@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from contextlib import ExitStack
@@ -17,12 +18,14 @@ from pyarrow import flight
 
 import propkit as pk
 from propkit.errors import StoreError, StoreInUseError
+from propkit.sharing import leaving
 from propkit.sharing.discovery import (
     Discovery,
     discovery_path,
     read_discovery,
     write_discovery,
 )
+from propkit.sharing.leaving import resume_left
 from propkit.sharing.server import _answer
 from propkit.store import Store
 from propkit.store.holders import may_serve
@@ -78,9 +81,17 @@ def test_a_guest_takes_over_when_the_owner_is_killed(
 
 
 def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
-    county: County, path: Path, known: list[str]
+    county: County, path: Path, known: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """The owner dies in the middle: who waits takes over, and gets the report of the whole."""
+    """The owner dies in the middle: who waits takes over, and gets the report of the whole.
+
+    To go on with a batch takes a while: what is asked of the store meanwhile is answered at once,
+    and who asks about the batch does not find one that nobody runs.
+    """
+    may_go_on, said = threading.Event(), []
+    monkeypatch.setattr(
+        leaving, "resume_left", lambda *given: may_go_on.wait(60) and resume_left(*given)
+    )
     settings = settings_of(county, per_second=50)
     events: list[pk.Progress] = []
     with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
@@ -88,7 +99,16 @@ def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
         wait_until(lambda: bool(events) and events[-1].ended > 10)
         owner.kill()
 
+        kit.frame("parcels")
+        asking = threading.Thread(target=lambda: said.append(batch.is_running))
+        asking.start()
+        asking.join(0.3)
+        assert kit.batch("last").state == "interrupted"
+        may_go_on.set()
         report = batch.wait()
+        asking.join(60)
+
+        assert said == [True]
 
         assert (report.state, report.totals) == ("completed", {"done": 60})
         assert (events[-1].state, events[-1].total) == ("completed", 60)
