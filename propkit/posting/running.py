@@ -7,10 +7,12 @@ stall the notebook.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 -- it registers its own end when imported
 import contextvars
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -192,6 +194,7 @@ class _Run:
 
     def start(self) -> None:
         """Begin; what the run's functions print lands in the cell that began it."""
+        _runs.add(self)
         context = contextvars.copy_context()
         self._thread = threading.Thread(
             target=context.run, args=(self._main,), name="propkit-posting", daemon=True
@@ -274,3 +277,21 @@ class _Run:
             message=report.message,
         )
         tell(make_hooks(notify), notice)
+
+
+_runs: Final[weakref.WeakSet[_Run]] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    """End what runs as Interrupt does, while this process, which ends, still has its threads."""
+    runs = list(_runs)
+    for run in runs:
+        run.stop()
+    for run in runs:
+        while not run.wait(_SLICE_SECONDS):
+            pass
+
+
+# Later it is too late: what no thread can be had for would be taken for a failure of the row.
+# Called before the end of thread pools, which was registered before it.
+threading._register_atexit(_stop_all)  # type: ignore[attr-defined] # noqa: SLF001 -- there is no public one

@@ -25,7 +25,10 @@ class JobsEndpoint(Endpoint):
         """List jobs, the newest first."""
         query = self.read_query(JobQuery)
         page = await self.run(lambda: self.service.list(query))
-        filters = {"status": query.status, "created_by": query.created_by, "kind": query.kind}
+        filters = query.model_dump(include={"status", "created_by", "kind"})
+        # Jobs that come meanwhile move no page of those that follow this one.
+        newest = page.jobs[0].number if page.jobs and page.page == 1 else None
+        filters["up_to"] = newest if query.up_to is None else query.up_to
         self.set_header("Link", _links(self.request.path, page, filters))
         await self.answer(200, page)
 
@@ -151,7 +154,7 @@ def make_routes(service: Service) -> list[tuple[Any, ...]]:
     ]
 
 
-def _links(path: str, page: JobList | LogList, filters: dict[str, str | None]) -> str:
+def _links(path: str, page: JobList | LogList, filters: dict[str, Any]) -> str:
     """Return the way to the other pages (RFC 8288)."""
     last = max(1, -(-page.total // page.per_page))
     places = {"first": 1, "last": last}

@@ -31,6 +31,7 @@ class Listing:
             state=query.status,
             kind=query.kind,
             created_by=query.created_by,
+            up_to=query.up_to,
             page=query.page,
             per_page=size,
         )

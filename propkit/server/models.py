@@ -45,6 +45,7 @@ Age = Annotated[
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Cap = Annotated[int, Field(ge=1, le=10**9)]
 Page = Annotated[int, Field(ge=1, le=10**9)]
+Number = Annotated[int, Field(ge=1, le=10**9)]
 PerPage = Annotated[int, Field(ge=1, le=200)]
 
 
@@ -126,6 +127,10 @@ class JobQuery(_Asked):
     status: State | None = Field(default=None, description="Only jobs in this state.")
     created_by: Name | None = Field(default=None, description="Only this user's jobs.")
     kind: Kind | None = Field(default=None, description="Only this kind of job.")
+    up_to: Number | None = Field(
+        default=None,
+        description="Only jobs up to this number: what comes meanwhile moves no page.",
+    )
     page: Page = Field(default=1, description="From 1 up.")
     per_page: PerPage | None = Field(default=None, description="How many a page has; 50.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,6 +22,8 @@ _DETAILS: Final = {
     500: "Something went wrong; the server's log says what.",
 }
 _MOST_ERRORS: Final = 50
+_BRANCH: Final = re.compile(r"constrained-\w+|dict\[.*\]")
+"""How pydantic calls one of several kinds of value that a field takes: no part of its path."""
 
 
 class ProblemError(HTTPError):
@@ -47,7 +50,11 @@ def field_problem(error: ValidationError, prefix: str = "") -> ProblemError:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(fault["type"] == "json_invalid" for fault in found):
         return ProblemError(400, "The body is no JSON that can be read.")
-    errors = [_field_error(fault, prefix) for fault in found[:_MOST_ERRORS]]
+    details: dict[str, str] = {}
+    for fault in found[:_MOST_ERRORS]:
+        field, detail = _field_error(fault, prefix)
+        details[field] = f"{details[field]}, or: {detail}" if field in details else detail
+    errors = [FieldError(field=field, detail=detail) for field, detail in details.items()]
     more = f" ({len(found)} faults, the first {_MOST_ERRORS} shown)" if len(found) > 50 else ""
     return ProblemError(422, f"The request holds values that cannot be used{more}.", errors=errors)
 
@@ -75,7 +82,7 @@ def _title(status: int) -> str:
         return "Error"
 
 
-def _field_error(fault: Any, prefix: str) -> FieldError:
-    parts = [str(part) for part in fault["loc"]]
+def _field_error(fault: Any, prefix: str) -> tuple[str, str]:
+    parts = [str(part) for part in fault["loc"] if not _BRANCH.fullmatch(str(part))]
     field = ".".join([prefix, *parts] if prefix else parts) or "body"
-    return FieldError(field=field, detail=str(fault["msg"]).removeprefix("Value error, "))
+    return field, str(fault["msg"]).removeprefix("Value error, ")

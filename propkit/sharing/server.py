@@ -22,6 +22,7 @@ from propkit.sharing.calls import call, start
 from propkit.sharing.discovery import Discovery, locate, remove_discovery, write_discovery
 from propkit.sharing.here import HerePlace
 from propkit.sharing.wire import MAX_TABLE, dump_error, load_order, load_params, read_json
+from propkit.store import StoreClosedError
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ def _answer(do: Callable[[], T]) -> T:
         return do()
     except flight.FlightUnavailableError:
         raise
-    except ProcessEndsError as error:  # the guest looks for the next owner
+    except (ProcessEndsError, StoreClosedError) as error:  # the guest looks for the next owner
         raise flight.FlightUnavailableError(str(error)) from None
     except PropkitError as error:
         raise flight.FlightServerError("refused", extra_info=dump_error(error)) from None

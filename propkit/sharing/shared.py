@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,10 +19,10 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
+from propkit.sharing.leaving import LeftBatches, resume_left
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
-from propkit.store.batches import read_head
 from propkit.store.reading import Params
 from propkit.store.retention import Pruning
 from propkit.store.statistics import StoreStatistics
@@ -84,6 +83,7 @@ class SharedPlace:
         self._rejoin = rejoin
         self._moving = threading.RLock()
         self._wanted: set[str] = set()
+        self._left = LeftBatches(lambda: self._place)
         self._followers: dict[str, threading.Thread] = {}
         self._ends: list[Callable[[], object]] = []
         self._ties: Ties | None = None
@@ -113,6 +113,15 @@ class SharedPlace:
             if not self._was_handed_over(place):
                 raise
             return do(self._place)
+
+    def _ask_about(self, batch_id: str, do: Callable[[AnyPlace], T]) -> T:
+        """Ask about a batch, which is gone on with by then where a lost owner has left it."""
+
+        def settled(place: AnyPlace) -> T:
+            self._left.settle(batch_id)
+            return do(place)
+
+        return self.ask(settled)
 
     def _ask_once(self, do: Callable[[AnyPlace], T]) -> T:
         """Do what must not be done twice; a StoreError where the owner is lost at it."""
@@ -163,7 +172,7 @@ class SharedPlace:
         finally:
             place = self._rejoin() if place is None else place
             for batch_id in running:
-                self._resume_left(place, batch_id)
+                resume_left(place, batch_id)
             self._place = place
             self._tie()
 
@@ -202,20 +211,20 @@ class SharedPlace:
 
     def is_running(self, batch_id: str) -> bool:
         """Whether a batch runs there."""
-        return self.ask(lambda place: place.is_running(batch_id))
+        return self._ask_about(batch_id, lambda place: place.is_running(batch_id))
 
     def will_run(self, batch_id: str) -> bool:
         """Whether a batch runs there, or waits there for its turn."""
-        return self.ask(lambda place: place.will_run(batch_id))
+        return self._ask_about(batch_id, lambda place: place.will_run(batch_id))
 
     def progress(self, batch_id: str) -> Progress | None:
         """Return a batch's newest event; None when it did not run there."""
-        return self.ask(lambda place: place.progress(batch_id))
+        return self._ask_about(batch_id, lambda place: place.progress(batch_id))
 
     def wait(self, batch_id: str, seconds: float) -> bool:
         """Wait for a batch's end, at most so long; return whether it has ended."""
         self._wanted.add(batch_id)
-        if not self.ask(lambda place: place.wait(batch_id, seconds)):
+        if not self._ask_about(batch_id, lambda place: place.wait(batch_id, seconds)):
             return False
         self._wanted.discard(batch_id)
         follower = self._followers.get(batch_id)
@@ -227,12 +236,12 @@ class SharedPlace:
     def cancel(self, batch_id: str) -> None:
         """Stop a batch and cancel what it has left."""
         self._wanted.discard(batch_id)
-        self.ask(lambda place: place.cancel(batch_id))
+        self._ask_about(batch_id, lambda place: place.cancel(batch_id))
 
     def leave(self, batch_id: str) -> None:
         """Stop a batch; what it has left waits."""
         self._wanted.discard(batch_id)
-        self.ask(lambda place: place.leave(batch_id))
+        self._ask_about(batch_id, lambda place: place.leave(batch_id))
 
     def retry(self, batch_id: str, only: str | None) -> None:
         """Collect what failed again."""
@@ -244,12 +253,12 @@ class SharedPlace:
 
     def free(self, batch_id: str) -> None:
         """Leave a batch that hangs, so that it can be gone on with."""
-        self.ask(lambda place: place.free(batch_id))
+        self._ask_about(batch_id, lambda place: place.free(batch_id))
 
     def delete(self, batch_id: str) -> None:
         """Forget a batch; what it collected stays."""
         self._wanted.discard(batch_id)
-        self.ask(lambda place: place.delete(batch_id))
+        self._ask_about(batch_id, lambda place: place.delete(batch_id))
 
     def flush(self) -> None:
         """Commit what was collected so far."""
@@ -276,7 +285,7 @@ class SharedPlace:
         except OwnerLostError:
             self._move_from(place)
             if self._is_stored(order.batch_id):
-                self._resume_left(self._place, order.batch_id)
+                resume_left(self._place, order.batch_id)
             else:
                 self._place.start(order, ())
         self._follow_for(order.batch_id, listeners)
@@ -319,6 +328,7 @@ class SharedPlace:
     def close(self) -> None:
         """Let everything go; what runs here is left, what runs at an owner's goes on."""
         self._is_closed = True
+        self._left.end()
         self._place.close()
         for end in self._ends:
             end()
@@ -332,21 +342,11 @@ class SharedPlace:
             log.warning("the owner of %s was lost; the next one is looked for", self.store.path)
             place = self._rejoin()
             log.warning("%s goes on; %s now", self.store.path, place.owner)
-            try:
-                for batch_id in sorted(self._wanted):
-                    self._resume_left(place, batch_id)
-            finally:  # not before: who waits would find a batch that nobody is going to run
-                self._place = place
-                self._tie()
-                lost.close()
-
-    def _resume_left(self, place: AnyPlace, batch_id: str) -> None:
-        """Go on with what the lost owner left, unless the new one has it in its queue."""
-        # Another guest that waits for it too may be quicker.
-        with suppress(RequestError):
-            is_left = read_head(place.store, batch_id).state in ("interrupted", "pending")
-            if is_left and not place.will_run(batch_id):
-                place.resume(batch_id)
+            self._left.add(self._wanted)
+            self._place = place
+            self._left.begin()
+            self._tie()
+            lost.close()
 
     def _go_on(self, batch_id: str, do: Callable[[AnyPlace], None]) -> None:
         self.check()
@@ -355,6 +355,7 @@ class SharedPlace:
             do(place)
         except OwnerLostError:
             self._move_from(place)
+            self._left.settle(batch_id)
             if not self._place.is_running(batch_id):
                 do(self._place)
         self._wanted.add(batch_id)

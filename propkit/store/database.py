@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from propkit.errors import RequestError, StoreError, StoreInUseError
+from propkit.store.askers import Askers
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
 from propkit.store.memory import Memory
@@ -48,6 +49,7 @@ class Store(Reading):
         self._uses = 0
         self._guests_read_files = False
         self._is_locked = False
+        self._askers = Askers(path)
         self._checkpoint_lock = threading.Lock()
         # DuckDB refuses a call where another thread's is under way.
         self._connection_lock = threading.Lock()
@@ -94,7 +96,11 @@ class Store(Reading):
         return self._uses > 1
 
     def close(self) -> None:
-        """Commit what is pending and let the file go, once everyone who opened it has closed."""
+        """Commit what is pending and let the file go, once everyone who opened it has closed.
+
+        A query that another thread runs meanwhile is waited for, for a second; then it is
+        interrupted, and says that the store is closed.
+        """
         with _open_lock:
             if self._uses == 0:
                 return
@@ -102,6 +108,7 @@ class Store(Reading):
             if self._uses:
                 return
             del _open_stores[self.path]
+            self._askers.end()
             self.writer.close()
             with self._memory.sparing():  # closing is a checkpoint too
                 with self._cursor() as cursor:
@@ -124,9 +131,20 @@ class Store(Reading):
             try:
                 cursor = self._connection.cursor()
             except duckdb.ConnectionException as error:
-                raise StoreError(f"the store {self.path} is closed") from error
+                raise self._askers.closed() from error
         cursor.execute(f"USE {_NAME}")
         return cursor
+
+    @contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a connection to who asks; the store is not closed before it is given back."""
+        with (
+            self._askers.inside(),
+            self._memory.ample(),
+            self._cursor() as cursor,
+            self._askers.running(cursor),
+        ):
+            yield cursor
 
     def table(
         self,
@@ -144,14 +162,14 @@ class Store(Reading):
         ------
         RequestError
             The SQL cannot be run; the message is DuckDB's.
+        StoreError
+            The store is closed, perhaps while it was asked.
         """
-        if self._uses == 0:
-            raise StoreError(f"the store {self.path} is closed")
-        with self._memory.ample(), self._cursor() as cursor:
+        with self._asking() as cursor:
             return self._ask(cursor, sql, params, wanted, is_read_only=is_read_only)
 
-    @staticmethod
     def _ask(
+        self,
         cursor: duckdb.DuckDBPyConnection,
         sql: str,
         params: Params,
@@ -170,6 +188,8 @@ class Store(Reading):
             # Statements that are not queries have no relation.
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
+            if isinstance(error, duckdb.InterruptException) and self._askers.has_ended:
+                raise self._askers.closed() from None
             raise RequestError(f"the SQL cannot be run: {error}") from error
 
     def query(self, sql: str, params: Params = None) -> pd.DataFrame:
@@ -214,14 +234,14 @@ class Store(Reading):
     def checkpointed(self) -> Iterator[None]:
         """Write the log into the file, and let nobody else do so meanwhile."""
         with self._checkpoint_lock:
-            with self._memory.ample(), self._cursor() as cursor, suppress(duckdb.Error):
+            with self._asking() as cursor, suppress(duckdb.Error):
                 # Somebody who reads or writes just now puts it off; DuckDB does it by itself later.
                 cursor.execute("CHECKPOINT")
             yield
 
     def duplicates(self) -> dict[str, int]:
         """Count identities that stand more than once, by table; always empty, as a proof."""
-        with self._cursor() as cursor:
+        with self._asking() as cursor:
             return find_duplicates(cursor)
 
 

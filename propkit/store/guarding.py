@@ -85,11 +85,12 @@ def check_reading(sql: str) -> duckdb.Statement:
     """
     try:
         statements = duckdb.extract_statements(sql)
-    except duckdb.Error as error:
+        kinds = [statement.type.name for statement in statements]
+    except (duckdb.Error, ValueError) as error:  # of some kinds the client knows no name
         raise RequestError(f"the SQL cannot be read: {error}") from error
-    if len(statements) != 1 or statements[0].type.name not in READING:
-        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
-        raise RequestError(f"one reading query is expected, this is {kinds}: {sql!r}")
+    if len(kinds) != 1 or kinds[0] not in READING:
+        said = ", ".join(kinds) or "nothing"
+        raise RequestError(f"one reading query is expected, this is {said}: {sql!r}")
     return statements[0]
 
 

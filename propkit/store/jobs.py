@@ -135,10 +135,14 @@ def find_jobs(
     state: str | None = None,
     kind: str | None = None,
     created_by: str | None = None,
+    up_to: int | None = None,
     page: int = 1,
     per_page: int = 50,
 ) -> tuple[list[Version], int]:
     """Return which jobs stand on a page of :func:`list_jobs`, and how many there are in all.
+
+    With ``up_to`` only those up to this number: whoever walks the pages sees no job twice because
+    others come meanwhile.
 
     Raises
     ------
@@ -150,8 +154,11 @@ def find_jobs(
     _check_whole("page", page, 10**9)
     _check_whole("per_page", per_page, MOST_PER_PAGE)
     filters = {JOB_STATE: state, "kind": kind, "created_by": created_by}
-    given = {column: value for column, value in filters.items() if value is not None}
+    given: dict[str, Any] = {column: one for column, one in filters.items() if one is not None}
     where = " AND ".join(["true", *(f"{column} = ?" for column in given)])
+    if up_to is not None:
+        _check_whole("up_to", up_to, 10**9)
+        where, given["number"] = f"{where} AND number <= ?", up_to
     found = store.table(
         f"SELECT number, updated_at FROM batch_heads WHERE {where}", list(given.values())
     )

@@ -93,6 +93,10 @@ def guests_table(found: Found) -> list[str]:
                 "parcel collected by the owner, seen by a guest",
                 *_times(median, "delays", "delay_ms", "delay_p95_ms"),
             ],
+            [
+                "owner killed, until all six guests are answered again",
+                *_times(median, "takeovers", "takeover_ms"),
+            ],
         ]
     return _table(["what", ":times a round", ":median ms", ":p95 ms"], lines)
 

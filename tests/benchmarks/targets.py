@@ -140,6 +140,7 @@ def check_guests(found: Found) -> list[Check]:
         Check("frame, guest to owner", median["frame_ratio"], 2),
         Check("six guests' writes at once, p95 ms", median["six_p95_ms"], 250),
         Check("reader behind the writer, most s", median["delay_most_ms"] / 1000, 2),
+        Check("owner killed, another has taken over, s", median["takeover_ms"] / 1000, 5),
     ]
 
 

@@ -56,6 +56,8 @@ def test_guests_are_judged_by_what_they_wait_for() -> None:
         "owner_frame_ms": 40.0,
         "guest_frame_ms": 79.0,
         "frame_ratio": 1.975,
+        "takeovers": 1,
+        "takeover_ms": 900.0,
     }
     found = {"entries": [{"contender": "guests", "median": median}]}
 
@@ -66,6 +68,7 @@ def test_guests_are_judged_by_what_they_wait_for() -> None:
         (1.975, True),
         (250.1, False),
         (1.02, True),
+        (0.9, True),
     ]
     assert tables.guests_table(found)[2] == "| write of 400 rows, one guest | 20 | 25.0 | 30.0 |"
     assert targets.check_guests({"entries": []}) == []

@@ -275,6 +275,7 @@ HOSTILE = [
     ";",
     "SELECT",
     "\0",
+    "UPDATE EXTENSIONS",
     "SELECT 1 -- " + "x" * 300_000,
 ]
 

@@ -7,21 +7,27 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from pyarrow import flight
 
 import propkit as pk
 from propkit.errors import StoreError, StoreInUseError
+from propkit.sharing import leaving
 from propkit.sharing.discovery import (
     Discovery,
     discovery_path,
     read_discovery,
     write_discovery,
 )
+from propkit.sharing.leaving import resume_left
+from propkit.sharing.server import _answer
+from propkit.store import Store
 from propkit.store.holders import may_serve
 from tests.guests.notebooks import (
     CellError,
@@ -75,9 +81,17 @@ def test_a_guest_takes_over_when_the_owner_is_killed(
 
 
 def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
-    county: County, path: Path, known: list[str]
+    county: County, path: Path, known: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """The owner dies in the middle: who waits takes over, and gets the report of the whole."""
+    """The owner dies in the middle: who waits takes over, and gets the report of the whole.
+
+    To go on with a batch takes a while: what is asked of the store meanwhile is answered at once,
+    and who asks about the batch does not find one that nobody runs.
+    """
+    may_go_on, said = threading.Event(), []
+    monkeypatch.setattr(
+        leaving, "resume_left", lambda *given: may_go_on.wait(60) and resume_left(*given)
+    )
     settings = settings_of(county, per_second=50)
     events: list[pk.Progress] = []
     with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
@@ -85,7 +99,16 @@ def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
         wait_until(lambda: bool(events) and events[-1].ended > 10)
         owner.kill()
 
+        kit.frame("parcels")
+        asking = threading.Thread(target=lambda: said.append(batch.is_running))
+        asking.start()
+        asking.join(0.3)
+        assert kit.batch("last").state == "interrupted"
+        may_go_on.set()
         report = batch.wait()
+        asking.join(60)
+
+        assert said == [True]
 
         assert (report.state, report.totals) == ("completed", {"done": 60})
         assert (events[-1].state, events[-1].total) == ("completed", 60)
@@ -124,6 +147,15 @@ def test_an_owner_that_closes_hands_over(county: County, path: Path, known: list
         assert (report.state, report.totals) == ("completed", {"done": 60})
         assert repr(kit).endswith("; owner: this process>")
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_store_that_is_closed_under_a_guests_query_is_asked_anew(path: Path):
+    """Its owner closes it: that is the guest's cue to look for the next one, and no error."""
+    store = Store.open(path)
+    store.close()
+
+    with pytest.raises(flight.FlightUnavailableError, match="is closed"):
+        _answer(lambda: store.rows("SELECT 1"))
 
 
 def test_the_slower_guest_attaches_to_the_quicker_one(kit: pk.Kit, county: County, path: Path):

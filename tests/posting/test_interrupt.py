@@ -24,6 +24,28 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE = 60.0
 
+ENDING = """
+import atexit, sys, threading
+import propkit as pk
+
+begun, ending = threading.Event(), threading.Event()
+
+def post(row):
+    if row["truck_id"] == "T002":
+        begun.set()
+        ending.wait(60)
+
+settings = pk.Settings.load(posting={"save_share": 0.01})
+run = threading.Thread(
+    target=lambda: pk.run_batch(sys.argv[1], poster=post, store=sys.argv[2], settings=settings),
+    daemon=True,
+)
+atexit.register(run.join, 60)  # others take long to end
+run.start()
+begun.wait(60)
+threading._register_atexit(ending.set)  # the first of what happens at the end
+"""
+
 
 def test_ctrl_c_saves_and_returns_the_report(tmp_path: Path) -> None:
     """Older code returned without saving; here a row hangs right after the last click."""
@@ -58,6 +80,26 @@ def test_ctrl_c_saves_and_returns_the_report(tmp_path: Path) -> None:
         **dict.fromkeys(["T003", "T004"], "posted"),
     }
     assert site.counts() == dict.fromkeys(make_trucks(4)["truck_id"], 1)
+
+
+def test_a_run_ends_in_order_when_its_process_ends(tmp_path: Path) -> None:
+    """A kernel is restarted: a thread that cannot be had any more is no failure of a row."""
+    sheet, ledger = tmp_path / "trucks.csv", tmp_path / "ledger.duckdb"
+    make_trucks(4).to_csv(sheet, index=False)
+
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, str(sheet), str(ledger)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert list(read_sheet(sheet)["posting_status"].str[:6]) == ["Posted", "Posted", "", ""]
+    again = pk.run_batch(sheet, poster=lambda row: None, store=ledger)
+    assert list(outcomes(again).values()) == ["skipped", "skipped", "posted", "posted"]
 
 
 async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:

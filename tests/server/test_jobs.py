@@ -263,6 +263,7 @@ def test_pages_and_filters(slow: Jupyter, county: County):
     client.post(f"{JOBS}/{cancelled}/cancel")
 
     newest, oldest = (client.get(f"{JOBS}?per_page=2&page={page}") for page in (1, 3))
+    assert f'<{JOBS}?up_to=6&page=2&per_page=2>; rel="next"' in newest.headers["Link"]
     assert [job["id"] for job in newest.json["jobs"]] == [cancelled, made[4]]
     assert [job["id"] for job in oldest.json["jobs"]] == [made[1], made[0]]
     assert {name: oldest.json[name] for name in ("total", "page", "per_page")} == {
@@ -283,10 +284,14 @@ def test_pages_and_filters(slow: Jupyter, county: County):
         "status=CANCELLED&kind=validation": [cancelled],
         f"created_by={getpass.getuser()}": [cancelled, *made[::-1]],
         "created_by=nobody%20else": [],
+        "up_to=2": made[1::-1],
     }.items():
         answer = client.get(f"{JOBS}?{query}")
         assert [job["id"] for job in answer.json["jobs"]] == ids, query
-        first = f'<{JOBS}?{query.replace("%20", "+")}&page=1&per_page=50>; rel="first"'
+        anchor = (
+            f"&up_to={answer.json['jobs'][0]['number']}" if ids and "up_to" not in query else ""
+        )
+        first = f'<{JOBS}?{query.replace("%20", "+")}{anchor}&page=1&per_page=50>; rel="first"'
         assert first in answer.headers["Link"]
 
 

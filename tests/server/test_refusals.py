@@ -147,6 +147,10 @@ def test_an_address_where_there_is_nothing(client: Client, path: str):
         ({"identifiers": ["x"], "workers": "3"}, {"workers": "Input should be a valid integer"}),
         ({"identifiers": ["x"], "workers": 10**30}, {"workers": "Input should be less than"}),
         ({"identifiers": ["x"], "workers": True}, {"workers": "Input should be a valid integer"}),
+        ({"identifiers": ["x"], "max_age": "soon", "max_requests": {"a": 0}}, {
+            "max_age": "String should match pattern", "max_requests.a": "Input should be greater",
+            "max_requests": "Input should be a valid integer",
+        }),
         ({"identifiers": ["x"], "budget": -1}, {"budget": "Input should be greater than"}),
         ({"identifiers": ["x"], "stale_ok": "yes"}, {"stale_ok": "Input should be a valid boolean"}),
     ],

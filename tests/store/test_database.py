@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from propkit.criteria import read_criteria
 from propkit.errors import StoreError
 from propkit.items import Item, State
 from propkit.records import RECORD_TYPES
-from propkit.store import Store
+from propkit.store import Store, askers
 from propkit.store.batches import create_batch, set_state
 from propkit.store.purchases import keep_criteria
 from propkit.store.schema import LEDGER_SCHEMAS, MIGRATIONS
@@ -390,6 +391,47 @@ def test_a_closed_store_says_so(path: Path, ask):
 
     with pytest.raises(StoreError, match="is closed"):
         ask(store, {"maricopa_assessor": ["1"]})
+
+
+def test_a_query_in_work_is_interrupted_when_the_store_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Who closes gets the file free, who asks hears that it is closed; neither sees DuckDB's words."""
+    monkeypatch.setattr(askers, "PATIENCE_SECONDS", 0.0)
+    store = Store.open(path)
+    said: list[StoreError] = []
+
+    def ask() -> None:
+        with pytest.raises(StoreError) as failure:
+            store.query("SELECT sum(a.range * b.range % 7) FROM range(9999999) a, range(999999) b")
+        said.append(failure.value)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while asking.is_alive() and not store._askers._connections:
+        asking.join(0.01)
+    store.close()
+    asking.join(60)
+
+    assert [str(one) for one in said] == [f"the store {path} is closed"]
+    Store.open(path).close()
+
+
+def test_what_is_asked_shortly_before_the_end_is_answered(path: Path):
+    """It takes less than a second: the close waits for it, and nobody comes in any more."""
+    store = Store.open(path)
+    closing_it = threading.Thread(target=store.close)
+    with store._asking() as cursor:
+        closing_it.start()
+        while not store._askers.has_ended:
+            closing_it.join(0.01)
+        with pytest.raises(StoreError, match="is closed"):
+            store.rows("SELECT 1")
+        answer = cursor.execute("SELECT 42").fetchall()
+    closing_it.join(60)
+
+    assert answer == [(42,)]
+    assert not Store.is_open(path)
 
 
 def test_a_parcels_column_leaves_out_what_is_absent(store: Store):

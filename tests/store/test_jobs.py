@@ -196,6 +196,9 @@ def test_jobs_come_in_pages_the_newest_first(store: Store):
     assert found(created_by="ben", state="COMPLETED") == ([], 0)
     assert found(kind="comprehensive", per_page=1) == ([5], 5)
     assert found(kind="taxes") == ([], 0)
+    make(store, "1", created_by="ben")  # whoever walks the pages just now is not moved by it
+    assert [job for job, _ in find_jobs(store, up_to=5, page=2, per_page=2)[0]] == [3, 2]
+    assert find_jobs(store, created_by="ben", up_to=3)[1] == 2
 
 
 @pytest.mark.parametrize(

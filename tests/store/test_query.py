@@ -81,6 +81,7 @@ def test_queries_about_the_store_are_answered(filled: Store, sql: str, columns: 
         "COPY (SELECT 1) TO 'out.parquet'",
         "EXPORT DATABASE 'out'",
         "ATTACH 'out.duckdb'",
+        "UPDATE EXTENSIONS",
         "PRAGMA memory_limit='1GB'",
         "SET threads = 1",
         "CHECKPOINT",

@@ -1,0 +1,73 @@
+"""What a lost owner left: gone on with one by one, while the next owner answers already."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from propkit.errors import PropkitError, RequestError
+from propkit.runtime.batch import Workplace
+from propkit.store.batches import read_head
+
+log = logging.getLogger(__name__)
+
+
+class LeftBatches:
+    """Batches that somebody here waits for, until they are gone on with.
+
+    ``place`` gives where batches run now.
+
+    Who asks about one calls :meth:`settle` first: until then it seems that nobody runs it.
+    """
+
+    def __init__(self, place: Callable[[], Workplace]) -> None:
+        self._place = place
+        self._ids: set[str] = set()
+        self._lock = threading.Lock()
+
+    def add(self, batch_ids: Iterable[str]) -> None:
+        """Know these; before there is a next place, so that nobody finds them left there."""
+        self._ids.update(batch_ids)
+
+    def begin(self) -> None:
+        """Go on with them, in a thread: each takes a while, and who took over has to answer."""
+        if self._ids:
+            work = threading.Thread(target=self._settle_all, name="propkit-resuming", daemon=True)
+            work.start()
+
+    def settle(self, batch_id: str) -> None:
+        """Return once the batch is gone on with, if it has to be.
+
+        Raises
+        ------
+        StoreError
+            The next owner is lost as well.
+        """
+        if batch_id in self._ids:
+            with self._lock:
+                if batch_id in self._ids:
+                    resume_left(self._place(), batch_id)
+                    self._ids.discard(batch_id)
+
+    def end(self) -> None:
+        """Go on with nothing more."""
+        with self._lock:
+            self._ids.clear()
+
+    def _settle_all(self) -> None:
+        for batch_id in sorted(self._ids):
+            try:
+                self.settle(batch_id)
+            except PropkitError as error:  # who asks next finds out
+                log.info("batch %s is not gone on with: %s", batch_id, error)
+
+
+def resume_left(place: Workplace, batch_id: str) -> None:
+    """Go on with what a lost owner left, unless the new one has it in its queue."""
+    # Another guest that waits for it too may be quicker.
+    with suppress(RequestError):
+        is_left = read_head(place.store, batch_id).state in ("interrupted", "pending")
+        if is_left and not place.will_run(batch_id):
+            place.resume(batch_id)
