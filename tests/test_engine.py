@@ -594,7 +594,7 @@ def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path
         parcels = table_as_truth(kit, "parcels")
 
     assert plan.fallbacks == {"maricopa_assessor": ("second_assessor",)}
-    assert report.counts["maricopa_assessor"] == {"failed": 4}
+    assert report.counts["maricopa_assessor"] == {"replaced": 4}
     assert report.counts["second_assessor"] == {"done": 4}
     assert parcels == in_order(county.truth(apns)["parcels"])
 
@@ -622,7 +622,7 @@ def test_what_failed_both_ways_is_asked_by_the_first_again_and_the_second_is_for
         items = batch.items()
         parcels = table_as_truth(kit, "parcels")
 
-    assert report.counts == {"maricopa_assessor": {"failed": 4}, "second_assessor": {"failed": 4}}
+    assert report.counts == {"maricopa_assessor": {"replaced": 4}, "second_assessor": {"failed": 4}}
     assert healed.counts == {"maricopa_assessor": {"done": 4}}
     assert sorted(items["key"]) == sorted(apns)
     assert parcels == in_order(county.truth(apns)["parcels"])

@@ -761,7 +761,8 @@ def test_a_source_is_left_out_when_others_provide_its_tables_anyway():
 
 def test_the_fallbacks_are_said():
     """The plan carries and prints them."""
-    plan = plan_of(A, terms=(ASSESSOR,), fallbacks={"assessor": ("wide", "portal")})
+    ways = {"assessor": [replace(ASSESSOR, source=name) for name in ("wide", "portal")]}
+    plan = plan_of(A, terms=(ASSESSOR,), ways=ways)
 
     assert plan.fallbacks == {"assessor": ("wide", "portal")}
     assert "  wide, then portal in place of assessor, should it fail" in str(plan)

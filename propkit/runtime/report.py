@@ -25,15 +25,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUTCOMES = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
+REPLACED = "replaced"
+"""The outcome of an item that failed and does not count: a second way was asked in its place."""
 _MOST_SLOW = 20
+_FAILURE = [name for name in Failure.__dataclass_fields__ if not name.startswith(REPLACED)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
     """What a batch did. ``counts`` is items by source and outcome; times are aware UTC.
 
+    A parcel counts once at each office, by its best way: where a source failed and a second way was
+    asked, that one's outcome counts, and the first one's item is ``replaced``.
+
     ``failures`` are the items that failed, each with its error and the answer that is kept as
-    evidence; ``partial`` those that are done with tables missing; ``stale`` those whose older
+    evidence; ``replaced`` are the same of those in whose place a second way was asked, whatever it
+    came to; ``partial`` those that are done with tables missing; ``stale`` those whose older
     record was kept because the source was down. ``not_usable`` are the identifiers that were no
     APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
     ``slow`` the operations that took longest.
@@ -52,6 +59,7 @@ class BatchReport:
     completed_at: datetime | None
     sources: tuple[SourceStatistics, ...]
     slow: tuple[SlowOperation, ...]
+    replaced: tuple[Failure, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -69,7 +77,7 @@ class BatchReport:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Items by outcome, over all sources."""
+        """Items by outcome, over all sources; those that were replaced count no more."""
         totals: Counter[str] = Counter()
         for counted in self.counts.values():
             totals.update(counted)
@@ -77,7 +85,7 @@ class BatchReport:
 
     @property
     def failure_classes(self) -> dict[str, int]:
-        """Failed items by failure class."""
+        """Failed items by failure class; those that were replaced count no more."""
         return dict(Counter(failure.failure_class or "unknown" for failure in self.failures))
 
     @property
@@ -117,15 +125,16 @@ class BatchReport:
     def frame(self) -> pd.DataFrame:
         """Return one row a source: index source (text).
 
-        Columns: an int64 for each outcome, then requests, refused, received_bytes and cache_hits
+        Columns: an int64 for each outcome and for replaced, then requests, refused, received_bytes and cache_hits
         (int64), seconds_p50 and seconds_p95 of an item (float64; NaN where none ran).
         """
         import pandas as pd
 
         figures = {source.source: source for source in self.sources}
+        outcomes = [*OUTCOMES, REPLACED]
         rows = []
         for name, counted in self.counts.items():
-            row: dict[str, float | None] = {o: counted.get(o, 0) for o in OUTCOMES}
+            row: dict[str, float | None] = {o: counted.get(o, 0) for o in outcomes}
             found = figures.get(name)
             row["requests"] = found.requests if found else 0
             row["refused"] = found.refused if found else 0
@@ -134,7 +143,7 @@ class BatchReport:
             row["seconds_p50"] = found.seconds_p50 if found else None
             row["seconds_p95"] = found.seconds_p95 if found else None
             rows.append(row)
-        whole = [*OUTCOMES, "requests", "refused", "received_bytes", "cache_hits"]
+        whole = [*outcomes, "requests", "refused", "received_bytes", "cache_hits"]
         columns = [*whole, "seconds_p50", "seconds_p95"]
         index = pd.Index(list(self.counts), name="source", dtype="string")
         frame = pd.DataFrame(rows, index=index, columns=columns)
@@ -150,13 +159,13 @@ class BatchReport:
         """
         import pandas as pd
 
-        columns = list(Failure.__dataclass_fields__)
-        rows = [[getattr(failure, name) for name in columns] for failure in self.failures]
-        return pd.DataFrame(rows, columns=columns).convert_dtypes(dtype_backend="pyarrow")
+        rows = [[getattr(failure, name) for name in _FAILURE] for failure in self.failures]
+        return pd.DataFrame(rows, columns=_FAILURE).convert_dtypes(dtype_backend="pyarrow")
 
     def __str__(self) -> str:
         """Return the report as a small text table, failures below."""
-        shown = [o for o in OUTCOMES if any(c.get(o) for c in self.counts.values())] or ["done"]
+        outcomes = [*OUTCOMES, REPLACED]
+        shown = [o for o in outcomes if any(c.get(o) for c in self.counts.values())] or ["done"]
         width = max([len(source) for source in self.counts] + [6])
         lines = [f"Batch {self.batch_id}: {self.state}{self._duration()}"]
         lines.append("  ".join(["source".ljust(width), *(f"{o:>9}" for o in shown)]))
@@ -173,7 +182,9 @@ class BatchReport:
             for one in self.failures[:5]
         ]
         lines += _more(len(self.failures), "failed", "report.failures_frame()")
-        if any(one.evidence_url for one in self.failures):
+        lines += [f"  by a second way: {one.key}: {one.note}" for one in self.replaced[:5]]
+        lines += _more(len(self.replaced), "by a second way", "report.replaced")
+        if any(one.evidence_url for one in [*self.failures, *self.replaced]):
             lines.append(f"  what was to be seen: kit.evidence({self.batch_id!r})")
         for kind, items in (("partial", self.partial), ("stale", self.stale)):
             for item in items[:5]:
@@ -216,12 +227,14 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
         counts.setdefault(source, {})[outcome] = count
     partial = read_items(store, batch_id, "state = 'done' AND len(missing) > 0")
     stale = read_items(store, batch_id, "state = 'skipped' AND starts_with(error, 'stale')")
+    failed = failures(store, batch_id)
     return BatchReport(
         batch_id=head.batch_id,
         kind=head.kind,
         state=head.state,
         counts=counts,
-        failures=tuple(failures(store, batch_id)),
+        failures=tuple([one for one in failed if one.replaced_by is None]),
+        replaced=tuple([one for one in failed if one.replaced_by is not None]),
         partial=tuple(partial),
         stale=tuple(stale),
         not_usable=head.criteria.get("not_usable", {}),

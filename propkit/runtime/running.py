@@ -20,6 +20,8 @@ from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
 from propkit.store.purchases import find_criteria
+from propkit.store.requeueing import skip_collected
+from propkit.terms import tables_lost
 
 _MOST_LOOKED_UP = 2000
 """Among so many waiting items canaries are sought."""
@@ -41,7 +43,7 @@ def make_run(
     criteria = head.criteria
     fallbacks = {name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()}
     sources = frozenset(criteria["sources"]) | {item.source for item in items}
-    sources |= {name for others in fallbacks.values() for name in others}
+    sources |= _ways_of(criteria)
     if unknown := sorted(name for name in sources if name not in collector.configs):
         raise RequestError(
             f"batch {head.batch_id} asks {', '.join(unknown)}, which propkit does not know here"
@@ -55,6 +57,12 @@ def make_run(
     spent = sum((prices[i.source] for i in items if i.attempts and i.source in prices), Decimal(0))
     is_stale_ok = criteria.get("stale_ok", False)
     waiting = [item for item in items if item.state is State.WAITING]
+    terms = {name: collector.configs[name].terms for name in sources}
+    not_given = {
+        way: tables_lost(terms[first], terms[way], criteria["datasets"])
+        for first, ways in fallbacks.items()
+        for way in ways
+    }
     return Run(
         batch_id=head.batch_id,
         items=items,
@@ -65,6 +73,7 @@ def make_run(
         strategy=criteria.get("strategy", "parallel"),
         fresh_keys=fresh_keys,
         fallbacks=fallbacks,
+        not_given={way: tables for way, tables in not_given.items() if tables},
         max_requests=_caps(collector, sources, criteria.get("max_requests")),
         credits_left=None if budget is None else Decimal(budget) - spent,
         credits_of=prices,
@@ -74,6 +83,33 @@ def make_run(
         listeners=list(listeners),
         planned_at=planned_at or datetime.now(UTC),
         made_at=head.created_at,
+    )
+
+
+def skip_known(collector: Collector, head: BatchHead) -> None:
+    """Skip a batch's waiting items that other batches have collected whole since it was made."""
+    criteria = head.criteria
+    terms = {
+        name: collector.configs[name].terms
+        for name in {*criteria["sources"], *_ways_of(criteria)}
+        if name in collector.configs
+    }
+    asked = [terms[name] for name in criteria["sources"] if name in terms]
+    skip_collected(
+        collector.store,
+        head.batch_id,
+        since=head.created_at,
+        rolls=[term.source for term in asked if "parcels" in term.provides],
+        keyed={term.source: term.needs for term in asked if term.needs is not None},
+        ways={
+            first: [
+                way
+                for way in ways
+                if way in terms and not tables_lost(terms[first], terms[way], criteria["datasets"])
+            ]
+            for first, ways in criteria.get("fallbacks", {}).items()
+            if first in terms
+        },
     )
 
 
@@ -129,6 +165,11 @@ def learned_of(
         for name, guard in guards.items()
         for layout, coverage in guard.learned().items()
     }
+
+
+def _ways_of(criteria: Mapping[str, Any]) -> set[str]:
+    """Return the second ways that a batch may ask."""
+    return {name for others in criteria.get("fallbacks", {}).values() for name in others}
 
 
 def _read_order(collector: Collector, head: BatchHead) -> Order | Area | None:

@@ -148,7 +148,7 @@ def test_a_changed_way_in_is_gone_round_through_the_form(
         found = taxes_of(kit)
 
     assert plan.fallbacks == {"maricopa_treasurer": (BROWSER,)}
-    assert report.counts == {"maricopa_treasurer": {"failed": 2}, BROWSER: {"done": 2}}
+    assert report.counts == {"maricopa_treasurer": {"replaced": 2}, BROWSER: {"done": 2}}
     assert found == truth_of(county, apns)
 
 

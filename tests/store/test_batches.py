@@ -12,15 +12,14 @@ from propkit.items import Item, State
 from propkit.store import Store
 from propkit.store.batches import (
     LogEntry,
-    cancel_waiting,
     create_batch,
     pending_ids,
     read_head,
     read_items,
-    requeue_items,
     set_state,
     write_log,
 )
+from propkit.store.requeueing import cancel_waiting, requeue_failed
 from tests.store.made import ASSESSOR, RECORDER, batch_of, noon, result, write
 
 if TYPE_CHECKING:
@@ -208,7 +207,7 @@ def test_failed_items_are_requeued(store: Store, only: list[str] | None, waiting
     """A retry takes up failures, all or those of some classes, and forgets what was wrong."""
     batch, other = ended_batch(store), ended_batch(store)
 
-    requeue_items(store, batch, State.FAILED, only)
+    requeue_failed(store, batch, {}, only)
 
     items = {item.key: item for item in read_items(store, batch)}
     assert {key for key, item in items.items() if item.state is State.WAITING} == waiting
