@@ -324,7 +324,11 @@ class Kit(
         return watch_batch(batch, show=show)
 
     def batches(self) -> pd.DataFrame:
-        """Return all batches, one row each, with counts by state."""
+        """Return all batches, one row each, with counts by state.
+
+        Those that are ``replaced`` (see :class:`propkit.runtime.report.BatchReport`) count in
+        nothing else.
+        """
         return table_frame(self.store, "batches")
 
     def batch(self, batch: str | int = "last") -> Batch:

@@ -13,7 +13,7 @@ import pytest
 import propkit as pk
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
-from propkit.sources import configure_sources
+from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
 from propkit.store.results import write_results
@@ -545,6 +545,17 @@ class SecondAssessor(MaricopaAssessor):
     requests_per_item = 2
 
 
+class SmallAssessor(SecondAssessor):
+    """Another way in that gives the roll and nothing else."""
+
+    name = "small_assessor"
+    provides = ("parcels",)
+
+    def parse(self, payload: Payload) -> Parsed:
+        parsed = super().parse(payload)
+        return replace(parsed, records=[r for r in parsed.records if r.table == "parcels"])
+
+
 class BrowserAssessor(MaricopaAssessor):
     """Stands where a browser source will, for plans: none of its pages is for a browser."""
 
@@ -592,11 +603,52 @@ def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path
         plan = kit.plan(apns, datasets=ROLL)
         report = kit.collect(plan, progress=False)
         parcels = table_as_truth(kit, "parcels")
+        requests = len(asked(county, "assessor"))
+        again = kit.plan(apns, datasets=ROLL)
+        retried = kit.batch("last").retry().wait(LAST)
+        asked_again = len(asked(county, "assessor")) - requests
+        progress = kit.batch("last").progress
 
     assert plan.fallbacks == {"maricopa_assessor": ("second_assessor",)}
     assert report.counts["maricopa_assessor"] == {"replaced": 4}
     assert report.counts["second_assessor"] == {"done": 4}
+    assert report.is_complete
+    assert (report.totals, report.failures, report.failure_classes) == ({"done": 4}, (), {})
+    assert [(one.key, one.replaced_by, one.replaced_state) for one in report.replaced] == [
+        (apn, "second_assessor", "done") for apn in apns
+    ]
+    assert f"{apns[0]}: collected by second_assessor after maricopa_assessor failed: una" in str(
+        report
+    )
+    assert list(report.frame()["replaced"]) == [4, 0]
+    assert progress is not None
+    assert (progress.total, progress.ended, progress.replaced) == (4, 4, 4)
+    # What a second way has delivered is asked for again by nobody.
+    assert again.counts == {"fresh": 4}
+    assert again.entries[0].reason.startswith("second_assessor: ")
+    assert (retried.counts, asked_again) == (report.counts, 0)
     assert parcels == in_order(county.truth(apns)["parcels"])
+
+
+def test_a_second_way_that_gives_less_leaves_its_parcels_partial(county: County, tmp_path: Path):
+    """What only the first way has is missing, in the report and in the next plan."""
+    apns = county.apns(2)
+    sources = {
+        "first": (MaricopaAssessor(), NOBODY),
+        "second": (SmallAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        report = kit.collect(apns, datasets=["parcels", "valuations"], progress=False)
+        missing = list(kit.batch("last").items()["missing"])
+        whole = kit.plan(apns, datasets=["parcels", "valuations"])
+        roll = kit.plan(apns, datasets="parcels")
+
+    assert report.counts == {"maricopa_assessor": {"replaced": 2}, "small_assessor": {"partial": 2}}
+    assert [list(one) for one in missing] == [[], ["valuations"]] * 2
+    assert not report.is_complete
+    assert whole.counts == {"incomplete": 2}
+    assert whole.entries[0].reason == "small_assessor: valuations missing"
+    assert roll.counts == {"fresh": 2}
 
 
 @pytest.mark.parametrize(
@@ -623,6 +675,9 @@ def test_what_failed_both_ways_is_asked_by_the_first_again_and_the_second_is_for
         parcels = table_as_truth(kit, "parcels")
 
     assert report.counts == {"maricopa_assessor": {"replaced": 4}, "second_assessor": {"failed": 4}}
+    assert report.totals == {"failed": 4}
+    assert {one.source for one in report.failures} == {"second_assessor"}
+    assert [one.replaced_state for one in report.replaced] == ["failed"] * 4
     assert healed.counts == {"maricopa_assessor": {"done": 4}}
     assert sorted(items["key"]) == sorted(apns)
     assert parcels == in_order(county.truth(apns)["parcels"])

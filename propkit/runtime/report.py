@@ -24,9 +24,10 @@ from propkit.store.statistics import (
 if TYPE_CHECKING:
     import pandas as pd
 
-OUTCOMES = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
 REPLACED = "replaced"
 """The outcome of an item that failed and does not count: a second way was asked in its place."""
+COUNTED = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
+OUTCOMES = (*COUNTED, REPLACED)
 _MOST_SLOW = 20
 _FAILURE = [name for name in Failure.__dataclass_fields__ if not name.startswith(REPLACED)]
 
@@ -81,7 +82,7 @@ class BatchReport:
         totals: Counter[str] = Counter()
         for counted in self.counts.values():
             totals.update(counted)
-        return {outcome: totals[outcome] for outcome in OUTCOMES if totals[outcome]}
+        return {outcome: totals[outcome] for outcome in COUNTED if totals[outcome]}
 
     @property
     def failure_classes(self) -> dict[str, int]:
@@ -125,16 +126,15 @@ class BatchReport:
     def frame(self) -> pd.DataFrame:
         """Return one row a source: index source (text).
 
-        Columns: an int64 for each outcome and for replaced, then requests, refused, received_bytes and cache_hits
+        Columns: an int64 for each outcome, then requests, refused, received_bytes and cache_hits
         (int64), seconds_p50 and seconds_p95 of an item (float64; NaN where none ran).
         """
         import pandas as pd
 
         figures = {source.source: source for source in self.sources}
-        outcomes = [*OUTCOMES, REPLACED]
         rows = []
         for name, counted in self.counts.items():
-            row: dict[str, float | None] = {o: counted.get(o, 0) for o in outcomes}
+            row: dict[str, float | None] = {o: counted.get(o, 0) for o in OUTCOMES}
             found = figures.get(name)
             row["requests"] = found.requests if found else 0
             row["refused"] = found.refused if found else 0
@@ -143,7 +143,7 @@ class BatchReport:
             row["seconds_p50"] = found.seconds_p50 if found else None
             row["seconds_p95"] = found.seconds_p95 if found else None
             rows.append(row)
-        whole = [*outcomes, "requests", "refused", "received_bytes", "cache_hits"]
+        whole = [*OUTCOMES, "requests", "refused", "received_bytes", "cache_hits"]
         columns = [*whole, "seconds_p50", "seconds_p95"]
         index = pd.Index(list(self.counts), name="source", dtype="string")
         frame = pd.DataFrame(rows, index=index, columns=columns)
@@ -164,8 +164,7 @@ class BatchReport:
 
     def __str__(self) -> str:
         """Return the report as a small text table, failures below."""
-        outcomes = [*OUTCOMES, REPLACED]
-        shown = [o for o in outcomes if any(c.get(o) for c in self.counts.values())] or ["done"]
+        shown = [o for o in OUTCOMES if any(c.get(o) for c in self.counts.values())] or ["done"]
         width = max([len(source) for source in self.counts] + [6])
         lines = [f"Batch {self.batch_id}: {self.state}{self._duration()}"]
         lines.append("  ".join(["source".ljust(width), *(f"{o:>9}" for o in shown)]))

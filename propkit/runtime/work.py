@@ -195,7 +195,7 @@ class BatchWork:
     def retry(self, only: str | None = None) -> None:
         """Collect the failed items again; ``only`` keeps to one failure class.
 
-        What a second way has delivered has not failed.
+        What a second way has delivered has not failed; where it failed too, the first begins anew.
 
         Raises
         ------

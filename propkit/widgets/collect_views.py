@@ -322,7 +322,7 @@ def _source_bar(
     if source.failed:
         parts.append(f"{source.failed:,} failed")
     if source.replaced:
-        parts.append(f"{source.replaced:,} left to a second way")
+        parts.append(f"{source.replaced:,} to a second way")
     left = _seconds_left(source, elapsed)
     if left is not None and not is_over:
         parts.append(f"{show_seconds(left)} to go")

@@ -128,7 +128,7 @@ def _numbers(source: SourceProgress) -> str:
     if source.failed:
         parts.append(f"{source.failed} failed")
     if source.replaced:
-        parts.append(f"{source.replaced} left to a second way")
+        parts.append(f"{source.replaced} to a second way")
     parts.append(f"{source.requests} request{'' if source.requests == 1 else 's'}")
     if source.refused:
         parts.append(f"{source.refused} refused")

@@ -109,7 +109,7 @@ def _success(one: SourceStatistics) -> Block:
     ended = sum(one.items.get(state, 0) for state in ("done", "not_found", "failed", "replaced"))
     replaced = one.items.get("replaced", 0)
     said = f"{counted(ended, 'item')}{f', {failed}' if failed else ''}"
-    said += f", {replaced:,} of them left to a second way" if replaced else ""
+    said += f", {replaced:,} of them to a second way" if replaced else ""
     return bar(
         spell(one.source), word=f"{rate:.1%}", tone=tone, value=round(1000 * rate), most=1000,
         numbers=said,
