@@ -241,10 +241,10 @@ def count_items(store: Reading, batch_id: str) -> list[tuple[str, str, int]]:
     """
     found = store.rows(
         f"SELECT source, {OUTCOME} AS outcome, count(*) AS n,"
-        " min(min(sequence)) OVER (PARTITION BY source) AS first,"
-        " max(count(replaced_by)) OVER (PARTITION BY source) AS n_replaced"
+        " min(min(sequence)) OVER (PARTITION BY source) AS first"
         " FROM items WHERE batch_id = $1 GROUP BY source, outcome"
-        " ORDER BY first, n_replaced DESC, source, outcome",
+        # A second way has the places of the first, which comes before it.
+        " ORDER BY first, outcome <> 'replaced', source, outcome",
         [batch_id],
     )
     return [(row["source"], row["outcome"], row["n"]) for row in found]

@@ -246,16 +246,17 @@ def _read(store: Reading, heads: str, params: Sequence[Any]) -> list[Job]:
     # The page first: the items of 10,000 other jobs are not counted.
     rows = store.rows(
         f"WITH page AS MATERIALIZED (SELECT *, {JOB_STATE} AS job_state FROM batch_heads {heads}),"
-        " outcomes AS (SELECT batch_id, replaced_by IS NULL AS counts,"
-        " state, failure_class, count(*) AS n FROM items"
+        " outcomes AS (SELECT batch_id, if(replaced_by IS NULL, state, 'replaced') AS state,"
+        " failure_class, count(*) AS n FROM items"
         " WHERE batch_id IN (SELECT batch_id FROM page) GROUP BY ALL),"
-        " counts AS (SELECT batch_id, coalesce(sum(n) FILTER (counts), 0)::BIGINT AS total,"
-        " coalesce(sum(n) FILTER (counts AND state NOT IN ('waiting', 'running')), 0)::BIGINT"
+        " counts AS (SELECT batch_id,"
+        " coalesce(sum(n) FILTER (state <> 'replaced'), 0)::BIGINT AS total,"
+        " coalesce(sum(n) FILTER (state NOT IN ('waiting', 'running', 'replaced')), 0)::BIGINT"
         " AS processed,"
         f" coalesce(sum(n) FILTER (state IN ({_OUTCOMES})), 0)::BIGINT AS successes,"
-        " coalesce(sum(n) FILTER (counts AND state = 'failed'), 0)::BIGINT AS errors,"
-        " coalesce(list({'class': coalesce(failure_class, 'unknown'), 'n': n, 'counts': counts}"
-        " ORDER BY failure_class) FILTER (state = 'failed'), []) AS failures"
+        " coalesce(sum(n) FILTER (state = 'failed'), 0)::BIGINT AS errors,"
+        " coalesce(list({'class': coalesce(failure_class, 'unknown'), 'n': n, 'state': state}"
+        " ORDER BY failure_class) FILTER (state IN ('failed', 'replaced')), []) AS failures"
         " FROM outcomes GROUP BY batch_id)"
         " SELECT page.*, total, processed, successes, errors, failures"
         " FROM page LEFT JOIN counts USING (batch_id) ORDER BY number DESC",
@@ -267,7 +268,7 @@ def _read(store: Reading, heads: str, params: Sequence[Any]) -> list[Job]:
 def _make_job(row: dict[str, Any]) -> Job:
     details: dict[str, Any] = {"error": row["error"]} if row["error"] else {}
     for each in row["failures"] or ():
-        name = "failures" if each["counts"] else "replaced"
+        name = "failures" if each["state"] == "failed" else "replaced"
         details.setdefault(name, {})[each["class"]] = each["n"]
     return Job(
         id=row["batch_id"],

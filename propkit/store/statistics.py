@@ -300,16 +300,24 @@ def failures(store: Reading, batch_id: str) -> list[Failure]:
         " SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"
         " coalesce(e.url, f.url) AS evidence_url, coalesce(e.sha256, f.sha256) AS evidence_sha256,"
         " coalesce(e.status, f.status) AS evidence_status,"
-        " e.screenshot IS NOT NULL AS has_screenshot, i.replaced_by,"
-        " second.state AS replaced_state"
-        " FROM failed i LEFT JOIN evidence e USING (batch_id, source, key)"
-        " LEFT JOIN items second ON second.batch_id = $1 AND second.source = i.replaced_by"
-        " AND second.key = i.key LEFT JOIN ("
+        " e.screenshot IS NOT NULL AS has_screenshot, i.replaced_by"
+        " FROM failed i LEFT JOIN evidence e USING (batch_id, source, key) LEFT JOIN ("
         "   SELECT source, key, arg_max(url, (fetched_at, rowid)) AS url,"
         "   arg_max(sha256, (fetched_at, rowid)) AS sha256,"
         "   arg_max(status, (fetched_at, rowid)) AS status"
         "   FROM fetches SEMI JOIN failed USING (batch_id, source, key) GROUP BY source, key)"
-        " f ON f.source = i.source AND f.key = i.key ORDER BY i.sequence, i.source, i.key",
+        " f USING (source, key) ORDER BY i.sequence, i.source, i.key",
         [batch_id],
     )
+    ways = sorted({row["replaced_by"] for row in rows if row["replaced_by"] is not None})
+    if ways:  # seldom: else the items of the batch are not gone through for it
+        seconds = store.table(
+            "SELECT source, key, state FROM items WHERE batch_id = $1"
+            " AND list_contains($2::VARCHAR[], source)",
+            [batch_id, ways],
+        )
+        names = zip(seconds["source"].to_pylist(), seconds["key"].to_pylist(), strict=True)
+        states = dict(zip(names, seconds["state"].to_pylist(), strict=True))
+        for row in rows:
+            row["replaced_state"] = states.get((row["replaced_by"], row["key"]))
     return [Failure(**row) for row in rows]
