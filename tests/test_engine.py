@@ -240,6 +240,21 @@ def test_the_last_requests_of_a_cap_are_not_spent_on_many_parcels_by_halves(
     assert done == [1, 2, 3]
 
 
+def test_a_cap_below_the_requests_of_one_parcel_spends_none(county: County, tmp_path: Path):
+    """It is said, the parcels wait, and a second way at the same host is not sent instead."""
+    with quick_kit(county, tmp_path / "one.duckdb", has_browser=True) as kit:
+        plan = kit.plan(county.apns(2), datasets=["tax_bills"])
+        report = kit.collect(plan, max_requests=3, progress=False)
+
+    assert plan.fallbacks == {"maricopa_treasurer": ("maricopa_treasurer_browser",)}
+    assert (report.state, report.counts) == ("paused", {"maricopa_treasurer": {"waiting": 2}})
+    assert report.error == (
+        "maricopa_treasurer is stopped (budget): "
+        "the cap of 3 requests is below the 4 that an item takes"
+    )
+    assert county.ledger("treasurer") == []
+
+
 def test_sources_that_share_a_host_share_its_cap(county: County, tmp_path: Path):
     """The cap is the host's, whichever of its sources asks."""
     with quick_kit(county, tmp_path / "one.duckdb") as kit:
@@ -395,6 +410,8 @@ def test_hits_are_enhanced_in_the_background_and_a_pause_stops_it(county: County
         assert batch is not None
         kit.pause()
         state = batch.state
+        with pytest.raises(RequestError, match=r"is paused: kit.unpause\(\) goes on with it"):
+            kit.enhance(hits, top=10)
         kit.unpause()
         report = kit.batch(batch.id).wait(LAST)
         again = kit.enhance(hits, top=5)
@@ -628,6 +645,21 @@ def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path
     assert again.entries[0].reason.startswith("second_assessor: ")
     assert (retried.counts, asked_again) == (report.counts, 0)
     assert parcels == in_order(county.truth(apns)["parcels"])
+
+
+def test_an_older_record_of_a_second_way_stands_too(county: County, tmp_path: Path):
+    """``stale_ok`` keeps it, when neither way can be asked."""
+    apns, path = county.apns(2), tmp_path / "one.duckdb"
+    for second in (county.base_url("assessor"), NOBODY):
+        ways = {"first": (MaricopaAssessor(), NOBODY), "second": (SecondAssessor(), second)}
+        with kit_with(county, path, ways) as kit:
+            report = kit.collect(apns, datasets=ROLL, max_age=0, stale_ok=True, progress=False)
+
+    assert report.counts == {
+        "maricopa_assessor": {"replaced": 2},
+        "second_assessor": {"skipped": 2},
+    }
+    assert [item.key for item in report.stale] == apns
 
 
 def test_a_second_way_that_gives_less_leaves_its_parcels_partial(county: County, tmp_path: Path):

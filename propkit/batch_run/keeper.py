@@ -130,7 +130,7 @@ class Keeper:
     def pass_by(self, item: Item) -> None:
         """Leave an item of a stopped source waiting, or to the next way in."""
         failure_class = self._run.stopped_by[item.source]
-        if not self._next_ways(item.source, failure_class):
+        if failure_class not in _REPLACED or not self._next_ways(item.source, failure_class):
             self._left.append(item)
             self._end()
             return

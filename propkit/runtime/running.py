@@ -78,7 +78,7 @@ def make_run(
         credits_left=None if budget is None else Decimal(budget) - spent,
         credits_of=prices,
         batch_size=criteria.get("batch_size"),
-        stale=_stale(collector, sources, waiting) if is_stale_ok else {},
+        stale=_stale(collector, sources, waiting, fallbacks) if is_stale_ok else {},
         progress_seconds=collector.settings.progress_seconds,
         listeners=list(listeners),
         planned_at=planned_at or datetime.now(UTC),
@@ -202,11 +202,15 @@ def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[s
 
 
 def _stale(
-    collector: Collector, sources: Iterable[str], waiting: Sequence[Item]
+    collector: Collector,
+    sources: Iterable[str],
+    waiting: Sequence[Item],
+    fallbacks: Mapping[str, tuple[str, ...]],
 ) -> dict[tuple[str, str], datetime]:
     """Return when what is stored under the waiting keys was collected.
 
-    So it is with the keys that the answers about them will ask for, as far as they are known.
+    So it is with the keys that the answers about them will ask for, as far as they are known, and
+    with what a second way has collected under them.
     """
     store = collector.store
     keys: dict[str, list[str]] = {}
@@ -218,6 +222,9 @@ def _stale(
         if source.needs is not None:
             known = store.parcel_column(source.needs, apns, source.county).values()
             keys[name] = list(dict.fromkeys([*keys.get(name, ()), *known]))
+    for first, ways in fallbacks.items():
+        for way in ways:
+            keys[way] = list(dict.fromkeys([*keys.get(way, ()), *keys.get(first, ())]))
     found = store.freshness(keys)
     return {
         (source, key): datetime.fromtimestamp(checked_at, UTC)
