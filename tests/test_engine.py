@@ -647,6 +647,27 @@ def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path
     assert parcels == in_order(county.truth(apns)["parcels"])
 
 
+def test_what_another_batch_collected_by_a_second_way_is_not_asked_for_again(
+    county: County, tmp_path: Path
+):
+    """A batch that is gone on with skips it, though its own items are the first way's."""
+    apns = county.apns(3)
+    ways = {
+        "first": (MaricopaAssessor(), NOBODY),
+        "second": (SecondAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", ways) as kit:
+        begun = kit.collect(apns, datasets=ROLL, batch_size=1, progress=False)
+        other = kit.collect(apns, datasets=ROLL, progress=False)
+        requests = len(asked(county, "assessor"))
+        report = kit.batch(begun.batch_id).resume().wait(LAST)
+        more = len(asked(county, "assessor")) - requests
+
+    assert begun.totals == {"done": 1, "waiting": 2}
+    assert other.totals == {"done": 2, "skipped": 1}
+    assert (report.totals, report.is_complete, more) == ({"done": 1, "skipped": 2}, True, 0)
+
+
 def test_an_older_record_of_a_second_way_stands_too(county: County, tmp_path: Path):
     """``stale_ok`` keeps it, when neither way can be asked."""
     apns, path = county.apns(2), tmp_path / "one.duckdb"

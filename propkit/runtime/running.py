@@ -95,21 +95,20 @@ def skip_known(collector: Collector, head: BatchHead) -> None:
         if name in collector.configs
     }
     asked = [terms[name] for name in criteria["sources"] if name in terms]
+    # What the first way has given meanwhile a second one need not, and the reverse.
+    instead: dict[str, list[str]] = {}
+    for first, ways in criteria.get("fallbacks", {}).items():
+        for way in ways if first in terms else ():
+            instead.setdefault(way, []).append(first)
+            if way in terms and not tables_lost(terms[first], terms[way], criteria["datasets"]):
+                instead.setdefault(first, []).append(way)
     skip_collected(
         collector.store,
         head.batch_id,
         since=head.created_at,
         rolls=[term.source for term in asked if "parcels" in term.provides],
         keyed={term.source: term.needs for term in asked if term.needs is not None},
-        ways={
-            first: [
-                way
-                for way in ways
-                if way in terms and not tables_lost(terms[first], terms[way], criteria["datasets"])
-            ]
-            for first, ways in criteria.get("fallbacks", {}).items()
-            if first in terms
-        },
+        ways=instead,
     )
 
 

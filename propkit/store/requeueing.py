@@ -77,7 +77,7 @@ def skip_collected(
 
     ``rolls`` are the sources whose answers lead to others, and ``keyed`` those others, with the
     column of ``parcels`` that holds their key: where one has not been asked since, so is the roll
-    again. ``ways`` has, by source, the second ways that give all that is wanted of it.
+    again. ``ways`` has, by source, the other ways that give all that is wanted of it.
     """
     unasked = "SELECT apn FROM parcels WHERE false" + "".join(
         f" UNION SELECT apn FROM parcels WHERE {column} NOT IN"
