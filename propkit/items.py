@@ -68,7 +68,9 @@ class Item:
     """One key at one source in one batch.
 
     ``apn`` is the parcel on whose behalf the key is asked; ``sequence`` is the place in the
-    batch. ``missing`` names the tables that a partial answer leaves out. Times are aware UTC.
+    batch. ``missing`` names the tables that a partial answer leaves out. ``replaced_by`` is the
+    source of the second way that is asked in place of an item that failed: that one counts for
+    the parcel from then on, this one does not. Times are aware UTC.
     """
 
     source: str
@@ -83,6 +85,7 @@ class Item:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     missing: tuple[str, ...] = ()
+    replaced_by: str | None = None
 
     @property
     def identity(self) -> tuple[str, str]:

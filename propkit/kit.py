@@ -305,6 +305,11 @@ class Kit(
         -------
         Batch | None
             None when all of them are fresh: then nothing is asked.
+
+        Raises
+        ------
+        RequestError
+            The kit is paused (:meth:`pause`).
         """
         chosen = self.settings.collect.enhance_top if top is None else top
         return background.enhance(self, hits, chosen)
@@ -324,7 +329,7 @@ class Kit(
         return watch_batch(batch, show=show)
 
     def batches(self) -> pd.DataFrame:
-        """Return all batches, one row each, with counts by state."""
+        """Return all batches, one row each, with counts by state; ``replaced`` count only there."""
         return table_frame(self.store, "batches")
 
     def batch(self, batch: str | int = "last") -> Batch:

@@ -12,7 +12,7 @@ from propkit.items import Item
 from propkit.plan import Entry, Plan
 from propkit.queries import Queries
 from propkit.terms import Known, Terms
-from propkit.verdicts import judge_keys
+from propkit.verdicts import judge_ways
 
 BETWEEN: Final = "|"
 """What stands between the APNs of an item's key."""
@@ -66,7 +66,7 @@ def make_layer_plan(
     now: datetime,
 ) -> Plan:
     """Plan an item for so many APNs as the layer takes at once; what is fresh is left out."""
-    verdicts = judge_keys(term, known, tables={"parcels"}, max_age=max_age, now=now)
+    verdicts = judge_ways(term, (), known, tables={"parcels"}, max_age=max_age, now=now)
     due: dict[str, None] = {}
     entries: list[Entry] = []
     seen: set[str] = set()

@@ -20,7 +20,7 @@ from propkit.identifier_lists import Identifiers
 from propkit.items import Item, State
 from propkit.queries import Queries
 from propkit.terms import Known, Terms
-from propkit.verdicts import NOTHING, Tally, Verdict, judge_active, judge_keys
+from propkit.verdicts import NOTHING, Tally, Verdict, judge_active, judge_ways
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,8 @@ class Plan:
     them by host; ``follow_ups`` are requests by host that further answers may ask for besides.
     Credits are what paid sources charge, ``follow_up_credits`` for the further answers;
     ``budget`` is the most that the batch may spend, follow-ups included, or None.
-    ``fallbacks`` names, by source, those to try in turn for the same key.
+    ``fallbacks`` names, by source, those to try in turn for the same key. What one of them has
+    collected is as good as collected by the source itself.
     """
 
     entries: tuple[Entry, ...]
@@ -148,19 +149,23 @@ def make_plan(
     now: datetime,
     kind: str = "comprehensive",
     budget: Decimal | None = None,
-    fallbacks: Mapping[str, tuple[str, ...]] | None = None,
+    ways: Mapping[str, Sequence[Terms]] | None = None,
 ) -> Plan:
     """Decide for every identifier what is due.
 
-    ``terms`` are the chosen sources (:func:`propkit.terms.choose_sources`). ``max_age`` overrides
+    ``terms`` are the chosen sources (:func:`propkit.terms.choose_sources`), ``ways`` the second
+    ways by source (:func:`propkit.terms.choose_fallbacks`): an item stands as its best way does. ``max_age`` overrides
     that of each source; None keeps it. Items are taken in the plan's order as long as their credits
     fit the ``budget``; one that does not is left out, a cheaper one behind it may still fit.
     """
+    ways = ways or {}
     tally = Tally(terms, budget)
     # Validation asks whether there is such a parcel: a record that is fresh has said so.
     tables = {"parcels"} if kind == "validation" else set(datasets)
     verdicts = {
-        term.source: judge_keys(term, known, tables=tables, max_age=max_age, now=now)
+        term.source: judge_ways(
+            term, ways.get(term.source, ()), known, tables=tables, max_age=max_age, now=now
+        )
         for term in terms
     }
     decider = _Decider(terms, known, verdicts, tally)
@@ -199,7 +204,7 @@ def make_plan(
         credits=tally.credits,
         follow_up_credits=tally.price(follow_ups),
         budget=budget,
-        fallbacks=fallbacks or {},
+        fallbacks={first: tuple([way.source for way in some]) for first, some in ways.items()},
     )
 
 

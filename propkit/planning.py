@@ -197,7 +197,9 @@ def _plan_apns(
     else:
         chosen = choose_sources(terms, datasets, mode)
         fallbacks = choose_fallbacks(terms, chosen, datasets, mode)
-    known = read_known(store, chosen, identifiers, kind)
+    by_name = {term.source: term for term in terms}
+    ways = {first: tuple(map(by_name.__getitem__, some)) for first, some in fallbacks.items()}
+    known = read_known(store, chosen, identifiers, kind, ways)
     if kind == "validation":
         known = _with_roll(store, known, chosen[0], terms, identifiers)
     return make_plan(
@@ -211,14 +213,18 @@ def _plan_apns(
         now=now,
         kind=kind,
         budget=budget,
-        fallbacks=fallbacks,
+        ways=ways,
     )
 
 
 def read_known(
-    store: Reading, terms: Sequence[Terms], identifiers: Identifiers, kind: str
+    store: Reading,
+    terms: Sequence[Terms],
+    identifiers: Identifiers,
+    kind: str,
+    ways: Mapping[str, Sequence[Terms]] | None = None,
 ) -> Known:
-    """Return what the store knows of these parcels at these sources."""
+    """Return what the store knows of these parcels at these sources, and at their second ways."""
     apns = list(_apns(identifiers))
     keys = {
         term.source: store.parcel_column(term.needs, apns, term.county)
@@ -229,7 +235,12 @@ def read_known(
         term.source: list(dict.fromkeys(keys[term.source].values())) if term.needs else apns
         for term in terms
     }
-    return Known(freshness=store.freshness(asked), keys=keys, active=store.active(asked, kind))
+    by_ways = {way.source: asked[first] for first, some in (ways or {}).items() for way in some}
+    return Known(
+        freshness=store.freshness({**by_ways, **asked}),
+        keys=keys,
+        active=store.active(asked, kind),
+    )
 
 
 def _with_roll(

@@ -10,7 +10,11 @@ from propkit.items import ENDED, Item, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceProgress:
-    """How far one source is: items, requests, refusals (429, 503) and the kept rate."""
+    """How far one source is: items, requests, refusals (429, 503) and the kept rate.
+
+    ``failed`` are those that count as failed; in place of the ``replaced`` ones, which failed and
+    are at an end here, a second way is asked.
+    """
 
     source: str
     total: int
@@ -20,12 +24,14 @@ class SourceProgress:
     refused: int
     requests_per_second: float
     stopped: str | None = None
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """One event of a batch. Times are seconds.
 
+    Where a second way is asked in place of an item that failed, only the second way's item counts.
     ``changed`` are the items that are new or have moved on since the last event, each once, as it
     is now.
     """
@@ -45,6 +51,11 @@ class Progress:
     def ended(self) -> int:
         """How many items are at an end, whatever it is."""
         return sum(count for state, count in self.counts.items() if state in ENDED)
+
+    @property
+    def replaced(self) -> int:
+        """How many failed items a second way is, or was, asked in place of."""
+        return sum(source.replaced for source in self.sources)
 
 
 Listener = Callable[[Progress], object]
@@ -71,6 +82,7 @@ def describe(progress: Progress) -> str:
         ("failed", counts.get(State.FAILED, 0)),
         ("cancelled", counts.get(State.CANCELLED, 0)),
         ("fresh", counts.get(State.SKIPPED, 0)),
+        ("of these by a second way", progress.replaced),
     ]:
         if count:
             parts.append(f"{count} {name}")

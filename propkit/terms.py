@@ -54,7 +54,7 @@ class Freshness:
 class Known:
     """What the store knows of what is to be planned.
 
-    ``freshness`` stands by source. ``keys`` holds, by source that needs one, the key of each
+    ``freshness`` stands by source, second ways included. ``keys`` holds, by source that needs one, the key of each
     APN. ``active`` maps (source, key) to the running batch that has it in work.
     """
 
@@ -116,6 +116,13 @@ def choose_fallbacks(
         if names and mode != "all":
             found[term.source] = names
     return found
+
+
+def tables_lost(first: Terms, second: Terms, datasets: Iterable[str]) -> tuple[str, ...]:
+    """Return the tables wanted of a source that a second way cannot give in its place."""
+    return tuple(
+        table for table in datasets if table in first.provides and table not in second.provides
+    )
 
 
 def choose_validator(terms: Iterable[Terms], mode: str) -> Terms:

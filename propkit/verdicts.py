@@ -11,11 +11,13 @@ from math import inf
 from typing import overload
 
 from propkit.items import Item, State
-from propkit.terms import Known, Terms, parse_price
+from propkit.terms import Known, Terms, parse_price, tables_lost
 
 NOTHING = Decimal(0)
 _ASKING = {"due", "incomplete"}
 """Statuses that cost requests."""
+_ORDER = {status: place for place, status in enumerate(("fresh", "active", "incomplete", "due"))}
+"""Of what is known of a key by several ways the first counts."""
 _EXACT = Context(prec=1000)
 """Sums of any float's digits without rounding, so that a budget is never overspent."""
 
@@ -186,19 +188,54 @@ def _over_budget(source: str, price: Decimal, budget: Decimal | None) -> Verdict
     return Verdict(source=source, status="over_budget", reason=reason, skipped=f"budget: {reason}")
 
 
-def judge_keys(
-    term: Terms, known: Known, *, tables: set[str], max_age: timedelta | None, now: datetime
+def judge_ways(
+    term: Terms,
+    ways: Sequence[Terms],
+    known: Known,
+    *,
+    tables: set[str],
+    max_age: timedelta | None,
+    now: datetime,
 ) -> dict[str, Verdict]:
-    """Return how every key that is known of stands at a source."""
+    """Return how every key that is known of stands at a source, or at a second way to it.
+
+    What a second way has collected whole is as good as collected here; else that counts which says
+    more: fresh, in work, a table missing, too old.
+    """
     judged = {
         key: judge_active(source, batch)
         for (source, key), batch in known.active.items()
         if source == term.source
     }
-    fresh = known.freshness.get(term.source)
+    wanted = tables & set(term.provides)
+    for way in (term, *ways):
+        lost = set(tables_lost(term, way, tables))
+        found = _judge_asked(term, way, known, wanted, lost, max_age, now)
+        if not judged:
+            judged = found
+            continue
+        for key, verdict in found.items():
+            before = judged.get(key)
+            if before is None or _ORDER[verdict.status] < _ORDER[before.status]:
+                judged[key] = verdict
+    return judged
+
+
+def _judge_asked(  # noqa: PLR0917 - what judge_ways has
+    term: Terms,
+    way: Terms,
+    known: Known,
+    wanted: set[str],
+    lost: set[str],
+    max_age: timedelta | None,
+    now: datetime,
+) -> dict[str, Verdict]:
+    """Return how the keys stand that one way was asked for."""
+    judged: dict[str, Verdict] = {}
+    fresh = known.freshness.get(way.source)
     if fresh is None:
         return judged
-    limit = (term.max_age if max_age is None else max_age).total_seconds()
+    limit = (way.max_age if max_age is None else max_age).total_seconds()
     now_seconds = now.timestamp()
     alike: dict[tuple[int, str, bool, bool, tuple[str, ...]], Verdict] = {}
     for key, checked_at, is_found, missing in zip(
@@ -216,10 +253,8 @@ def judge_keys(
             facts = (max(round(age), 0), "s", max(age, 0.0) < limit, is_found, missing)
         verdict = alike.get(facts)
         if verdict is None:
-            verdict = alike[facts] = _judge(term.source, tables, *facts)
-        # What is fresh need not wait for the batch that has it in work.
-        if verdict.skipped is not None or key not in judged:
-            judged[key] = verdict
+            verdict = alike[facts] = _judge((term.source, way.source), wanted, lost, *facts)
+        judged[key] = verdict
     return judged
 
 
@@ -229,18 +264,20 @@ def judge_active(source: str, batch: str) -> Verdict:
 
 
 def _judge(  # noqa: PLR0917 - the facts of one answer
-    source: str,
-    tables: set[str],
+    asked: tuple[str, str],
+    wanted: set[str],
+    lost: set[str],
     age: int,
     unit: str,
     is_young: bool,  # noqa: FBT001
     is_found: bool,  # noqa: FBT001
     missing: tuple[str, ...],
 ) -> Verdict:
-    if absent := sorted(tables & set(missing)):
-        reason = f"{source}: {', '.join(absent)} missing"
+    source, way = asked
+    if absent := sorted(lost | wanted & set(missing)):
+        reason = f"{way}: {', '.join(absent)} missing"
         return Verdict(source=source, status="incomplete", reason=reason)
     if not is_young:
-        return Verdict(source=source, status="due", reason=f"{source}: {age} {unit} old")
-    reason = f"{source}: {'' if is_found else 'not found '}{age} {unit} ago"
+        return Verdict(source=source, status="due", reason=f"{way}: {age} {unit} old")
+    reason = f"{way}: {'' if is_found else 'not found '}{age} {unit} ago"
     return Verdict(source=source, status="fresh", reason=reason, skipped=f"fresh: {reason}")

@@ -13,7 +13,7 @@ import pytest
 import propkit as pk
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
-from propkit.sources import configure_sources
+from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
 from propkit.store.results import write_results
@@ -240,6 +240,21 @@ def test_the_last_requests_of_a_cap_are_not_spent_on_many_parcels_by_halves(
     assert done == [1, 2, 3]
 
 
+def test_a_cap_below_the_requests_of_one_parcel_spends_none(county: County, tmp_path: Path):
+    """It is said, the parcels wait, and a second way at the same host is not sent instead."""
+    with quick_kit(county, tmp_path / "one.duckdb", has_browser=True) as kit:
+        plan = kit.plan(county.apns(2), datasets=["tax_bills"])
+        report = kit.collect(plan, max_requests=3, progress=False)
+
+    assert plan.fallbacks == {"maricopa_treasurer": ("maricopa_treasurer_browser",)}
+    assert (report.state, report.counts) == ("paused", {"maricopa_treasurer": {"waiting": 2}})
+    assert report.error == (
+        "maricopa_treasurer is stopped (budget): "
+        "the cap of 3 requests is below the 4 that an item takes"
+    )
+    assert county.ledger("treasurer") == []
+
+
 def test_sources_that_share_a_host_share_its_cap(county: County, tmp_path: Path):
     """The cap is the host's, whichever of its sources asks."""
     with quick_kit(county, tmp_path / "one.duckdb") as kit:
@@ -396,6 +411,8 @@ def test_hits_are_enhanced_in_the_background_and_a_pause_stops_it(county: County
         assert batch is not None
         kit.pause()
         state = batch.state
+        with pytest.raises(RequestError, match=r"is paused: kit.unpause\(\) goes on with it"):
+            kit.enhance(hits, top=10)
         county.switch(faults=[])
         kit.unpause()
         report = kit.batch(batch.id).wait(LAST)
@@ -547,6 +564,17 @@ class SecondAssessor(MaricopaAssessor):
     requests_per_item = 2
 
 
+class SmallAssessor(SecondAssessor):
+    """Another way in that gives the roll and nothing else."""
+
+    name = "small_assessor"
+    provides = ("parcels",)
+
+    def parse(self, payload: Payload) -> Parsed:
+        parsed = super().parse(payload)
+        return replace(parsed, records=[r for r in parsed.records if r.table == "parcels"])
+
+
 class BrowserAssessor(MaricopaAssessor):
     """Stands where a browser source will, for plans: none of its pages is for a browser."""
 
@@ -594,11 +622,88 @@ def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path
         plan = kit.plan(apns, datasets=ROLL)
         report = kit.collect(plan, progress=False)
         parcels = table_as_truth(kit, "parcels")
+        requests = len(asked(county, "assessor"))
+        again = kit.plan(apns, datasets=ROLL)
+        retried = kit.batch("last").retry().wait(LAST)
+        asked_again = len(asked(county, "assessor")) - requests
+        progress = kit.batch("last").progress
 
     assert plan.fallbacks == {"maricopa_assessor": ("second_assessor",)}
-    assert report.counts["maricopa_assessor"] == {"failed": 4}
+    assert report.counts["maricopa_assessor"] == {"replaced": 4}
     assert report.counts["second_assessor"] == {"done": 4}
+    assert report.is_complete
+    assert (report.totals, report.failures, report.failure_classes) == ({"done": 4}, (), {})
+    assert [(one.key, one.replaced_by, one.replaced_state) for one in report.replaced] == [
+        (apn, "second_assessor", "done") for apn in apns
+    ]
+    assert f"{apns[0]}: collected by second_assessor after maricopa_assessor failed: una" in str(
+        report
+    )
+    assert list(report.frame()["replaced"]) == [4, 0]
+    assert progress is not None
+    assert (progress.total, progress.ended, progress.replaced) == (4, 4, 4)
+    # What a second way has delivered is asked for again by nobody.
+    assert again.counts == {"fresh": 4}
+    assert again.entries[0].reason.startswith("second_assessor: ")
+    assert (retried.counts, asked_again) == (report.counts, 0)
     assert parcels == in_order(county.truth(apns)["parcels"])
+
+
+def test_what_another_batch_collected_by_a_second_way_is_not_asked_for_again(
+    county: County, tmp_path: Path
+):
+    """A batch that is gone on with skips it, though its own items are the first way's."""
+    apns = county.apns(3)
+    ways = {
+        "first": (MaricopaAssessor(), NOBODY),
+        "second": (SecondAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", ways) as kit:
+        begun = kit.collect(apns, datasets=ROLL, batch_size=1, progress=False)
+        other = kit.collect(apns, datasets=ROLL, progress=False)
+        requests = len(asked(county, "assessor"))
+        report = kit.batch(begun.batch_id).resume().wait(LAST)
+        more = len(asked(county, "assessor")) - requests
+
+    assert begun.totals == {"done": 1, "waiting": 2}
+    assert other.totals == {"done": 2, "skipped": 1}
+    assert (report.totals, report.is_complete, more) == ({"done": 1, "skipped": 2}, True, 0)
+
+
+def test_an_older_record_of_a_second_way_stands_too(county: County, tmp_path: Path):
+    """``stale_ok`` keeps it, when neither way can be asked."""
+    apns, path = county.apns(2), tmp_path / "one.duckdb"
+    for second in (county.base_url("assessor"), NOBODY):
+        ways = {"first": (MaricopaAssessor(), NOBODY), "second": (SecondAssessor(), second)}
+        with kit_with(county, path, ways) as kit:
+            report = kit.collect(apns, datasets=ROLL, max_age=0, stale_ok=True, progress=False)
+
+    assert report.counts == {
+        "maricopa_assessor": {"replaced": 2},
+        "second_assessor": {"skipped": 2},
+    }
+    assert [item.key for item in report.stale] == apns
+
+
+def test_a_second_way_that_gives_less_leaves_its_parcels_partial(county: County, tmp_path: Path):
+    """What only the first way has is missing, in the report and in the next plan."""
+    apns = county.apns(2)
+    sources = {
+        "first": (MaricopaAssessor(), NOBODY),
+        "second": (SmallAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        report = kit.collect(apns, datasets=["parcels", "valuations"], progress=False)
+        missing = list(kit.batch("last").items()["missing"])
+        whole = kit.plan(apns, datasets=["parcels", "valuations"])
+        roll = kit.plan(apns, datasets="parcels")
+
+    assert report.counts == {"maricopa_assessor": {"replaced": 2}, "small_assessor": {"partial": 2}}
+    assert [list(one) for one in missing] == [[], ["valuations"]] * 2
+    assert not report.is_complete
+    assert whole.counts == {"incomplete": 2}
+    assert whole.entries[0].reason == "small_assessor: valuations missing"
+    assert roll.counts == {"fresh": 2}
 
 
 @pytest.mark.parametrize(
@@ -624,7 +729,10 @@ def test_what_failed_both_ways_is_asked_by_the_first_again_and_the_second_is_for
         items = batch.items()
         parcels = table_as_truth(kit, "parcels")
 
-    assert report.counts == {"maricopa_assessor": {"failed": 4}, "second_assessor": {"failed": 4}}
+    assert report.counts == {"maricopa_assessor": {"replaced": 4}, "second_assessor": {"failed": 4}}
+    assert report.totals == {"failed": 4}
+    assert {one.source for one in report.failures} == {"second_assessor"}
+    assert [one.replaced_state for one in report.replaced] == ["failed"] * 4
     assert healed.counts == {"maricopa_assessor": {"done": 4}}
     assert sorted(items["key"]) == sorted(apns)
     assert parcels == in_order(county.truth(apns)["parcels"])

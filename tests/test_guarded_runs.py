@@ -185,6 +185,26 @@ def test_a_field_that_parcels_had_before_is_missed_by_the_first_three(
     assert stored_at_last == truth
 
 
+def test_what_the_guard_keeps_back_is_given_to_no_other_batch(
+    county: County, apns: list[str], learned: Path
+) -> None:
+    """Two batches ask for the same parcels: what the first one withholds is not done in either."""
+    lose(county, "assessor", "Ownership", "absent")
+    options = {"datasets": ["parcels"], "max_age": 0}
+    with quick_kit(county, learned) as kit:
+        plans = [kit.plan(apns[:CANARIES], **options) for _ in range(2)]
+        reports = [batch.wait() for batch in [kit.start(plan) for plan in plans]]
+        stored = tables_of(kit)
+
+    assert [report.counts for report in reports] == [
+        {"maricopa_assessor": {"failed": CANARIES}}
+    ] * 2
+    assert {one.failure_class for report in reports for one in report.failures} == {
+        "layout_changed"
+    }
+    assert stored == truth_of(county)
+
+
 @pytest.mark.parametrize(("field", "how"), [("recordingDate", "absent"), ("names", "blank")])
 def test_a_field_of_follow_up_answers_is_missed_by_what_was_learned(
     county: County, apns: list[str], learned: Path, field: str, how: str

@@ -761,10 +761,75 @@ def test_a_source_is_left_out_when_others_provide_its_tables_anyway():
 
 def test_the_fallbacks_are_said():
     """The plan carries and prints them."""
-    plan = plan_of(A, terms=(ASSESSOR,), fallbacks={"assessor": ("wide", "portal")})
+    ways = {"assessor": [replace(ASSESSOR, source=name) for name in ("wide", "portal")]}
+    plan = plan_of(A, terms=(ASSESSOR,), ways=ways)
 
     assert plan.fallbacks == {"assessor": ("wide", "portal")}
     assert "  wide, then portal in place of assessor, should it fail" in str(plan)
+
+
+LIGHT = replace(ASSESSOR, source="light", provides=("parcels",), max_age=2 * DAY)
+OLD = timedelta(hours=30)
+
+
+@pytest.mark.parametrize(
+    ("answers", "datasets", "status", "reason"),
+    [
+        (seen(("light", A)), ("parcels",), "fresh", "light: 3 h ago"),
+        # Its own age counts for it.
+        (seen(("light", A), ago=OLD), ("parcels",), "fresh", "light: 1 d ago"),
+        (seen(("light", A), ago=3 * DAY), ("parcels",), "due", "light: 3 d old"),
+        (
+            seen(("assessor", A), ago=OLD) | seen(("light", A)),
+            ("parcels",),
+            "fresh",
+            "light: 3 h ago",
+        ),
+        (
+            seen(("assessor", A)) | seen(("light", A), ago=3 * DAY),
+            ("parcels",),
+            "fresh",
+            "assessor: 3 h ago",
+        ),
+        (
+            seen(("light", A), is_found=False),
+            ("parcels",),
+            "fresh",
+            "light: not found 3 h ago",
+        ),
+        (
+            seen(("light", A), missing=("parcels",)),
+            ("parcels",),
+            "incomplete",
+            "light: parcels missing",
+        ),
+        # What it cannot give at all is missing as well.
+        (seen(("light", A)), ("parcels", "sales"), "incomplete", "light: sales missing"),
+    ],
+)
+def test_what_a_second_way_has_collected_is_collected(answers, datasets, status, reason):
+    """An item stands as its best way does, in so far as that gives all that is wanted."""
+    known = Known(freshness=freshness(answers))
+    alone = plan_of(A, terms=(ASSESSOR,), known=known, datasets=datasets)
+
+    plan = plan_of(
+        A, terms=(ASSESSOR,), known=known, datasets=datasets, ways={"assessor": (LIGHT,)}
+    )
+
+    assert [(entry.status, entry.reason) for entry in plan.entries] == [(status, reason)]
+    assert plan.requests == ({} if status == "fresh" else {"a.gov": 1})
+    is_own = reason.startswith("assessor")
+    assert alone.counts == {"fresh" if is_own else "due": 1}  # where it may not be asked
+
+
+def test_what_is_in_work_waits_though_a_second_way_has_an_old_answer():
+    known = Known(
+        freshness=freshness(seen(("light", A), ago=3 * DAY)), active={("assessor", A): "b"}
+    )
+
+    plan = plan_of(A, terms=(ASSESSOR,), known=known, ways={"assessor": (LIGHT,)})
+
+    assert plan.counts == {"active": 1}
 
 
 # ---------------------------------------------------------------- kinds

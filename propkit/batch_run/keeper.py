@@ -66,7 +66,7 @@ class Keeper:
 
     def store(self, outcome: Outcome) -> None:
         """Hand an item that ended to the writer, with everything that follows from it."""
-        ended = self._keep_older(outcome.item)
+        ended, follow_ups = self._follow(self._keep_older(outcome.item), outcome.follow_ups)
         parsed = outcome.parsed
         sight = self._sight(outcome)
         is_shown = sight is not None and sight.page is not None
@@ -78,7 +78,7 @@ class Keeper:
                 parser_version=self._collector.configs[ended.source].source.parser_version,
                 pages=pages,
                 records=parsed.records if parsed else (),
-                follow_ups=self._further(ended, outcome.follow_ups),
+                follow_ups=follow_ups,
                 checked_at=max((p.fetched_at for p in outcome.pages), default=ended.ended_at)
                 if parsed or outcome.hits is not None
                 else None,
@@ -108,9 +108,9 @@ class Keeper:
             missing=other.missing,
             ended_at=other.ended_at,
         )
-        ended = self._keep_older(ended)
+        ended, follow_ups = self._follow(self._keep_older(ended), landed.follow_ups)
         self._run.joined[item.source] += 1
-        self._put(item.state, ended, self._further(ended, landed.follow_ups))
+        self._put(item.state, ended, follow_ups)
         self._end()
 
     def cancel(self, running: Item) -> None:
@@ -130,7 +130,7 @@ class Keeper:
     def pass_by(self, item: Item) -> None:
         """Leave an item of a stopped source waiting, or to the next way in."""
         failure_class = self._run.stopped_by[item.source]
-        if not self._next_ways(item.source, failure_class):
+        if failure_class not in _REPLACED or not self._next_ways(item.source, failure_class):
             self._left.append(item)
             self._end()
             return
@@ -173,12 +173,24 @@ class Keeper:
         self.unfinished -= 1
         self._on_end()
 
-    def _further(self, ended: Item, follow_ups: Iterable[FollowUp]) -> list[Item]:
-        """Make items of what an item leads to: what its answer asks for, or another way in."""
-        made = self._follow_ups(ended, follow_ups)
+    def _follow(self, ended: Item, found: Iterable[FollowUp]) -> tuple[Item, list[Item]]:
+        """Make items of what an item leads to: what its answer asks for, or a second way.
+
+        The item that has ended names the second way, which counts in its place; one of a second
+        way tells of what only the first could give.
+        """
+        made = self._follow_ups(ended, found)
+        lost = self._run.not_given.get(ended.source, ())
+        if lost and ended.state is State.DONE:
+            said = f"{', '.join(lost)}: not given by this way"
+            missing = tuple(dict.fromkeys([*ended.missing, *lost]))
+            error = "; ".join(filter(None, [ended.error, said]))
+            ended = replace(ended, missing=missing, error=error)
         if ended.failure_class in _REPLACED:
-            made += self._fall_back(ended)
-        return made
+            for way in self._next_ways(ended.source, ended.failure_class)[:1]:
+                made += self._ask_instead(ended, way)
+                ended = replace(ended, replaced_by=way)
+        return ended, made
 
     def _follow_ups(self, parent: Item, found: Iterable[FollowUp]) -> list[Item]:
         """Make items of what an answer asks for, save what is fresh or not wanted."""
@@ -211,19 +223,16 @@ class Keeper:
         self._pictures[kind] += 1
         return sight if self._pictures[kind] <= _MOST_PICTURES else without_picture(sight)
 
-    def _fall_back(self, failed: Item) -> list[Item]:
-        """Ask the next way in for what a source could not give."""
-        made = []
-        for source in self._next_ways(failed.source, failed.failure_class)[:1]:
-            item = Item(
-                source=source,
-                key=failed.key,
-                apn=failed.apn,
-                priority=failed.priority,
-                sequence=self._queues.next_sequence,
-            )
-            made += self._add_new(item)
-        return made
+    def _ask_instead(self, failed: Item, way: str) -> list[Item]:
+        """Ask another way in for what a source could not give, in its place in the batch."""
+        item = Item(
+            source=way,
+            key=failed.key,
+            apn=failed.apn,
+            priority=failed.priority,
+            sequence=failed.sequence,
+        )
+        return self._add_new(item)
 
     def _next_ways(self, source: str, failure_class: str | None) -> tuple[str, ...]:
         """Return the ways in to be tried in turn in place of a source.

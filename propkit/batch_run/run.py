@@ -34,6 +34,8 @@ class Run:
         Keys of further answers that need not be asked for.
     fallbacks
         By source, those to try in turn for the same key when it cannot give it.
+    not_given
+        By source that is such a second way, the tables that it cannot give in place of the first.
     max_requests
         By source or host, most requests in this run; its items then wait.
     credits_left, credits_of
@@ -59,6 +61,7 @@ class Run:
     strategy: str = "parallel"
     fresh_keys: frozenset[tuple[str, str]] = frozenset()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_requests: Mapping[str, int] = field(default_factory=dict)
     credits_left: Decimal | None = None
     credits_of: Mapping[str, Decimal] = field(default_factory=dict)

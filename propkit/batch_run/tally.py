@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class Tally:
-    """Counts that are never far from the items themselves."""
+    """Counts that are never far from the items themselves.
+
+    An item in whose place a second way is asked counts for its source only, as ``replaced``.
+    """
 
     def __init__(self, run: Run, hosts: Mapping[str, Host], host_names: Mapping[str, str]) -> None:
         caps = {name: Cap(most) for name, most in run.max_requests.items()}
@@ -33,6 +36,7 @@ class Tally:
         self._hosts = hosts
         self._started = time.monotonic()
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
+        self._replaced: Counter[str] = Counter()
         self._partial = 0
         self._changed: dict[tuple[str, str], Item] = {}
         self._ends: deque[float] = deque(maxlen=50)
@@ -43,6 +47,9 @@ class Tally:
 
     def add(self, item: Item) -> None:
         """Count an item that is new to the run."""
+        if item.replaced_by is not None:
+            self._replaced[item.source] += 1
+            return
         self._counts[item.source][item.state] += 1
         self._partial += item.is_partial
 
@@ -50,9 +57,12 @@ class Tally:
         """Count an item that has moved on from a state."""
         counts = self._counts[after.source]
         counts[before] -= 1
+        self._changed[after.source, after.key] = after
+        if after.replaced_by is not None:  # the parcel is not at an end: the second way is
+            self._replaced[after.source] += 1
+            return
         counts[after.state] += 1
         self._partial += after.is_partial
-        self._changed[after.source, after.key] = after
         if after.state in ENDED:
             self._ends.append(time.monotonic())
 
@@ -96,19 +106,20 @@ class Tally:
     def _is_told(self, name: str) -> bool:
         """Whether there is anything to say: another way in is mostly never needed."""
         is_second = any(name in ways for ways in self._run.fallbacks.values())
-        return not is_second or self._counts[name].total() > 0
+        return not is_second or self._counts[name].total() + self._replaced[name] > 0
 
     def _source_progress(self, name: str) -> SourceProgress:
-        counts, usage = self._counts[name], self.usage[name]
+        counts, usage, replaced = self._counts[name], self.usage[name], self._replaced[name]
         return SourceProgress(
             source=name,
-            total=counts.total(),
-            ended=sum(counts[state] for state in ENDED),
+            total=counts.total() + replaced,
+            ended=sum(counts[state] for state in ENDED) + replaced,
             failed=counts[State.FAILED],
             requests=usage.requests,
             refused=usage.refused,
             requests_per_second=self._hosts[name].pace.requests_per_second,
             stopped=self._run.stopped.get(name),
+            replaced=replaced,
         )
 
     def _eta_seconds(self, counts: Mapping[State, int]) -> float | None:

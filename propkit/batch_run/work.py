@@ -17,7 +17,7 @@ from propkit.batch_run.queues import Queues
 from propkit.batch_run.run import Run
 from propkit.batch_run.tally import Tally
 from propkit.breaker import Entry
-from propkit.collector import Collector, Outcome
+from propkit.collector import COLLECT, Collector, Outcome
 from propkit.errors import (
     BudgetSpentError,
     CollectionCancelledError,
@@ -170,17 +170,27 @@ class _Work:
             return False
         if source in self._run.stopped:
             return not self._queues.is_empty(source)
-        return self._queues.has_next(source) and self._has_room(source)
+        if not self._queues.has_next(source):
+            return False
+        return self._has_room(source) or source in self._run.stopped
 
     def _has_room(self, source: str) -> bool:
         """Whether the caps leave enough for one item more; the last ones go one by one.
 
-        Else many would be begun, and none of them done when the cap is reached.
+        Else many would be begun, and none of them done when the cap is reached. A cap below what
+        one item takes stops the source: its requests would be spent for nothing.
         """
         usage, in_work = self._tally.usage[source], self._in_work[source]
-        if not (usage.caps and in_work):
-            return True
         per_item = self._collector.configs[source].source.requests_per_item
+        if not usage.caps:
+            return True
+        if not in_work:
+            most = min([cap.most for cap in usage.caps])
+            if self._run.way != COLLECT or most >= per_item:
+                return True
+            text = f"the cap of {most} requests is below the {per_item} that an item takes"
+            self._stop(source, _BUDGET, text)
+            return False
         return usage.is_enough_for((in_work + 1) * per_item)
 
     async def _enter(self, source: str) -> Entry:
@@ -219,10 +229,11 @@ class _Work:
                 landed = None
                 flight = self._traffic.begin(identity, self._run.batch_id)
                 try:
-                    landed = await self._ask(item)
+                    ended = await self._ask(item)
+                    if ended is not None:
+                        failure_class, landed = ended
                 finally:
                     self._traffic.end(identity, flight, landed)
-                failure_class = landed.item.failure_class if landed else _CANCELLED
         finally:
             self._in_work[item.source] -= 1
             if self._tally.usage[item.source].caps:
@@ -233,8 +244,12 @@ class _Work:
         """Return another batch's work on the same item: under way, or its answer."""
         return self._traffic.find(identity, self._run.batch_id, self._run.planned_at)
 
-    async def _ask(self, item: Item) -> Landing | None:
-        """Ask for an item and store what came; None when it came to nothing, and waits again."""
+    async def _ask(self, item: Item) -> tuple[str | None, Landing | None] | None:
+        """Ask for an item and store what came; None when it came to nothing, and waits again.
+
+        Return its failure class, and what other batches may have of it: nothing as long as the
+        guard keeps it back, which may yet let it fail.
+        """
         source = item.source
         running = item.move(State.RUNNING, started_at=datetime.now(UTC))
         self._tally.move(item.state, running)
@@ -264,11 +279,15 @@ class _Work:
                 source, ended.failure_class, f"{self._strange[source]} in a row: {ended.error}"
             )
         guard = self._guards.get(source)
+        stored: Outcome | None = outcome
         if guard is None:
             self._keeper.store(outcome)
         else:
-            await self._judge(source, guard, outcome)
-        return Landing(self._run.batch_id, ended, outcome.follow_ups)
+            stored = await self._judge(source, guard, outcome)
+        if stored is None:
+            return ended.failure_class, None
+        landed = Landing(self._run.batch_id, stored.item, stored.follow_ups)
+        return ended.failure_class, landed
 
     def _has_new_layout(self, source: str, ended: Item) -> bool:
         """Whether so many answers in a row could not be read that it is the site, not a parcel."""
@@ -278,8 +297,11 @@ class _Work:
             self._strange[source] = 0
         return self._strange[source] >= self._collector.settings.breaker_failures
 
-    async def _judge(self, source: str, guard: SourceGuard, outcome: Outcome) -> None:
-        """Store what the guard gives free; stop the source where it has drifted."""
+    async def _judge(self, source: str, guard: SourceGuard, outcome: Outcome) -> Outcome | None:
+        """Store what the guard gives free; stop the source where it has drifted.
+
+        Return what was stored in place of the outcome, None where it is kept back.
+        """
         judgement = guard.judge(outcome)
         if judgement.witness is not None and not self._run.cancelled.is_set():
             # Where an earlier parcel still has the field, the nulls are the county's own.
@@ -289,6 +311,8 @@ class _Work:
         if judgement.drift is not None:
             self._stop(source, LayoutChangedError.failure_class, judgement.drift)
         self._store_all(source, judgement.store)
+        stored = (one for one in judgement.store if one.item.key == outcome.item.key)
+        return next(stored, None)
 
     def _store_all(self, source: str, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:

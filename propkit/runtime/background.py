@@ -15,6 +15,11 @@ KIND = "enhance"
 class Planning(Protocol):
     """What enhancing needs of a kit."""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether collecting in the background is stopped."""
+        ...
+
     def plan(self, parcels: object, *, kind: str) -> Plan:
         """Say what a batch would do."""
         ...
@@ -25,7 +30,15 @@ class Planning(Protocol):
 
 
 def enhance(kit: Planning, hits: object, top: int) -> Batch | None:
-    """Collect the first ``top`` parcels of hits; None when all of them are fresh."""
+    """Collect the first ``top`` parcels of hits; None when all of them are fresh.
+
+    Raises
+    ------
+    RequestError
+        Collecting in the background is paused, or ``top`` is no number of parcels.
+    """
+    if kit.is_paused:
+        raise RequestError("collecting in the background is paused: kit.unpause() goes on with it")
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise RequestError(f"top must be a whole number from 1 up, not {top!r}")
     entries = kit.plan(hits, kind=KIND).entries

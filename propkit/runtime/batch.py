@@ -135,7 +135,10 @@ class Batch:
         return self._place.progress(self.id)
 
     def items(self) -> pd.DataFrame:
-        """Return the items as stored: one row an item, the columns of the table ``items``."""
+        """Return the items as stored: one row an item, the columns of the table ``items``.
+
+        One with ``replaced_by`` failed, and counts no more: the item of that second way does.
+        """
         return self._place.store.frame(
             "SELECT * FROM items WHERE batch_id = $1 ORDER BY sequence, source, key", [self.id]
         )
@@ -167,6 +170,9 @@ class Batch:
 
     def retry(self, only: str | None = None) -> Batch:
         """Collect the failed items again; ``only`` keeps to one failure class.
+
+        What a second way has delivered has not failed; where it failed too, the first way is
+        asked again.
 
         Raises
         ------

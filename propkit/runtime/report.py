@@ -24,16 +24,24 @@ from propkit.store.statistics import (
 if TYPE_CHECKING:
     import pandas as pd
 
-OUTCOMES = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
+REPLACED = "replaced"
+"""The outcome of an item that failed and does not count: a second way was asked in its place."""
+COUNTED = ("done", "partial", "not_found", "failed", "waiting", "cancelled", "skipped")
+OUTCOMES = (*COUNTED, REPLACED)
 _MOST_SLOW = 20
+_FAILURE = [name for name in Failure.__dataclass_fields__ if not name.startswith(REPLACED)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
     """What a batch did. ``counts`` is items by source and outcome; times are aware UTC.
 
+    A parcel counts once at each office, by its best way: where a source failed and a second way was
+    asked, that one's outcome counts, and the first one's item is ``replaced``.
+
     ``failures`` are the items that failed, each with its error and the answer that is kept as
-    evidence; ``partial`` those that are done with tables missing; ``stale`` those whose older
+    evidence; ``replaced`` are the same of those in whose place a second way was asked, whatever it
+    came to; ``partial`` those that are done with tables missing; ``stale`` those whose older
     record was kept because the source was down. ``not_usable`` are the identifiers that were no
     APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
     ``slow`` the operations that took longest; ``robots_ignored`` those whose robots.txt was not
@@ -54,6 +62,7 @@ class BatchReport:
     sources: tuple[SourceStatistics, ...]
     slow: tuple[SlowOperation, ...]
     robots_ignored: tuple[str, ...] = ()
+    replaced: tuple[Failure, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -71,15 +80,15 @@ class BatchReport:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Items by outcome, over all sources."""
+        """Items by outcome, over all sources; those that were replaced count no more."""
         totals: Counter[str] = Counter()
         for counted in self.counts.values():
             totals.update(counted)
-        return {outcome: totals[outcome] for outcome in OUTCOMES if totals[outcome]}
+        return {outcome: totals[outcome] for outcome in COUNTED if totals[outcome]}
 
     @property
     def failure_classes(self) -> dict[str, int]:
-        """Failed items by failure class."""
+        """Failed items by failure class; those that were replaced count no more."""
         return dict(Counter(failure.failure_class or "unknown" for failure in self.failures))
 
     @property
@@ -152,9 +161,8 @@ class BatchReport:
         """
         import pandas as pd
 
-        columns = list(Failure.__dataclass_fields__)
-        rows = [[getattr(failure, name) for name in columns] for failure in self.failures]
-        return pd.DataFrame(rows, columns=columns).convert_dtypes(dtype_backend="pyarrow")
+        rows = [[getattr(failure, name) for name in _FAILURE] for failure in self.failures]
+        return pd.DataFrame(rows, columns=_FAILURE).convert_dtypes(dtype_backend="pyarrow")
 
     def __str__(self) -> str:
         """Return the report as a small text table, failures below."""
@@ -178,7 +186,9 @@ class BatchReport:
             for one in self.failures[:5]
         ]
         lines += _more(len(self.failures), "failed", "report.failures_frame()")
-        if any(one.evidence_url for one in self.failures):
+        lines += [f"  by a second way: {one.key}: {one.note}" for one in self.replaced[:5]]
+        lines += _more(len(self.replaced), "by a second way", "report.replaced")
+        if any(one.evidence_url for one in [*self.failures, *self.replaced]):
             lines.append(f"  what was to be seen: kit.evidence({self.batch_id!r})")
         for kind, items in (("partial", self.partial), ("stale", self.stale)):
             for item in items[:5]:
@@ -221,12 +231,14 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
         counts.setdefault(source, {})[outcome] = count
     partial = read_items(store, batch_id, "state = 'done' AND len(missing) > 0")
     stale = read_items(store, batch_id, "state = 'skipped' AND starts_with(error, 'stale')")
+    failed = failures(store, batch_id)
     return BatchReport(
         batch_id=head.batch_id,
         kind=head.kind,
         state=head.state,
         counts=counts,
-        failures=tuple(failures(store, batch_id)),
+        failures=tuple([one for one in failed if one.replaced_by is None]),
+        replaced=tuple([one for one in failed if one.replaced_by is not None]),
         partial=tuple(partial),
         stale=tuple(stale),
         not_usable=head.criteria.get("not_usable", {}),

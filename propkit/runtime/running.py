@@ -21,6 +21,8 @@ from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
 from propkit.store.purchases import find_criteria
+from propkit.store.requeueing import skip_collected
+from propkit.terms import tables_lost
 
 _MOST_LOOKED_UP = 2000
 """Among so many waiting items canaries are sought."""
@@ -42,7 +44,7 @@ def make_run(
     criteria = head.criteria
     fallbacks = {name: tuple(to) for name, to in criteria.get("fallbacks", {}).items()}
     sources = frozenset(criteria["sources"]) | {item.source for item in items}
-    sources |= {name for others in fallbacks.values() for name in others}
+    sources |= _ways_of(criteria)
     if unknown := sorted(name for name in sources if name not in collector.configs):
         raise RequestError(
             f"batch {head.batch_id} asks {', '.join(unknown)}, which propkit does not know here"
@@ -56,6 +58,12 @@ def make_run(
     spent = sum((prices[i.source] for i in items if i.attempts and i.source in prices), Decimal(0))
     is_stale_ok = criteria.get("stale_ok", False)
     waiting = [item for item in items if item.state is State.WAITING]
+    terms = {name: collector.configs[name].terms for name in sources}
+    not_given = {
+        way: tables_lost(terms[first], terms[way], criteria["datasets"])
+        for first, ways in fallbacks.items()
+        for way in ways
+    }
     run = Run(
         batch_id=head.batch_id,
         items=items,
@@ -66,11 +74,12 @@ def make_run(
         strategy=criteria.get("strategy", "parallel"),
         fresh_keys=fresh_keys,
         fallbacks=fallbacks,
+        not_given={way: tables for way, tables in not_given.items() if tables},
         max_requests=_caps(collector, sources, criteria.get("max_requests")),
         credits_left=None if budget is None else Decimal(budget) - spent,
         credits_of=prices,
         batch_size=criteria.get("batch_size"),
-        stale=_stale(collector, sources, waiting) if is_stale_ok else {},
+        stale=_stale(collector, sources, waiting, fallbacks) if is_stale_ok else {},
         progress_seconds=collector.settings.progress_seconds,
         listeners=list(listeners),
         planned_at=planned_at or datetime.now(UTC),
@@ -79,6 +88,32 @@ def make_run(
     if ignored := find_ignored_robots(collector.configs, sources):
         run.note("robots", f"robots.txt is not obeyed (obey_robots): {', '.join(ignored)}")
     return run
+
+
+def skip_known(collector: Collector, head: BatchHead) -> None:
+    """Skip a batch's waiting items that other batches have collected whole since it was made."""
+    criteria = head.criteria
+    terms = {
+        name: collector.configs[name].terms
+        for name in {*criteria["sources"], *_ways_of(criteria)}
+        if name in collector.configs
+    }
+    asked = [terms[name] for name in criteria["sources"] if name in terms]
+    # What the first way has given meanwhile a second one need not, and the reverse.
+    instead: dict[str, list[str]] = {}
+    for first, ways in criteria.get("fallbacks", {}).items():
+        for way in ways if first in terms else ():
+            instead.setdefault(way, []).append(first)
+            if way in terms and not tables_lost(terms[first], terms[way], criteria["datasets"]):
+                instead.setdefault(first, []).append(way)
+    skip_collected(
+        collector.store,
+        head.batch_id,
+        since=head.created_at,
+        rolls=[term.source for term in asked if "parcels" in term.provides],
+        keyed={term.source: term.needs for term in asked if term.needs is not None},
+        ways=instead,
+    )
 
 
 def make_guards(collector: Collector, run: Run) -> dict[str, SourceGuard]:
@@ -135,6 +170,11 @@ def learned_of(
     }
 
 
+def _ways_of(criteria: Mapping[str, Any]) -> set[str]:
+    """Return the second ways that a batch may ask."""
+    return {name for others in criteria.get("fallbacks", {}).values() for name in others}
+
+
 def _read_order(collector: Collector, head: BatchHead) -> Order | Area | None:
     """Return what a batch may buy, or the area it collects, by its criteria; None for neither."""
     if (area := head.criteria.get("area")) is not None:
@@ -165,11 +205,15 @@ def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[s
 
 
 def _stale(
-    collector: Collector, sources: Iterable[str], waiting: Sequence[Item]
+    collector: Collector,
+    sources: Iterable[str],
+    waiting: Sequence[Item],
+    fallbacks: Mapping[str, tuple[str, ...]],
 ) -> dict[tuple[str, str], datetime]:
     """Return when what is stored under the waiting keys was collected.
 
-    So it is with the keys that the answers about them will ask for, as far as they are known.
+    So it is with the keys that the answers about them will ask for, as far as they are known, and
+    with what a second way has collected under them.
     """
     store = collector.store
     keys: dict[str, list[str]] = {}
@@ -181,6 +225,9 @@ def _stale(
         if source.needs is not None:
             known = store.parcel_column(source.needs, apns, source.county).values()
             keys[name] = list(dict.fromkeys([*keys.get(name, ()), *known]))
+    for first, ways in fallbacks.items():
+        for way in ways:
+            keys[way] = list(dict.fromkeys([*keys.get(way, ()), *keys.get(first, ())]))
     found = store.freshness(keys)
     return {
         (source, key): datetime.fromtimestamp(checked_at, UTC)

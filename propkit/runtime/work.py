@@ -25,24 +25,21 @@ from propkit.errors import (
 )
 from propkit.items import Item, State
 from propkit.progress import Listener, Progress
-from propkit.runtime.running import learned_of, make_guards, make_run
+from propkit.runtime.running import learned_of, make_guards, make_run, skip_known
 from propkit.runtime.thread import CollectorThread
 from propkit.store.batches import (
     UNFINISHED,
     BatchHead,
     beat,
-    cancel_waiting,
     count_items,
     delete_batch,
-    forget_second_ways,
     read_head,
     read_items,
-    requeue_items,
     set_state,
-    skip_collected,
     write_log,
 )
 from propkit.store.coverage import save_coverage
+from propkit.store.requeueing import cancel_waiting, requeue_cancelled, requeue_failed
 from propkit.store.statistics import SourceRun, write_runs
 
 STOPPING = (
@@ -199,6 +196,8 @@ class BatchWork:
     def retry(self, only: str | None = None) -> None:
         """Collect the failed items again; ``only`` keeps to one failure class.
 
+        What a second way has delivered has not failed; where it failed too, the first begins anew.
+
         Raises
         ------
         RequestError
@@ -210,8 +209,7 @@ class BatchWork:
                 raise RequestError(
                     f"no failure class {only!r}; expected one of {', '.join(FAILURE_CLASSES)}"
                 )
-            requeue_items(self._store, self.id, State.FAILED, None if only is None else [only])
-            self._forget_second_ways()
+            self._requeue_failed(None if only is None else [only])
             if self._has_waiting():
                 self._start_again()
 
@@ -231,10 +229,9 @@ class BatchWork:
             head = self.head
             if head.state != (only_if or head.state):
                 raise RequestError(f"batch {self.id} is {head.state} by now")
-            requeue_items(self._store, self.id, State.CANCELLED)
-            requeue_items(self._store, self.id, State.FAILED, STOPPING)
-            self._forget_second_ways()
-            self._skip_collected(head)
+            requeue_cancelled(self._store, self.id)
+            self._requeue_failed(STOPPING)
+            skip_known(self.collector, head)
             if self._has_waiting():
                 self._start_again()
             elif head.state in UNFINISHED:
@@ -252,19 +249,9 @@ class BatchWork:
             self._refuse_running()
             delete_batch(self._store, self.head.batch_id)
 
-    def _skip_collected(self, head: BatchHead) -> None:
-        names = [name for name in head.criteria["sources"] if name in self.collector.configs]
-        terms = [self.collector.configs[name].terms for name in names]
-        skip_collected(
-            self._store,
-            self.id,
-            since=head.created_at,
-            rolls=[term.source for term in terms if "parcels" in term.provides],
-            keyed={term.source: term.needs for term in terms if term.needs is not None},
-        )
-
-    def _forget_second_ways(self) -> None:
-        forget_second_ways(self._store, self.id, self.head.criteria.get("fallbacks", {}))
+    def _requeue_failed(self, failure_classes: Sequence[str] | None) -> None:
+        ways = self.head.criteria.get("fallbacks", {})
+        requeue_failed(self._store, self.id, ways, failure_classes)
 
     def _has_waiting(self) -> bool:
         counts = count_items(self._store, self.id)

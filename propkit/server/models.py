@@ -155,7 +155,9 @@ class _Told(BaseModel):
 class JobModel(_Told):
     """A batch job. Times are UTC.
 
-    ``processed`` items have ended, of them ``success_count`` well and ``error_count`` not.
+    ``processed`` items have ended, of them ``success_count`` well and ``error_count`` not. Where a
+    second way was asked in place of an item that failed, only the second way's item counts;
+    ``error_details`` tells of the other, under ``replaced``.
     """
 
     id: str
@@ -244,7 +246,10 @@ class HealthModel(_Told):
 
 
 class SourceModel(_Told):
-    """How far one source is; ``stopped`` says why it is not asked any more."""
+    """How far one source is; ``stopped`` says why it is not asked any more.
+
+    In place of the ``replaced`` items, which failed and have ended here, a second way is asked.
+    """
 
     source: str
     total: int
@@ -254,6 +259,7 @@ class SourceModel(_Told):
     refused: int
     requests_per_second: float
     stopped: str | None
+    replaced: int
 
 
 class EventModel(_Told):

@@ -6,7 +6,6 @@ import base64
 import json
 import re
 from collections.abc import Container, Mapping
-from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -42,7 +41,7 @@ _ITEM_SCHEMA: Final = pa.schema(
         ("missing", pa.list_(pa.string())),
     ]
 )
-_ITEM_NAMES = [one.name for one in fields(Item)]
+_ITEM_NAMES: Final = _ITEM_SCHEMA.names
 
 
 class _Strict(BaseModel):

@@ -16,6 +16,7 @@ import duckdb
 from propkit.errors import RequestError
 from propkit.items import Item, State
 from propkit.store.database import Store
+from propkit.store.item_tables import OUTCOME
 from propkit.store.reading import Reading
 from propkit.store.results import feed_tables, make_items, make_rows
 
@@ -235,12 +236,15 @@ def read_items(store: Reading, batch_id: str, where: str = "true") -> list[Item]
 def count_items(store: Reading, batch_id: str) -> list[tuple[str, str, int]]:
     """Return (source, outcome, items) of a batch, by first appearance of the source.
 
-    The outcome is the state, or ``partial`` where tables are missing from what is done.
+    The outcome is the state, ``partial`` where tables are missing from what is done, or
+    ``replaced``: it failed, and the item of a second way counts in its place.
     """
     found = store.rows(
-        "SELECT source, CASE WHEN state = 'done' AND len(missing) > 0 THEN 'partial' ELSE state END"
-        " AS outcome, count(*) AS n, min(min(sequence)) OVER (PARTITION BY source) AS first"
-        " FROM items WHERE batch_id = $1 GROUP BY source, outcome ORDER BY first, source, outcome",
+        f"SELECT source, {OUTCOME} AS outcome, count(*) AS n,"
+        " min(min(sequence)) OVER (PARTITION BY source) AS first"
+        " FROM items WHERE batch_id = $1 GROUP BY source, outcome"
+        # A second way has the places of the first, which comes before it.
+        " ORDER BY first, outcome <> 'replaced', source, outcome",
         [batch_id],
     )
     return [(row["source"], row["outcome"], row["n"]) for row in found]
@@ -274,96 +278,6 @@ def unfinished_ids(store: Reading) -> list[str]:
         [list(UNFINISHED)],
     )
     return [row["batch_id"] for row in rows]
-
-
-def requeue_items(
-    store: Store, batch_id: str, state: State, failure_classes: Sequence[str] | None = None
-) -> None:
-    """Move a batch's failed or cancelled items, or those of some failure classes, to waiting."""
-    _change_items(
-        store,
-        batch_id,
-        "UPDATE items SET state = 'waiting', failure_class = NULL, error = NULL,"
-        " started_at = NULL, ended_at = NULL WHERE batch_id = ? AND state = ?"
-        " AND coalesce(list_contains(?::VARCHAR[], failure_class), true)",
-        [batch_id, state.value, failure_classes],
-    )
-
-
-def forget_second_ways(store: Store, batch_id: str, ways: Mapping[str, Sequence[str]]) -> None:
-    """Forget what another way in came to, where the first one is to be asked again.
-
-    ``ways`` has those that are tried in turn, by source; where it fails again they are, too.
-    """
-    pairs = [[first, second] for first, others in ways.items() for second in others]
-    if pairs:
-        _change_items(
-            store,
-            batch_id,
-            "DELETE FROM items USING (SELECT unnest(?::VARCHAR[][]) AS way) AS ways, items AS first"
-            " WHERE items.batch_id = ? AND items.state IN ('waiting', 'failed', 'cancelled')"
-            " AND items.source = way[2] AND first.source = way[1] AND first.state = 'waiting'"
-            " AND first.batch_id = items.batch_id AND first.key = items.key",
-            [pairs, batch_id],
-        )
-
-
-def skip_collected(
-    store: Store,
-    batch_id: str,
-    *,
-    since: datetime,
-    rolls: Sequence[str],
-    keyed: Mapping[str, str],
-) -> None:
-    """Skip a batch's waiting items that have been collected whole since then.
-
-    ``rolls`` are the sources whose answers lead to others, and ``keyed`` those others, with the
-    column of ``parcels`` that holds their key: where one has not been asked since, so is the roll
-    again.
-    """
-    unasked = "SELECT apn FROM parcels WHERE false" + "".join(
-        f" UNION SELECT apn FROM parcels WHERE {column} NOT IN"
-        " (SELECT key FROM freshness WHERE source = ? AND checked_at > ?)"
-        for column in keyed.values()
-    )
-    _change_items(
-        store,
-        batch_id,
-        "UPDATE items SET state = 'skipped', ended_at = now(),"
-        " error = 'fresh: collected by another batch meanwhile'"
-        " FROM (FROM freshness SELECT source, key, max(checked_at) AS checked_at,"
-        " arg_max(missing, checked_at) AS missing GROUP BY ALL) AS newest"
-        " WHERE items.batch_id = ? AND items.state = 'waiting'"
-        " AND newest.source = items.source AND newest.key = items.key"
-        " AND newest.checked_at > ? AND len(newest.missing) = 0"
-        f" AND NOT (list_contains(?::VARCHAR[], items.source) AND items.apn IN ({unasked}))",
-        [batch_id, since, rolls, *[value for source in keyed for value in (source, since)]],
-    )
-
-
-def cancel_waiting(store: Store, batch_id: str) -> None:
-    """Move a batch's waiting items to cancelled."""
-    _change_items(
-        store,
-        batch_id,
-        "UPDATE items SET state = 'cancelled', failure_class = 'cancelled', ended_at = ?"
-        " WHERE batch_id = ? AND state = 'waiting'",
-        [datetime.now(UTC), batch_id],
-    )
-
-
-def _change_items(store: Store, batch_id: str, sql: str, params: Sequence[Any]) -> None:
-    """Change items of a batch outside of a run, and say so in its head."""
-    now = datetime.now(UTC)
-
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(sql, params)
-        connection.execute(
-            "UPDATE batch_heads SET updated_at = ? WHERE batch_id = ?", [now, batch_id]
-        )
-
-    store.writer.submit(work).result()
 
 
 def _user() -> str | None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from propkit.errors import RequestError
 from propkit.store.batches import LogEntry
+from propkit.store.item_tables import JOB_STATE
 from propkit.store.reading import Reading
-from propkit.store.schema import JOB_STATE
 
 STATES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
 ACTIVE = ("PENDING", "PROCESSING")
@@ -38,7 +38,8 @@ class Job:
 
     ``processed`` items have ended, of them ``success_count`` well (an answer that there is no such
     parcel is one) and ``error_count`` not. ``error_details`` has the batch's own error, if any, and
-    its failed items by failure class.
+    its failed items by failure class: ``failures``, and ``replaced`` those in whose place a second
+    way was asked; they count in nothing else.
     """
 
     id: str
@@ -252,14 +253,17 @@ def _read(store: Reading, heads: str, params: Sequence[Any]) -> list[Job]:
     # The page first: the items of 10,000 other jobs are not counted.
     rows = store.rows(
         f"WITH page AS MATERIALIZED (SELECT *, {JOB_STATE} AS job_state FROM batch_heads {heads}),"
-        " outcomes AS (SELECT batch_id, state, failure_class, count(*) AS n FROM items"
+        " outcomes AS (SELECT batch_id, if(replaced_by IS NULL, state, 'replaced') AS state,"
+        " failure_class, count(*) AS n FROM items"
         " WHERE batch_id IN (SELECT batch_id FROM page) GROUP BY ALL),"
-        " counts AS (SELECT batch_id, sum(n)::BIGINT AS total,"
-        " coalesce(sum(n) FILTER (state NOT IN ('waiting', 'running')), 0)::BIGINT AS processed,"
+        " counts AS (SELECT batch_id,"
+        " coalesce(sum(n) FILTER (state <> 'replaced'), 0)::BIGINT AS total,"
+        " coalesce(sum(n) FILTER (state NOT IN ('waiting', 'running', 'replaced')), 0)::BIGINT"
+        " AS processed,"
         f" coalesce(sum(n) FILTER (state IN ({_OUTCOMES})), 0)::BIGINT AS successes,"
         " coalesce(sum(n) FILTER (state = 'failed'), 0)::BIGINT AS errors,"
-        " coalesce(list({'class': coalesce(failure_class, 'unknown'), 'n': n}"
-        " ORDER BY failure_class) FILTER (state = 'failed'), []) AS failures"
+        " coalesce(list({'class': coalesce(failure_class, 'unknown'), 'n': n, 'state': state}"
+        " ORDER BY failure_class) FILTER (state IN ('failed', 'replaced')), []) AS failures"
         " FROM outcomes GROUP BY batch_id)"
         " SELECT page.*, total, processed, successes, errors, failures"
         " FROM page LEFT JOIN counts USING (batch_id) ORDER BY number DESC",
@@ -269,8 +273,10 @@ def _read(store: Reading, heads: str, params: Sequence[Any]) -> list[Job]:
 
 
 def _make_job(row: dict[str, Any]) -> Job:
-    failures = {each["class"]: each["n"] for each in row["failures"] or ()}
     details: dict[str, Any] = {"error": row["error"]} if row["error"] else {}
+    for each in row["failures"] or ():
+        name = "failures" if each["state"] == "failed" else "replaced"
+        details.setdefault(name, {})[each["class"]] = each["n"]
     return Job(
         id=row["batch_id"],
         number=row["number"],
@@ -282,7 +288,7 @@ def _make_job(row: dict[str, Any]) -> Job:
         processed=row["processed"] or 0,
         success_count=row["successes"] or 0,
         error_count=row["errors"] or 0,
-        error_details=details | ({"failures": failures} if failures else {}),
+        error_details=details,
         created_by=row["created_by"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

@@ -35,7 +35,8 @@ class ParcelFacts:
 class ParcelTally:
     """How a parcel's items of one batch stand: how many are in each state.
 
-    ``partial`` are done with tables missing; they count as done as well.
+    ``partial`` are done with tables missing; they count as done as well. Where a second way was
+    asked in place of one that failed, only the second way's item counts.
     """
 
     apn: str
@@ -99,7 +100,7 @@ def read_tallies(
     rows = store.rows(
         f"SELECT apn, count(*) FILTER (state IN ('waiting', 'running')) AS waiting, {counts},"
         " count(*) FILTER (state = 'done' AND len(missing) > 0) AS partial"
-        f" FROM items WHERE batch_id = $1 AND apn IS NOT NULL{changed}"
+        f" FROM counted_items WHERE batch_id = $1 AND apn IS NOT NULL{changed}"
         " GROUP BY apn ORDER BY min(sequence)",
         params,
     )
@@ -123,7 +124,8 @@ def read_history(store: Reading, apn: str) -> dict[str, list[dict[str, Any]]]:
         [apn],
     )
     kept["items"] = store.rows(
-        "SELECT batch_id, source, state, missing, failure_class, error, ended_at FROM items"
+        "SELECT batch_id, source, state, missing, failure_class, error, replaced_by, ended_at"
+        " FROM items"
         f" WHERE apn = $1 ORDER BY batch_id DESC, source LIMIT {_MOST}",
         [apn],
     )

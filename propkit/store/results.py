@@ -46,7 +46,10 @@ from propkit.store.scopes import StoredScopes
 
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 _ITEM_IDENTITY = ("batch_id", "source", "key")
-_ENDING = ("state", "attempts", "failure_class", "error", "started_at", "ended_at", "missing")
+_ENDING = (
+    *("state", "attempts", "failure_class", "error", "replaced_by", "started_at", "ended_at"),
+    "missing",
+)
 _ENDED_SCHEMA = pa.schema(
     [LEDGER_SCHEMAS["items"].field(column) for column in (*_ITEM_IDENTITY, *_ENDING)]
 )

@@ -23,6 +23,7 @@ from propkit.store.county_tables import (
     add_not_found,
 )
 from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
+from propkit.store.item_tables import ITEMS, JOB_STATE, SECOND_WAYS
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
 from propkit.store.payloads import BLOCKS, PAYLOADS, cut_old_blocks, pack_old_payloads
@@ -30,11 +31,6 @@ from propkit.store.posting_tables import POSTING_SCHEMAS, POSTING_TABLES
 
 STORAGE_VERSION = "v1.5.0"
 """An older DuckDB (from 1.5) can still open the file."""
-
-JOB_STATE = """CASE state WHEN 'running' THEN 'PROCESSING' WHEN 'completed' THEN 'COMPLETED'
-    WHEN 'cancelled' THEN 'CANCELLED' WHEN 'pending' THEN 'PENDING'
-    WHEN 'interrupted' THEN 'PENDING' ELSE 'FAILED' END"""
-"""The state of a batch as a job. It stands in a view, too: who changes it makes the view anew."""
 
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
 
@@ -182,6 +178,7 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0011_postings", POSTING_TABLES),
     ("0012_payload_parts", cut_old_blocks),
     ("0013_not_found", add_not_found),
+    ("0014_second_ways", SECOND_WAYS),
 ]
 
 _TABLE_NAMES = (
@@ -291,23 +288,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
             ("missing", pa.list_(pa.string())),
         ]
     ),
-    "items": pa.schema(
-        [
-            ("batch_id", pa.string()),
-            ("source", pa.string()),
-            ("key", pa.string()),
-            ("apn", pa.string()),
-            ("priority", pa.int32()),
-            ("sequence", pa.int32()),
-            ("state", pa.string()),
-            ("attempts", pa.int32()),
-            ("failure_class", pa.string()),
-            ("error", pa.string()),
-            ("started_at", _TIME),
-            ("ended_at", _TIME),
-            ("missing", pa.list_(pa.string())),
-        ]
-    ),
+    "items": ITEMS,
     "batch_logs": pa.schema(
         [
             ("batch_id", pa.string()),

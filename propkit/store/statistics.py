@@ -51,8 +51,10 @@ def write_runs(store: Store, rows: Sequence[SourceRun]) -> Future[None]:
 class SourceStatistics:
     """How a source did, over one batch or all.
 
-    ``items`` counts by state and ``failed`` by failure class. ``success_rate`` is the share of
-    done and not found among what ended by itself, None when nothing did. The seconds
+    ``items`` counts by state; in place of those that are ``replaced`` a second way was asked.
+    ``failed`` counts by failure class all that this source failed at, replaced or not, and so does
+    ``success_rate``: the share of done and not found among what ended by itself, None when nothing
+    did. The seconds
     are those from an item's start to its end; ``items_per_second`` is over the time from a batch's
     first start to its last end.
     """
@@ -85,9 +87,10 @@ _SOURCES = """
     states AS (
         SELECT source, map(list(state ORDER BY state), list(n ORDER BY state)) AS items,
             sum(n) FILTER (state IN ('done', 'not_found'))
-                / nullif(sum(n) FILTER (state IN ('done', 'not_found', 'failed')), 0)
+                / nullif(sum(n) FILTER (state IN ('done', 'not_found', 'failed', 'replaced')), 0)
                 AS success_rate
-        FROM (SELECT source, state, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY source),
+        FROM (SELECT source, if(replaced_by IS NULL, state, 'replaced') AS state, count(*) AS n
+            FROM chosen GROUP BY ALL) GROUP BY source),
     failures AS (
         SELECT source, map(list(failure_class ORDER BY failure_class),
             list(n ORDER BY failure_class)) AS failed
@@ -248,7 +251,8 @@ def slow_operations(
 class Failure:
     """A failed item, with the last answer that it got, if any, as evidence.
 
-    ``has_screenshot``: `kit.evidence` has a picture of it.
+    ``has_screenshot``: `kit.evidence` has a picture of it. ``replaced_by`` is the second way that
+    was asked in its place, if any, and ``replaced_state`` how that one's item stands.
     """
 
     source: str
@@ -262,10 +266,33 @@ class Failure:
     evidence_sha256: str | None
     evidence_status: int | None
     has_screenshot: bool = False
+    replaced_by: str | None = None
+    replaced_state: str | None = None
+
+    @property
+    def note(self) -> str:
+        """What became of the parcel by the second way, and why the first one failed."""
+        said = _BY_SECOND.get(self.replaced_state or "", "left to")
+        return (
+            f"{said} {self.replaced_by} after {self.source} failed: "
+            f"{self.failure_class}: {self.error}"
+        )
+
+
+_BY_SECOND = {
+    "done": "collected by",
+    "not_found": "not found by",
+    "failed": "failed too by",
+    "skipped": "skipped by",
+}
+"""How an item of a second way ended, in words; all others have not."""
 
 
 def failures(store: Reading, batch_id: str) -> list[Failure]:
-    """Return a batch's failed items in the batch's order; ``evidence_sha256`` is the payload's."""
+    """Return a batch's failed items in the batch's order; ``evidence_sha256`` is the payload's.
+
+    Those in whose place a second way was asked are among them.
+    """
     # Only of what failed the last answer is looked for: to have that of all of 100,000 items at
     # hand takes 90 MB.
     rows: list[dict[str, Any]] = store.rows(
@@ -273,7 +300,7 @@ def failures(store: Reading, batch_id: str) -> list[Failure]:
         " SELECT i.source, i.key, i.apn, i.failure_class, i.error, i.attempts, i.ended_at,"
         " coalesce(e.url, f.url) AS evidence_url, coalesce(e.sha256, f.sha256) AS evidence_sha256,"
         " coalesce(e.status, f.status) AS evidence_status,"
-        " e.screenshot IS NOT NULL AS has_screenshot"
+        " e.screenshot IS NOT NULL AS has_screenshot, i.replaced_by"
         " FROM failed i LEFT JOIN evidence e USING (batch_id, source, key) LEFT JOIN ("
         "   SELECT source, key, arg_max(url, (fetched_at, rowid)) AS url,"
         "   arg_max(sha256, (fetched_at, rowid)) AS sha256,"
@@ -282,4 +309,15 @@ def failures(store: Reading, batch_id: str) -> list[Failure]:
         " f USING (source, key) ORDER BY i.sequence, i.source, i.key",
         [batch_id],
     )
+    ways = sorted({row["replaced_by"] for row in rows if row["replaced_by"] is not None})
+    if ways:  # seldom: else the items of the batch are not gone through for it
+        seconds = store.table(
+            "SELECT source, key, state FROM items WHERE batch_id = $1"
+            " AND list_contains($2::VARCHAR[], source)",
+            [batch_id, ways],
+        )
+        names = zip(seconds["source"].to_pylist(), seconds["key"].to_pylist(), strict=True)
+        states = dict(zip(names, seconds["state"].to_pylist(), strict=True))
+        for row in rows:
+            row["replaced_state"] = states.get((row["replaced_by"], row["key"]))
     return [Failure(**row) for row in rows]

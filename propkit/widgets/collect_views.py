@@ -306,12 +306,14 @@ def _source_bar(
     if source.stopped:
         word, tone = "stopped", "red"
     elif is_over:
-        is_whole = is_complete and source.ended == source.total and not source.failed
+        is_whole = is_complete and source.ended == source.total
+        is_whole = is_whole and not (source.failed or source.replaced)
         word, tone = ("finished", "green") if is_whole else ("ended", "yellow")
     elif source.ended >= source.total:
         word, tone = "all so far", "blue"  # others may still find more for it
     else:
-        word, tone = "collecting", "yellow" if source.failed else "blue"
+        word = "collecting"
+        tone = "yellow" if source.failed or source.replaced else "blue"
     parts = [f"{source.ended:,} of {source.total:,}", counted(source.requests, "request")]
     if elapsed >= 1:
         parts.append(f"{source.requests / elapsed:.1f}/s")
@@ -319,6 +321,8 @@ def _source_bar(
         parts.append(f"{source.refused:,} refused")
     if source.failed:
         parts.append(f"{source.failed:,} failed")
+    if source.replaced:
+        parts.append(f"{source.replaced:,} to a second way")
     left = _seconds_left(source, elapsed)
     if left is not None and not is_over:
         parts.append(f"{show_seconds(left)} to go")
@@ -341,6 +345,8 @@ def _counts(progress: Progress) -> str:
         f"{counts.get(State.FAILED, 0):,} failed",
         f"{counts.get(State.SKIPPED, 0):,} skipped",
     ]
+    if progress.replaced:
+        shown.append(f"{progress.replaced:,} of these by a second way")
     if progress.current and progress.state == "running":
         shown.append(f"in work: {show_apn(progress.current)}")
     return " · ".join(shown)

@@ -199,4 +199,6 @@ def _do(action: str, label: str, job: Job) -> Block:
 def _errors(job: Job) -> str:
     failures = job.error_details.get("failures", {})
     words = [f"{count:,} {name}" for name, count in failures.items()]
+    if replaced := sum(job.error_details.get("replaced", {}).values()):
+        words.append(f"{replaced:,} to a second way")
     return "; ".join([*words, *filter(None, [job.error_details.get("error")])])

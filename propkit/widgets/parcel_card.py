@@ -249,7 +249,7 @@ def _items(items: Iterable[Mapping[str, Any]]) -> Block:
         [
             one["batch_id"],
             one["source"],
-            one["state"],
+            f"replaced by {one['replaced_by']}" if one["replaced_by"] else one["state"],
             ", ".join(one["missing"] or ()),
             one["failure_class"] or "",
             one["error"] or "",

@@ -118,6 +118,8 @@ def _judge(source: SourceProgress, *, is_over: bool) -> tuple[str, str]:
         return "unfinished", "warning"
     if source.failed:
         return "failures", "danger" if source.failed == source.total else "warning"
+    if source.replaced:
+        return "second way", "warning"
     return "finished", "success"
 
 
@@ -125,6 +127,8 @@ def _numbers(source: SourceProgress) -> str:
     parts = [f"{source.ended} of {source.total}"]
     if source.failed:
         parts.append(f"{source.failed} failed")
+    if source.replaced:
+        parts.append(f"{source.replaced} to a second way")
     parts.append(f"{source.requests} request{'' if source.requests == 1 else 's'}")
     if source.refused:
         parts.append(f"{source.refused} refused")

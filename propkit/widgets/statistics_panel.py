@@ -106,8 +106,10 @@ def _success(one: SourceStatistics) -> Block:
     tone = "green" if rate >= 0.99 else "yellow" if rate >= 0.9 else "red"
     failed = ", ".join(f"{count:,} {_words(name)}" for name, count in one.failed.items())
     # What a person cancelled is no failure of the source.
-    ended = sum(one.items.get(state, 0) for state in ("done", "not_found", "failed"))
+    ended = sum(one.items.get(state, 0) for state in ("done", "not_found", "failed", "replaced"))
+    replaced = one.items.get("replaced", 0)
     said = f"{counted(ended, 'item')}{f', {failed}' if failed else ''}"
+    said += f", {replaced:,} of them to a second way" if replaced else ""
     return bar(
         spell(one.source), word=f"{rate:.1%}", tone=tone, value=round(1000 * rate), most=1000,
         numbers=said,

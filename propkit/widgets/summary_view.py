@@ -42,8 +42,7 @@ def summary_block(report: BatchReport, reach: Reach, extras: Extras) -> Block:
     blocks = [facts(pairs)]
     if report.error:
         blocks.append(text(report.error, tone="red"))
-    if report.failures:
-        blocks.append(_failures(report))
+    blocks += _failures(report) + _second_ways(report)
     if extras.is_evidence_shown:
         blocks += _evidence(report, extras.evidence)
     buttons = []
@@ -70,7 +69,7 @@ def _outcome(report: BatchReport, reach: Reach) -> tuple[str, str]:
     return "green", f"Collected {done}"
 
 
-def _failures(report: BatchReport) -> Block:
+def _failures(report: BatchReport) -> list[Block]:
     rows = [
         (
             show_apn(one.apn or one.key),
@@ -82,7 +81,17 @@ def _failures(report: BatchReport) -> Block:
         for one in report.failures[:_MOST_FAILURES]
     ]
     head = ["APN", "Source", "Failure", "What happened", "Tries"]
-    return table("Failures", head, rows, key="failures")
+    return [table("Failures", head, rows, key="failures")] if rows else []
+
+
+def _second_ways(report: BatchReport) -> list[Block]:
+    rows = [
+        (show_apn(one.apn or one.key), spell(one.source), one.note)
+        for one in report.replaced[:_MOST_FAILURES]
+    ]
+    title = f"By a second way ({len(report.replaced):,})"
+    shown = table(title, ["APN", "Source", "How it came"], rows, key="second_ways")
+    return [details(title, shown)] if rows else []
 
 
 def _evidence(report: BatchReport, kept: Mapping[str, str]) -> list[Block]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import queue
 import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,18 @@ import psutil
 import pytest
 
 from propkit.asking import AskedPlace
+from propkit.cli._common import exit_code
+from propkit.items import State
+from propkit.notices import EndListener, Notice
+from propkit.server.service import Service
+from propkit.store.jobs import list_jobs
+from propkit.widgets.collect_panel import CollectPanel
+from propkit.widgets.jobs_panel import JobsPanel
+from propkit.widgets.panel import Panel
 from tests.browsing.conftest import DEADLINE, left_of, pids_of
 from tests.collecting import in_order, quick_kit, table_as_truth
 from tests.test_fault_matrix import FAILURE_OF, apns_known_everywhere, rule_of
+from tests.widgets.panels import actions, blocks, facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,24 +143,107 @@ def test_a_wall_stops_the_source_and_shows_what_was_seen(county: County, tmp_pat
     assert f"kit.evidence('{report.batch_id}')" in str(report)
 
 
-@pytest.mark.parametrize("mode", ["auto", "api_then_browser"])
-def test_a_changed_way_in_is_gone_round_through_the_form(
-    county: County, tmp_path: Path, mode: str
+def counts_of(counted: Any) -> tuple[int, ...]:
+    return (counted.total, counted.processed, counted.success_count, counted.error_count)
+
+
+def seen_by_all(kit: pk.Kit, batch: pk.Batch) -> dict[str, Any]:
+    """Return what each reader says of the last batch: how many in all, at an end, well, failed."""
+    progress = batch.progress
+    assert progress is not None
+    well = progress.counts.get(State.DONE, 0)
+    told: queue.Queue[Notice] = queue.Queue()
+    EndListener([told.put], 0.0, tells_failures=True)(progress)
+    notice = told.get(timeout=DEADLINE)
+    (job,) = list_jobs(kit.store).jobs
+    service = Service(kit.settings, kit.store.path, logging.getLogger("test"))
+    service._opened = kit
+    by_rest = service.read(batch.id)
+    (row,) = kit.frame("batches").to_dict("records")
+    panel, jobs = CollectPanel(kit), JobsPanel(kit)
+    (shown,) = [one["rows"][0] for one in blocks(jobs) if one.get("key") == "jobs"]
+    return {
+        "progress": (progress.total, progress.ended, well, progress.counts.get(State.FAILED, 0)),
+        "notice": (notice.total, notice.ended, notice.failed),
+        "job": counts_of(job),
+        "job details": job.error_details,
+        "rest": counts_of(by_rest),
+        "rest details": by_rest.error_details,
+        "event": counts_of(service.event(batch.id)),
+        "batches": [row[name] for name in ("total", "done", "failed", "replaced")],
+        "statuses": [panel.grid.value(place, "status") for place in range(len(panel.grid.rows))],
+        "summary": (facts(panel, "summary")["Answers"], actions(panel, "summary")),
+        "jobs panel": (shown[3], shown[4], shown[8]),
+        "statistics": {
+            one.source: (one.items, one.failed) for one in kit.statistics("last").sources
+        },
+        "evidence": sorted((one.source, one.key) for one in kit.evidence()),
+    }
+
+
+def test_whoever_looks_at_a_batch_counts_each_parcel_by_its_best_way(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where HTTP finds a page that it cannot read, the browser is tried for the same parcel."""
-    apns = apns_known_everywhere(county, 2)
-    # The address with the parcel in it is gone; the form still works.
-    county.switch(
-        faults=[{"kind": "status", "status": 503, "system": "treasurer", "path": "Parcel="}]
-    )
+    """One parcel came by HTTP, two by the form after HTTP had failed: three done, none failed.
+
+    The same to all who look; everybody can see what the first way failed at, too.
+    """
+    monkeypatch.setattr(Panel, "begin", lambda panel: panel.turn(None))
+    apns = apns_known_everywhere(county, 3)
+    # The address with these parcels in it is gone; the form still works.
+    fault = {"kind": "status", "status": 503, "system": "treasurer"}
+    county.switch(faults=[{**fault, "path": f"Parcel={apn}"} for apn in apns[1:]])
+    first, ways = "maricopa_treasurer", {"datasets": TAXES, "mode": "api_then_browser"}
     with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, retry_attempts=2) as kit:
-        plan = kit.plan(apns, datasets=TAXES, mode=mode)
+        plan = kit.plan(apns, **ways)
         report = kit.collect(plan, progress=False)
+        batch = kit.batch("last")
+        seen = seen_by_all(kit, batch)
+        again = kit.plan(apns, **ways)
+        by_http = kit.plan(apns, datasets=TAXES, mode="api")
+        requests = len(county.ledger("treasurer"))
+        retried = batch.retry().wait(DEADLINE)
+        resumed = batch.resume().wait(DEADLINE)
+        asked = len(county.ledger("treasurer")) - requests
+        items = batch.items().sort_values(["source", "key"])
         found = taxes_of(kit)
 
-    assert plan.fallbacks == {"maricopa_treasurer": (BROWSER,)}
-    assert report.counts == {"maricopa_treasurer": {"failed": 2}, BROWSER: {"done": 2}}
+    assert plan.fallbacks == {first: (BROWSER,)}
     assert found == truth_of(county, apns)
+    assert report.counts == {first: {"done": 1, "replaced": 2}, BROWSER: {"done": 2}}
+    assert (report.totals, report.failures, report.is_complete) == ({"done": 3}, (), True)
+    assert str(report).count(f"collected by {BROWSER} after {first} failed: unavailable: ") == 2
+    assert exit_code(report) == 0
+    assert (retried.counts, resumed.counts, asked) == (report.counts, report.counts, 0)
+    assert again.counts == {"fresh": 3}
+    assert [entry.reason.split(": ")[0] for entry in again.entries] == [first, BROWSER, BROWSER]
+    assert by_http.counts == {"due": 2, "fresh": 1}  # that way has not
+    assert seen == {
+        "progress": (3, 3, 3, 0),
+        "notice": (3, 3, 0),
+        "job": (3, 3, 3, 0),
+        "job details": {"replaced": {"unavailable": 2}},
+        "rest": (3, 3, 3, 0),
+        "rest details": {"replaced": {"unavailable": 2}},
+        "event": (3, 3, 3, 0),
+        "batches": [3, 3, 0, 2],
+        "statuses": ["complete"] * 3,
+        "summary": ("3 done", ["export"]),
+        "jobs panel": ("3 of 3", "3 / 0", "2 to a second way"),
+        # What a source failed at is told as it was.
+        "statistics": {
+            first: ({"done": 1, "replaced": 2}, {"unavailable": 2}),
+            BROWSER: ({"done": 2}, {}),
+        },
+        "evidence": sorted((first, apn) for apn in apns[1:]),
+    }
+    done, failed = ("done", None, None), ("failed", "unavailable", BROWSER)
+    columns = items[["source", "key", "state", "failure_class", "replaced_by"]].astype(object)
+    rows = [tuple(row) for row in columns.where(columns.notna(), None).to_numpy()]
+    assert rows == [
+        *((first, apn, *(failed if apn in apns[1:] else done)) for apn in sorted(apns)),
+        *((BROWSER, apn, *done) for apn in sorted(apns[1:])),
+    ]
 
 
 def test_a_new_layout_in_mid_run_is_noticed_and_overwrites_nothing(

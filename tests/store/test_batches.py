@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,17 @@ from propkit.items import Item, State
 from propkit.store import Store
 from propkit.store.batches import (
     LogEntry,
-    cancel_waiting,
+    count_items,
     create_batch,
     pending_ids,
     read_head,
     read_items,
-    requeue_items,
     set_state,
     write_log,
 )
+from propkit.store.jobs import read_job
+from propkit.store.parcel_facts import ParcelTally, read_tallies
+from propkit.store.requeueing import cancel_waiting, requeue_failed, skip_collected
 from tests.store.made import ASSESSOR, RECORDER, batch_of, noon, result, write
 
 if TYPE_CHECKING:
@@ -208,13 +211,121 @@ def test_failed_items_are_requeued(store: Store, only: list[str] | None, waiting
     """A retry takes up failures, all or those of some classes, and forgets what was wrong."""
     batch, other = ended_batch(store), ended_batch(store)
 
-    requeue_items(store, batch, State.FAILED, only)
+    requeue_failed(store, batch, {}, only)
 
     items = {item.key: item for item in read_items(store, batch)}
     assert {key for key, item in items.items() if item.state is State.WAITING} == waiting
     assert {(items[key].failure_class, items[key].ended_at) for key in waiting} == {(None, None)}
     assert items["done"].state is State.DONE
     assert states(store, other)["late"] == "failed"
+
+
+FIRST, SECOND = ASSESSOR, "light"
+
+
+def item_of(source: str, key: str, state: str, failure_class: str | None = None) -> Item:
+    return Item(
+        source=source,
+        key=key,
+        apn=key,
+        state=State(state),
+        failure_class=failure_class,
+        replaced_by=SECOND if source == FIRST and failure_class else None,
+    )
+
+
+def two_ways(store: Store) -> str:
+    """Store a batch of which the first way failed for each key, named by what the second did."""
+    states = ["done", "not_found", "skipped", "waiting", "cancelled", "failed"]
+    seconds = [item_of(SECOND, s, s, "timeout" if s == "failed" else None) for s in states]
+    items = [item_of(FIRST, state, "failed", "blocked") for state in states]
+    return create_batch(store, [*items, *seconds], kind="collect", criteria={}).batch_id
+
+
+@pytest.mark.parametrize(
+    ("only", "again", "second"),
+    [
+        (None, {"waiting", "cancelled", "failed"}, {}),
+        (["blocked"], {"waiting", "cancelled", "failed"}, {}),
+        (["timeout"], {"failed"}, {"waiting": "waiting", "cancelled": "cancelled"}),
+        (["other"], set(), {"waiting": "waiting", "cancelled": "cancelled", "failed": "failed"}),
+    ],
+)
+def test_what_a_second_way_has_delivered_is_not_requeued(
+    store: Store, only: list[str] | None, again: set[str], second: dict[str, str]
+):
+    """Where it has not, the first way begins anew, and what the second came to is forgotten."""
+    batch = two_ways(store)
+
+    requeue_failed(store, batch, {FIRST: [SECOND]}, only)
+
+    items = read_items(store, batch)
+    first = {
+        item.key: (item.state.value, item.replaced_by) for item in items if item.source == FIRST
+    }
+    kept = {"done": "done", "not_found": "not_found", "skipped": "skipped", **second}
+    assert {item.key: item.state.value for item in items if item.source == SECOND} == kept
+    assert first == {
+        **dict.fromkeys(again, ("waiting", None)),
+        **dict.fromkeys(kept, ("failed", SECOND)),
+    }
+
+
+def test_a_second_way_that_two_share_is_forgotten_for_both_or_none(store: Store):
+    """Nobody is left replaced by an item that is gone."""
+    other = replace(item_of(FIRST, "1", "failed", "rejected"), source=RECORDER)
+    items = [
+        item_of(FIRST, "1", "failed", "blocked"),
+        other,
+        item_of(SECOND, "1", "failed", "timeout"),
+    ]
+    batch = create_batch(store, items, kind="collect", criteria={}).batch_id
+
+    requeue_failed(store, batch, {FIRST: [SECOND], RECORDER: [SECOND]}, ["blocked"])
+
+    assert [(i.source, i.state.value, i.replaced_by) for i in read_items(store, batch)] == [
+        (FIRST, "waiting", None),
+        (RECORDER, "failed", None),
+    ]
+
+
+def test_what_a_second_way_has_collected_meanwhile_is_skipped(store: Store):
+    """Only where it gives all that is wanted, and has given it since."""
+    batch, other = (batch_of(store, *["new", "old", "partial", "none"]) for _ in range(2))
+    write(
+        store,
+        result("new", source=SECOND, batch_id=other),
+        result("old", source=SECOND, batch_id=other, at=noon(-60)),
+        result("partial", source=SECOND, batch_id=other, missing=("sales",)),
+    )
+    options = {"since": noon(-30), "rolls": [], "keyed": {}}
+
+    skip_collected(store, batch, **options, ways={FIRST: []})
+    before = states(store, batch)
+    skip_collected(store, batch, **options, ways={FIRST: [SECOND]})
+
+    assert set(before.values()) == {"waiting"}
+    assert states(store, batch) == {**before, "new": "skipped"}
+
+
+def test_what_another_way_delivered_counts_once(store: Store):
+    """In the views, by source and by parcel; the first way's item stays as it ended."""
+    batch = two_ways(store)
+
+    (counted,) = store.rows("SELECT * EXCLUDE (criteria, created_at, started_at) FROM batches")
+    (job,) = store.rows("SELECT total, processed, success_count, error_count FROM batch_jobs")
+    told = read_job(store, batch)
+    tallies = read_tallies(store, batch)
+
+    names = ["total", "waiting", "done", "partial", "not_found", "failed", "cancelled", "skipped"]
+    assert [counted[name] for name in [*names, "replaced"]] == [6, 1, 1, 0, 1, 1, 1, 1, 6]
+    assert job == {"total": 6, "processed": 5, "success_count": 3, "error_count": 1}
+    assert (told.total, told.processed, told.success_count, told.error_count) == (6, 5, 3, 1)
+    assert told.error_details == {"replaced": {"blocked": 6}, "failures": {"timeout": 1}}
+    assert tallies == {state: ParcelTally(apn=state, **{state: 1}) for state in tallies}
+    assert len(tallies) == 6
+    assert count_items(store, batch)[0] == (FIRST, "replaced", 6)
+    assert {i.failure_class for i in read_items(store, batch, f"source = '{FIRST}'")} == {"blocked"}
 
 
 def test_cancelling_takes_what_waits(store: Store):

@@ -15,13 +15,10 @@ from propkit.store import jobs
 from propkit.store.batches import (
     LogEntry,
     beat,
-    cancel_waiting,
     create_batch,
     delete_batch,
     read_head,
-    requeue_items,
     set_state,
-    skip_collected,
     write_log,
 )
 from propkit.store.jobs import (
@@ -36,6 +33,7 @@ from propkit.store.jobs import (
     read_log,
     stuck_jobs,
 )
+from propkit.store.requeueing import cancel_waiting, requeue_failed, skip_collected
 from tests.store.made import ASSESSOR, batch_of, noon, parcel, result, write
 
 if TYPE_CHECKING:
@@ -244,8 +242,8 @@ def test_a_page_is_found_by_number_and_time_of_change(store: Store):
 @pytest.mark.parametrize(
     "change",
     [
-        partial(requeue_items, state=State.FAILED),
-        partial(skip_collected, since=noon(), rolls=[], keyed={}),
+        partial(requeue_failed, ways={}),
+        partial(skip_collected, since=noon(), rolls=[], keyed={}, ways={}),
         cancel_waiting,
         partial(set_state, state="completed"),
         beat,

@@ -81,6 +81,7 @@ def test_a_store_of_the_first_schema_opens_with_its_data(
         blocks = store.rows("FROM payload_blocks WHERE part = 0 ORDER BY block")
 
     before["batch_heads"] = [(*row, row[7], None) for row in before["batch_heads"]]
+    before["items"] = [(*row, None) for row in before["items"]]
     before["batch_logs"] = [(*row, None, None, None, None) for row in before["batch_logs"]]
     before["tax_bills"] = [(*row[:7], None, *row[7:]) for row in before["tax_bills"]]
     before["parcels"] = [(*row[:-2], None, *row[-2:]) for row in before["parcels"]]
@@ -97,6 +98,30 @@ def test_a_store_of_the_first_schema_opens_with_its_data(
     assert sum(row["size"] for row in blocks) == sum(map(len, payloads.values()))
     assert applied == [name for name, _ in MIGRATIONS]
     assert new == {table: [] for table in NEW_TABLES}
+
+
+def test_what_was_collected_by_a_second_way_counts_once_from_now_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A failed item names the second way that was asked in its place; all others stay as they are."""
+    fill_old_store(path, monkeypatch)
+    criteria = '{"fallbacks": {"first": ["second"]}}'
+    rows = [("first", "1"), ("second", "1"), ("first", "2"), ("other", "1")]
+    with duckdb.connect(path) as connection:
+        connection.execute("UPDATE batch_heads SET criteria = ?", [criteria])
+        connection.executemany(
+            "INSERT INTO items SELECT 'b1', ?, ?, ?, 1, 1, if(? = 'second', 'done', 'failed'), 1,"
+            " NULL, NULL, NULL, NULL, []",
+            [(source, key, key, source) for source, key in rows],
+        )
+
+    with closing(Store.open(path)) as store:
+        found = store.rows("SELECT source, key, replaced_by FROM items WHERE source <> 's'")
+        counted = store.rows("SELECT total, done, failed, replaced FROM batches")
+
+    by = {("first", "1"): "second"}
+    assert found == [{"source": s, "key": k, "replaced_by": by.get((s, k))} for s, k in rows]
+    assert counted == [{"total": 4, "done": 2, "failed": 2, "replaced": 1}]
 
 
 def test_a_migrated_store_is_written_and_read_like_a_new_one(

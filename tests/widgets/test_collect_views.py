@@ -63,6 +63,8 @@ def test_progress_is_told_in_words_and_bars() -> None:
         (_progress(stopped="captcha"), False, ("stopped", "red")),
         (_progress("completed", ended=40), True, ("finished", "green")),
         (_progress("completed", ended=40, failed=1), True, ("ended", "yellow")),
+        (_progress(replaced=1), False, ("collecting", "yellow")),
+        (_progress("completed", ended=40, replaced=1), True, ("ended", "yellow")),
         (_progress("cancelled", ended=40), True, ("ended", "yellow")),
     ],
 )
@@ -72,6 +74,16 @@ def test_each_source_has_a_word_and_a_colour(
     source = _inside(progress, is_over=is_over)[2]
 
     assert (source["word"], source["tone"]) == shown
+
+
+def test_what_goes_a_second_way_is_told_and_counts_once() -> None:
+    _, _, source, counts, _ = _inside(_progress(replaced=2))
+
+    assert source["numbers"] == "10 of 40, 40 requests, 2.0/s, 2 to a second way, 1 min 0 s to go"
+    assert counts["text"] == (
+        "9 done · 1 partial · 0 not found · 0 failed · 0 skipped"
+        " · 2 of these by a second way · in work: 123-45-678"
+    )
 
 
 def test_in_the_background_there_are_no_bars_of_sources() -> None:

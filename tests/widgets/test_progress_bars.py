@@ -45,6 +45,11 @@ def _event(state: str = "running", **source: object) -> Progress:
             _event("completed", ended=4, failed=4),
             (4, "danger", "failures", "4 of 4, 4 failed, 3 requests"),
         ),
+        (_event(replaced=1), (2, "info", "collecting", "2 of 4, 1 to a second way, 3 requests")),
+        (
+            _event("completed", ended=4, replaced=1),
+            (4, "warning", "second way", "4 of 4, 1 to a second way, 3 requests"),
+        ),
         (
             _event("completed", total=0, ended=0, requests=0),
             (1, "success", "finished", "0 of 0, 0 requests"),

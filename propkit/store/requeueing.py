@@ -1,0 +1,131 @@
+"""Items of a batch that does not run: which of them wait again, and which need not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from propkit.store.database import Store
+
+_Step = tuple[str, Sequence[Any]]
+"""A statement, and what its placeholders stand for."""
+
+_SECOND = (
+    "SELECT 1 FROM items AS second WHERE second.batch_id = $1"
+    " AND second.source = items.replaced_by AND second.key = items.key"
+)
+_AGAIN = (
+    "state = 'waiting', failure_class = NULL, error = NULL, started_at = NULL, ended_at = NULL,"
+    " replaced_by = NULL"
+)
+
+
+def requeue_cancelled(store: Store, batch_id: str) -> None:
+    """Move a batch's cancelled items to waiting."""
+    sql = f"UPDATE items SET {_AGAIN} WHERE batch_id = ? AND state = 'cancelled'"
+    _change_items(store, batch_id, (sql, [batch_id]))
+
+
+def requeue_failed(
+    store: Store,
+    batch_id: str,
+    ways: Mapping[str, Sequence[str]],
+    failure_classes: Sequence[str] | None = None,
+) -> None:
+    """Move a batch's failed items, or those of some failure classes, to waiting.
+
+    What a second way has delivered is not asked for again. Where it failed, or waits, the first
+    way is asked again, and what the second came to is forgotten: should the first one fail again,
+    it is asked again, too. ``ways`` has the second ways by source.
+    """
+    is_class = "coalesce(list_contains($2::VARCHAR[], {0}.failure_class), true)"
+    requeue = (
+        f"UPDATE items SET {_AGAIN} WHERE batch_id = $1 AND state = 'failed'"
+        f" AND ({is_class.format('items')}"
+        f" AND NOT EXISTS ({_SECOND} AND second.state IN ('done', 'not_found', 'skipped'))"
+        f" OR EXISTS ({_SECOND} AND second.state = 'failed' AND {is_class.format('second')}))"
+    )
+    forget = (
+        "DELETE FROM items USING (SELECT unnest($2::VARCHAR[][]) AS way) AS ways, items AS first"
+        " WHERE items.batch_id = $1 AND items.state IN ('waiting', 'failed', 'cancelled')"
+        " AND items.source = way[2] AND first.source = way[1] AND first.state = 'waiting'"
+        " AND first.batch_id = items.batch_id AND first.key = items.key"
+    )
+    # Two first ways may share a second one, which was forgotten for one of them only.
+    heal = (
+        "UPDATE items SET replaced_by = NULL WHERE batch_id = $1 AND replaced_by IS NOT NULL"
+        f" AND NOT EXISTS ({_SECOND})"
+    )
+    pairs = [[first, second] for first, others in ways.items() for second in others]
+    steps: list[_Step] = [(forget, [batch_id, pairs]), (heal, [batch_id])] if pairs else []
+    _change_items(store, batch_id, (requeue, [batch_id, failure_classes]), *steps)
+
+
+def skip_collected(
+    store: Store,
+    batch_id: str,
+    *,
+    since: datetime,
+    rolls: Sequence[str],
+    keyed: Mapping[str, str],
+    ways: Mapping[str, Sequence[str]],
+) -> None:
+    """Skip a batch's waiting items that have been collected whole since then.
+
+    ``rolls`` are the sources whose answers lead to others, and ``keyed`` those others, with the
+    column of ``parcels`` that holds their key: where one has not been asked since, so is the roll
+    again. ``ways`` has, by source, the other ways that give all that is wanted of it.
+    """
+    unasked = "SELECT apn FROM parcels WHERE false" + "".join(
+        f" UNION SELECT apn FROM parcels WHERE {column} NOT IN"
+        " (SELECT key FROM freshness WHERE source = ? AND checked_at > ?)"
+        for column in keyed.values()
+    )
+    skip = (
+        "UPDATE items SET state = 'skipped', ended_at = now(),"
+        " error = 'fresh: collected by another batch meanwhile'"
+        " FROM (FROM freshness SELECT source, key, max(checked_at) AS checked_at,"
+        " arg_max(missing, checked_at) AS missing GROUP BY ALL) AS newest{0}"
+        " WHERE items.batch_id = ? AND items.state = 'waiting'"
+        " AND {1} AND newest.key = items.key"
+        " AND newest.checked_at > ? AND len(newest.missing) = 0"
+        f" AND NOT (list_contains(?::VARCHAR[], items.source) AND items.apn IN ({unasked}))"
+    )
+    params: list[Any] = [
+        batch_id,
+        since,
+        rolls,
+        *[value for source in keyed for value in (source, since)],
+    ]
+    steps: list[_Step] = [(skip.format("", "newest.source = items.source"), params)]
+    if pairs := [[first, second] for first, others in ways.items() for second in others]:
+        by_second = "way[1] = items.source AND newest.source = way[2]"
+        joined = ", (SELECT unnest(?::VARCHAR[][]) AS way) AS ways"
+        steps.append((skip.format(joined, by_second), [pairs, *params]))
+    _change_items(store, batch_id, *steps)
+
+
+def cancel_waiting(store: Store, batch_id: str) -> None:
+    """Move a batch's waiting items to cancelled."""
+    cancel = (
+        "UPDATE items SET state = 'cancelled', failure_class = 'cancelled', ended_at = ?"
+        " WHERE batch_id = ? AND state = 'waiting'"
+    )
+    _change_items(store, batch_id, (cancel, [datetime.now(UTC), batch_id]))
+
+
+def _change_items(store: Store, batch_id: str, *steps: _Step) -> None:
+    """Change items of a batch outside of a run, and say so in its head."""
+    now = datetime.now(UTC)
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for sql, params in steps:
+            connection.execute(sql, params)
+        connection.execute(
+            "UPDATE batch_heads SET updated_at = ? WHERE batch_id = ?", [now, batch_id]
+        )
+
+    store.writer.submit(work).result()
