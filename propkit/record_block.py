@@ -24,8 +24,8 @@ class RecordBlock(Sequence[Record]):
     Parameters
     ----------
     columns
-        By table: the values of each column, all of one length; a column that is left out is
-        absent in every record.
+        By table: the values of each column, all of one length, as Python's or as an Arrow array; a
+        column that is left out is absent in every record.
     """
 
     __slots__ = ("columns",)
@@ -50,13 +50,13 @@ class RecordBlock(Sequence[Record]):
             raise IndexError(place)
         for kind, held in self.columns.items():
             if number < _length(held):
-                return kind(**{name: values[number] for name, values in held.items()})
+                return kind(**{name: _plain(values[number]) for name, values in held.items()})
             number -= _length(held)
         raise IndexError(place)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, RecordBlock):
-            return self.columns == other.columns
+            other = tuple(other)
         return isinstance(other, tuple) and tuple(self) == other
 
     __hash__ = None  # type: ignore[assignment]
@@ -67,6 +67,11 @@ class RecordBlock(Sequence[Record]):
     def without(self, kinds: Collection[type[Record]]) -> RecordBlock:
         """Return the records of the other tables."""
         return RecordBlock({k: held for k, held in self.columns.items() if k not in kinds})
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of an Arrow array as Python's; its own have no ``as_py``."""
+    return value.as_py() if hasattr(value, "as_py") else value
 
 
 def _length(columns: Mapping[str, Sequence[Any]]) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from propkit.record_block import RecordBlock
@@ -145,26 +146,28 @@ def _gather_block(
     """
     kind = KINDS[of]
     sizes = [len(columns[kind.identity[0]]) for _, columns in held]
-    columns = [
-        [
-            value
-            for size, (_, some) in zip(sizes, held, strict=True)
-            for value in some.get(name, [None] * size)
-        ]
-        for name in kind.columns
+    arrays = [
+        pa.concat_arrays(
+            [
+                make_array(some[name], of) if name in some else pa.nulls(size, of)
+                for size, (_, some) in zip(sizes, held, strict=True)
+            ]
+        )
+        for name, of in zip(kind.columns, kind.schema.types, strict=False)
     ]
+    numbers = np.repeat([number for number, _ in held], sizes)
     said = [answers[number].unsaid.get(kind.table, _NOTHING) for number, _ in held]
-    numbers = [number for size, (number, _) in zip(sizes, held, strict=True) for _ in range(size)]
-    says = [some for size, some in zip(sizes, said, strict=True) for _ in range(size)]
-    identities = zip(*(columns[kind.columns.index(name)] for name in kind.identity), strict=True)
-    places = {identity: place for place, identity in enumerate(identities)}
-    data = _make_data(kind, columns, numbers, says, stamps)
-    if len(places) < len(numbers):
+    unsaid = np.repeat([_mark(kind, some) for some in said], sizes)
+    data = _make_data(kind, arrays, pa.array(numbers), pa.array(unsaid), stamps)
+    identities = data.select(kind.identity)
+    if identities.group_by(kind.identity).aggregate([]).num_rows < len(data):
         is_same = len(set(said)) == 1
         if not is_same or any(
             some & columns.keys() for some, (_, columns) in zip(said, held, strict=True)
         ):
             return None
+        rows = zip(*(column.to_pylist() for column in identities.columns), strict=True)
+        places = {identity: place for place, identity in enumerate(rows)}
         data = data.take(pa.array(sorted(places.values())))
     return Replacement(kind, data)
 
@@ -186,8 +189,13 @@ def _gather_rows(
             rows.unsaid.get(identity, rows.says[number])
             for identity, number in zip(rows.records, numbers, strict=True)
         ]
-    columns = [list(map(attrgetter(name), records)) for name in kind.columns]
-    return Replacement(kind, _make_data(kind, columns, numbers, says, stamps))
+    arrays = [
+        make_array(list(map(attrgetter(name), records)), of)
+        for name, of in zip(kind.columns, kind.schema.types, strict=False)
+    ]
+    marks = {some: _mark(kind, some) for some in set(says)}
+    places, unsaid = pa.array(numbers, pa.int32()), pa.array([marks[some] for some in says])
+    return Replacement(kind, _make_data(kind, arrays, places, unsaid, stamps))
 
 
 def _is_each_alone(kind: Kind, records: Sequence[Record], numbers: Sequence[int]) -> bool:
@@ -213,29 +221,23 @@ class _Stamps:
 
 
 def _make_data(
-    kind: Kind,
-    columns: Sequence[Sequence[Any]],
-    numbers: Sequence[int],
-    says: Sequence[frozenset[str]],
-    stamps: _Stamps,
+    kind: Kind, columns: Sequence[pa.Array], numbers: pa.Array, unsaid: pa.Array, stamps: _Stamps
 ) -> pa.Table:
     """Return rows as an Arrow table, with the columns of ``STAMPS``.
 
-    ``numbers`` has the answer of each row, ``says`` what it leaves unsaid.
+    ``numbers`` has the answer of each row, ``unsaid`` the marks of what it leaves unsaid.
     """
-    places = pa.array(numbers, pa.int32())
-    arrays = [
-        make_array(values, of) for values, of in zip(columns, kind.schema.types, strict=False)
-    ]
-    masks = {
-        some: sum(kind.bits[column] for column in some & kind.open_columns) for some in set(says)
-    }
     return pa.Table.from_arrays(
         [
-            *arrays,
-            *(held.take(places) for held in stamps.provenance),
-            pa.array([masks[some] for some in says], pa.int64()),
-            *(held.take(places) for held in stamps.origin),
+            *columns,
+            *(held.take(numbers) for held in stamps.provenance),
+            unsaid,
+            *(held.take(numbers) for held in stamps.origin),
         ],
         schema=RECORD_FEEDS[kind.table],
     )
+
+
+def _mark(kind: Kind, unsaid: frozenset[str]) -> int:
+    """Return the mark of columns that are left unsaid."""
+    return sum(kind.bits[column] for column in unsaid & kind.open_columns)

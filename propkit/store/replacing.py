@@ -229,6 +229,8 @@ def make_table(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
 
 def make_array(values: Sequence[Any], of: pa.DataType) -> pa.Array:
     """Return values as an Arrow array; one that the type cannot hold is a ``pa.ArrowException``."""
+    if isinstance(values, pa.Array):
+        return values.cast(of)
     if not pa.types.is_timestamp(of):
         return pa.array(values, of)
     try:  # Arrow asks each aware time for its zone, which takes four times as long
