@@ -539,9 +539,14 @@ def test_what_waits_is_committed_right_behind_the_work_that_went_ahead(store: St
 
 
 def test_work_that_fails_is_rolled_back_and_told(store: Store):
-    """A piece of work ends as its future says; the writer goes on with the next."""
+    """A piece of work ends as its future says; the writer goes on with the next.
+
+    With its rows goes what the writer's statements read new ones from, and is made again.
+    """
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
+        new = store.writer.stored.feeds(connection)
+        new.execute(f"INSERT INTO freshness BY NAME FROM {new['freshness']}")
         connection.execute("INSERT INTO breakers VALUES ('half', 1, NULL, now())")
         raise ValueError("stumbled")
 
