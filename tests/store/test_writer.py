@@ -546,14 +546,16 @@ def test_work_that_fails_is_rolled_back_and_told(store: Store):
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         new = store.writer.stored.feeds(connection)
-        new.execute(f"INSERT INTO freshness BY NAME FROM {new['freshness']}")
+        assert connection.execute(f"FROM {new['freshness']}").fetchall() == []
         connection.execute("INSERT INTO breakers VALUES ('half', 1, NULL, now())")
         raise ValueError("stumbled")
 
+    connection = store.writer._connection
     with pytest.raises(StoreError, match="stumbled"):
         store.writer.submit(work).result(timeout=30)
 
     write(store, result("1"))
+    assert store.writer._connection is connection, "a commit failed, and the store was opened again"
     assert rows(store, "SELECT count(*) FROM breakers") == [(0,)]
     assert rows(store, "SELECT key FROM freshness") == [("1",)]
 
