@@ -24,6 +24,7 @@ from propkit.items import Item
 from propkit.pages import Page
 from propkit.sources import FollowUp, Parsed, Payload
 from propkit.sources.propertyradar import (
+    PAGE,
     Envelope,
     PayingAsk,
     PropertyRadar,
@@ -239,7 +240,8 @@ class Buyer:
             limit = fitting
 
     def _parse(self, item: Item, page: Page) -> Parsed:
-        named = replace(page, name="leads")
+        # What was read of a page stays with it, which another one of this name would lack.
+        named = page if page.name == PAGE else replace(page, name=PAGE)
         return self.source.parse(Payload(source=self.source.name, key=item.key, pages=(named,)))
 
     def _follow_ups(self, tab: _Tab, start: int, bought: Envelope) -> tuple[FollowUp, ...]:

@@ -101,7 +101,7 @@ OWNERS = {
     "playwright": {"browser", "browsing"},
     "protego": {"http_client"},
     "psutil": {"browsing"},
-    "pyarrow": {"store", "sharing", "big_maps", "features", "layers"},
+    "pyarrow": {"sources", "store", "sharing", "big_maps", "features", "layers"},
     "pyogrio": {"layers"},
     "pyproj": {"layers"},
     "pyarrow.flight": {"sharing"},

@@ -201,8 +201,9 @@ def now() -> datetime:
 
 # --- readers: raw value in, typed value or None out; what is not understood raises -----------
 
-_ABSENT = frozenset({"", "na", "n/a", "null", "none"})
-_LONGEST_ABSENT = max(map(len, _ABSENT))
+ABSENT = frozenset({"", "na", "n/a", "null", "none"})
+"""The texts, in any case, that stand for nothing."""
+_LONGEST_ABSENT = max(map(len, ABSENT))
 _EXACT_FLOATS = 2.0**63
 _MONEY = re.compile(
     r"(?P<open>\()?(?P<minus>-)?\s*\$?\s*(?P<minus2>-)?"
@@ -229,7 +230,7 @@ def read_text(value: object) -> str | None:
     # Of all blanks only the plain one is printable.
     if "  " in text or not text.isprintable():
         text = " ".join(text.split())
-    return None if len(text) <= _LONGEST_ABSENT and text.lower() in _ABSENT else text
+    return None if len(text) <= _LONGEST_ABSENT and text.lower() in ABSENT else text
 
 
 def read_decimal(value: object, where: str) -> Decimal | None:

@@ -9,7 +9,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
 
 from propkit.errors import (
     BudgetSpentError,
@@ -30,6 +32,7 @@ from propkit.sources._base import (
     read_int,
     read_text,
 )
+from propkit.sources._plain_columns import Kind, make_column, read_plain
 from propkit.sources._readers import read_apn
 
 _MOST_WHOLE: Final = 2**63 - 1
@@ -112,44 +115,56 @@ def _read_rows(results: Any, page: Page) -> tuple[Mapping[str, Any], ...]:
 
 
 def read_leads(
-    rows: Iterable[Mapping[str, Any]], criteria_id: str, where: str
-) -> tuple[RecordBlock, tuple[str, ...]]:
-    """Return each lead once, as it comes last, and notes on what could not be read.
+    rows: Sequence[Mapping[str, Any]], criteria_id: str, where: str
+) -> tuple[RecordBlock, frozenset[str], tuple[str, ...]]:
+    """Return each lead once, as it comes last, the columns that not every row has, and notes.
 
-    Rows are paid for: one odd value makes that value absent, never the row.
+    Rows are paid for: one odd value makes that value absent, never the row, and is noted.
     """
-    rows = list(rows)
-    ids = [_read_clean(row.get("RadarID")) for row in rows]
-    if None in ids:
-        raise LayoutChangedError(f"{where}: a row without RadarID")
-    newest = dict(zip(ids, rows, strict=True))
+    columns, unsaid = _take_fields(rows)
+    held = _read_ids(columns.pop("radar_id"), where)
+    ids = held.to_pylist()
+    newest = dict(zip(ids, range(len(ids)), strict=True))
+    if len(newest) < len(ids):
+        ids = list(newest)
+        held = make_column(ids, "text")
+        columns = {
+            column: [values[place] for place in newest.values()]
+            for column, values in columns.items()
+        }
+    plain = read_plain(columns, _KINDS)
     notes: list[str] = []
-    columns: dict[str, Sequence[Any]] = {
-        "radar_id": list(newest),
-        "criteria_id": [criteria_id] * len(newest),
+    read = {
+        column: plain[column]
+        if column in plain
+        else _read_column(ids, field, columns[column], notes)
+        for column, field in _COLUMNS.items()
     }
-    for (column, (name, read)), values in zip(
-        _COLUMNS.items(), _take_fields(list(newest.values())), strict=True
-    ):
-        try:
-            columns[column] = _read_column(values, read)
-        except LayoutChangedError:
-            columns[column] = some = []
-            for radar_id, value in zip(newest, values, strict=True):
-                try:
-                    some.append(read(value))
-                except LayoutChangedError:
-                    some.append(None)
-                    notes.append(f"{radar_id}: {name} {value!r:.40} cannot be read")
-    return RecordBlock({Lead: columns}), tuple(notes)
+    block = {"radar_id": held, "criteria_id": [criteria_id] * len(ids), **read}
+    return RecordBlock({Lead: block}), unsaid, tuple(notes)
 
 
-def _take_fields(rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
-    """Return the values of each field but RadarID; None where a row does not have it."""
+def _read_ids(values: Sequence[Any], where: str) -> pa.Array:
+    ids = read_plain({"radar_id": values}, {"radar_id": "text"}).get("radar_id")
+    if ids is None:
+        ids = make_column(list(map(_read_clean, values)), "text")
+    if ids.null_count:
+        raise LayoutChangedError(f"{where}: a row without RadarID")
+    return ids
+
+
+def _take_fields(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Sequence[Any]], frozenset[str]]:
+    """Return the values of each column, and the columns whose field not every row has."""
+    fields = {"radar_id": _RADAR_ID, **_COLUMNS}
     try:
-        return list(zip(*map(_get_fields, rows), strict=True)) or [()] * len(_COLUMNS)
+        values = list(zip(*map(_get_fields, rows), strict=True)) or [()] * len(fields)
     except KeyError:
-        return [[row.get(name) for row in rows] for name, _ in _COLUMNS.values()]
+        named = set(FIELDS).intersection(*rows)
+        unsaid = frozenset(c for c, field in _COLUMNS.items() if field.name not in named)
+        return {c: [row.get(field.name) for row in rows] for c, field in fields.items()}, unsaid
+    return dict(zip(fields, values, strict=True)), frozenset()
 
 
 def read_ids(parsed: Parsed) -> list[str]:
@@ -157,17 +172,31 @@ def read_ids(parsed: Parsed) -> list[str]:
     records = parsed.records
     if not isinstance(records, RecordBlock) or not records:
         return []
-    return list(records.columns[Lead]["radar_id"])
+    held: Any = records.columns[Lead]["radar_id"]  # an array, as read_leads made it
+    return list(held.to_pylist())
 
 
-def _read_column(values: Sequence[Any], read: _Reader) -> list[object]:
-    """Read the values of a field, each different one once."""
+def _read_column(
+    ids: Sequence[str], field: _Field, values: Sequence[Any], notes: list[str]
+) -> pa.Array:
+    """Read a field's values, each different one once; of what cannot be read take a note."""
     types = set(map(type, values))
-    # 1, 1.0 and True are the same key, but not the same to read; a list is no key at all.
-    if not types <= _PLAIN or len(types & _NUMBERS) > 1:
-        return list(map(read, values))
-    known = {value: read(value) for value in set(values)}
-    return list(map(known.__getitem__, values))
+    try:
+        # 1, 1.0 and True are the same key, but not the same to read; a list is no key at all.
+        if not types <= _PLAIN or len(types & _NUMBERS) > 1:
+            said = list(map(field.read, values))
+        else:
+            known = {value: field.read(value) for value in set(values)}
+            said = list(map(known.__getitem__, values))
+    except LayoutChangedError:
+        said = []
+        for radar_id, value in zip(ids, values, strict=True):
+            try:
+                said.append(field.read(value))
+            except LayoutChangedError:
+                said.append(None)
+                notes.append(f"{radar_id}: {field.name} {value!r:.40} cannot be read")
+    return make_column(said, field.kind)
 
 
 def read_contacts(rows: Iterable[Mapping[str, Any]], at: datetime) -> list[dict[str, Any]]:
@@ -205,12 +234,6 @@ def _read_links(value: Any) -> list[str]:
     return [text for text in texts if text]
 
 
-def unsaid_columns(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the columns of which not every row has the field."""
-    named = set(FIELDS).intersection(*rows)
-    return frozenset(c for c, (name, _) in _COLUMNS.items() if name not in named)
-
-
 def _read_clean(value: Any) -> str | None:
     """Read text; half a surrogate pair, which no column holds, becomes a question mark."""
     text = read_text(value)
@@ -225,7 +248,7 @@ def _read_lead_apn(value: Any) -> str | None:
 
 def _read_whole(name: str, value: Any) -> int | None:
     number = read_int(value, name)
-    if number is not None and abs(number) > _MOST_WHOLE:
+    if number is not None and not -_MOST_WHOLE - 1 <= number <= _MOST_WHOLE:
         raise LayoutChangedError(f"{name}: {value!r} is beyond measure")
     return number
 
@@ -258,32 +281,41 @@ def _read_day(name: str, value: Any) -> date | None:
     return read_date(value, name)
 
 
-def _text(name: str) -> tuple[str, _Reader]:
-    return (name, _read_clean)
+class _Field(NamedTuple):
+    """A field of the answer: its name, what it is read as, and what reads one value."""
+
+    name: str
+    kind: Kind
+    read: _Reader
 
 
-def _whole(name: str) -> tuple[str, _Reader]:
-    return (name, partial(_read_whole, name))
+def _text(name: str) -> _Field:
+    return _Field(name, "text", _read_clean)
 
 
-def _number(name: str) -> tuple[str, _Reader]:
-    return (name, partial(_read_number, name))
+def _whole(name: str) -> _Field:
+    return _Field(name, "whole", partial(_read_whole, name))
 
 
-def _money(name: str) -> tuple[str, _Reader]:
-    return (name, partial(_read_money, name))
+def _number(name: str) -> _Field:
+    return _Field(name, "number", partial(_read_number, name))
 
 
-def _flag(name: str) -> tuple[str, _Reader]:
-    return (name, partial(_read_flag, name))
+def _money(name: str) -> _Field:
+    return _Field(name, "money", partial(_read_money, name))
 
 
-def _day(name: str) -> tuple[str, _Reader]:
-    return (name, partial(_read_day, name))
+def _flag(name: str) -> _Field:
+    return _Field(name, "flag", partial(_read_flag, name))
 
 
-_COLUMNS: Final[Mapping[str, tuple[str, _Reader]]] = {
-    "apn": ("APN", _read_lead_apn),
+def _day(name: str) -> _Field:
+    return _Field(name, "day", partial(_read_day, name))
+
+
+_RADAR_ID: Final = _text("RadarID")
+_COLUMNS: Final[Mapping[str, _Field]] = {
+    "apn": _Field("APN", "apn", _read_lead_apn),
     "p_type": _text("PType"),
     "advanced_property_type": _text("AdvancedPropertyType"),
     "address": _text("Address"),
@@ -333,9 +365,11 @@ _COLUMNS: Final[Mapping[str, tuple[str, _Reader]]] = {
     "is_deceased_property": _flag("isDeceasedProperty"),
     "in_bankruptcy_property": _flag("inBankruptcyProperty"),
 }
-"""Each column's field and how it is read; with RadarID 50 fields, the most one request may name."""
+"""Each column's field; with RadarID 50 fields, the most one request may name."""
 
-FIELDS: Final = ("RadarID", *(name for name, _ in _COLUMNS.values()))
+_KINDS: Final = {column: field.kind for column, field in _COLUMNS.items()}
+
+FIELDS: Final = (_RADAR_ID.name, *(field.name for field in _COLUMNS.values()))
 """The names of the fields that are asked for."""
 
-_get_fields: Final = itemgetter(*FIELDS[1:])
+_get_fields: Final = itemgetter(*FIELDS)

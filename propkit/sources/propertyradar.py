@@ -22,11 +22,11 @@ from propkit.sources._propertyradar_rows import (
     read_envelope,
     read_ids,
     read_leads,
-    unsaid_columns,
 )
 
 __all__ = [
     "MOST_RECORDS",
+    "PAGE",
     "Envelope",
     "PayingAsk",
     "PropertyRadar",
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 PAGE: Final = "leads"
+"""The name of a page of leads that was bought."""
 _COUNT: Final = "count"
 MOST_RECORDS: Final = 500
 """The documented most records of one request."""
@@ -104,10 +105,9 @@ class PropertyRadar:
             raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no leads")
         envelope = read_envelope(page)
         criteria_id, _, _ = read_page_key(payload.key)
-        leads, _ = read_leads(envelope.rows, criteria_id, page.name)
+        leads, unsaid, _ = read_leads(envelope.rows, criteria_id, page.name)
         if not leads:
             return Parsed(is_found=False)
-        unsaid = unsaid_columns(envelope.rows)
         return Parsed(records=leads, unsaid={"leads": unsaid} if unsaid else {})
 
     async def count(

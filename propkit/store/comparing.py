@@ -169,7 +169,7 @@ def store_kept(
         if withdrawn:
             tables[WITHDRAWN] = make_table(WITHDRAWN_SCHEMA, withdrawn)
         stored = store.writer.stored
-        new = stored.prepare(connection)
+        new = stored.feeds(connection)
         with new.filled(tables):
             known = replace_records(replacements, new, stored.scopes)
             retire_rows(new, stored.scopes, known)

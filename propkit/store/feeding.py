@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import duckdb
@@ -32,37 +33,48 @@ class _Feed:
 
 
 class Feeds:
-    """New rows by table, for one connection; asked for a table, it names what to select from."""
+    """New rows by table, for one connection; asked for a table, it names what to select from.
+
+    Each object that DuckDB is told of costs it about a millisecond, so it is told of those that are
+    asked for. A rollback undoes that, see :meth:`forget`.
+    """
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schemas: Mapping[str, pa.Schema]
     ) -> None:
         self.connection = connection
-        self._feeds = {table: _Feed(schema) for table, schema in schemas.items()}
+        self._schemas = schemas
+        self._feeds: dict[str, _Feed] = {}
         self._plans: dict[str, str] = {}
+        self._numbers = count()
         self._filled: frozenset[str] = frozenset()
-        for table, feed in self._feeds.items():
-            connection.register(self[table], feed)
 
     def __contains__(self, table: str) -> bool:
         return table in self._filled
 
     def __getitem__(self, table: str) -> str:
-        return f"propkit_new_{table}"
+        self._feed(table)
+        return _name(table)
 
     @contextmanager
     def filled(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
         """Let statements see these rows, in the columns of the schemas."""
-        for table, rows in tables.items():
-            self._feeds[table].rows = rows
+        feeds = [self._feed(table) for table in tables]
+        for feed, rows in zip(feeds, tables.values(), strict=True):
+            feed.rows = rows
         before = self._filled
         self._filled = before.union(tables)
         try:
             yield
         finally:
-            for table in tables:
-                self._feeds[table].empty()
+            for feed in feeds:
+                feed.empty()
             self._filled = before
+
+    def forget(self) -> None:
+        """Make anew what a rollback may have undone, and the plans over it, when it is needed."""
+        self._feeds.clear()
+        self._plans.clear()
 
     def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
         """Run a statement that comes again and again."""
@@ -72,9 +84,20 @@ class Feeds:
         """Run a statement that comes again and again, and return its rows."""
         return self.connection.sql(self._prepare(sql)).to_arrow_table()
 
+    def _feed(self, table: str) -> _Feed:
+        feed = self._feeds.get(table)
+        if feed is None:
+            feed = self._feeds[table] = _Feed(self._schemas[table])
+            self.connection.register(_name(table), feed)
+        return feed
+
     def _prepare(self, sql: str) -> str:
         name = self._plans.get(sql)
         if name is None:
-            name = self._plans[sql] = f"propkit_{len(self._plans)}"
+            name = self._plans[sql] = f"propkit_{next(self._numbers)}"
             self.connection.execute(f"PREPARE {name} AS {sql}")
         return f"EXECUTE {name}"
+
+
+def _name(table: str) -> str:
+    return f"propkit_new_{table}"

@@ -35,6 +35,7 @@ class Memory:
         self._sparing = 0
         self._asking = 0
         self._is_low = False
+        self._was_asked = False
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
@@ -62,13 +63,15 @@ class Memory:
                 self._asking -= 1
                 self._settle()
 
-    def squeeze(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def squeeze(self, connection: duckdb.DuckDBPyConnection, *, is_due: bool = True) -> None:
         """Let go of what is kept only because it might be read again.
 
-        For the writer between two of its groups: nobody else is bound by the limit.
+        For the writer between two of its groups: nobody else is bound by the limit. Where it has
+        written little since (not ``is_due``) only of what somebody has read meanwhile.
         """
         with self._lock:
-            if self._is_low:
+            if self._is_low and (is_due or self._was_asked):
+                self._was_asked = False
                 for limit in (KEPT_MEMORY, BATCH_MEMORY):
                     with suppress(duckdb.Error):  # refused it stays as it was
                         connection.execute(f"SET memory_limit = '{limit}'")
@@ -81,4 +84,4 @@ class Memory:
         with suppress(duckdb.Error, StoreError), self._connect() as connection:
             # Refused where the writer holds more just now, or it was closed: the next one does it.
             connection.execute(change)
-            self._is_low = is_low
+            self._is_low = self._was_asked = is_low

@@ -135,14 +135,28 @@ class Stored:
 
     def __init__(self) -> None:
         self.payloads = StoredPayloads()
+        self._has_missing: bool | None = None
         self.scopes = StoredScopes()
         self._feeds: Feeds | None = None
 
-    def prepare(self, connection: duckdb.DuckDBPyConnection) -> Feeds:
-        """Make what new rows go through, once for each connection; outside a transaction."""
+    def feeds(self, connection: duckdb.DuckDBPyConnection) -> Feeds:
+        """Return what new rows go through, made once for each connection."""
         if self._feeds is None or self._feeds.connection is not connection:
             self._feeds = Feeds(connection, _FEEDS)
         return self._feeds
+
+    def has_missing(self, new: Feeds, group: Sequence[Result]) -> bool:
+        """Whether an item of a group, or a stored one, may have tables missing."""
+        if self._has_missing is None:
+            some = new.connection.execute("SELECT EXISTS (FROM items WHERE len(missing) > 0)")
+            self._has_missing = some.fetchall()[0][0]
+        self._has_missing |= any(result.item.missing for result in group)
+        return self._has_missing
+
+    def forget_feeds(self) -> None:
+        """Make that anew: a transaction was rolled back."""
+        if self._feeds is not None:
+            self._feeds.forget()
 
 
 def write_results(
@@ -150,12 +164,9 @@ def write_results(
     results: Iterable[Result],
     stored: Stored,
 ) -> None:
-    """Write results inside the caller's transaction; of two answers to one key the later wins.
-
-    ``stored`` is what is known of what is stored; it was prepared for this connection.
-    """
+    """Write results inside the caller's transaction; of two answers to one key the later wins."""
     group = list(results)
-    new = stored.prepare(connection)
+    new = stored.feeds(connection)
     replacements = gather_records(
         [
             Answer(r.records, r.unsaid, r.item.source, r.checked_at, r.batch_id)
@@ -201,7 +212,7 @@ def write_results(
         for table in _APPENDED:
             if table in new:
                 new.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
-        _end_items(new, group)  # at last: new ones may have ended already
+        _end_items(new, group, stored)  # at last: new ones may have ended already
     for result in group:
         if result.settlement is not None:
             settle_purchase(connection, result.settlement)
@@ -227,7 +238,7 @@ def feed_tables(
     connection: duckdb.DuckDBPyConnection, stored: Stored, tables: Mapping[str, pa.Table]
 ) -> None:
     """Append rows to the tables ``items`` and ``batch_logs``, by plans that are kept."""
-    new = stored.prepare(connection)
+    new = stored.feeds(connection)
     with new.filled(tables):
         for table in tables:
             new.execute(f"INSERT INTO {table} BY NAME FROM {new[table]}")
@@ -352,16 +363,13 @@ def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
     return {"ended": make_table(_ENDED_SCHEMA, rows)} if rows else {}
 
 
-def _end_items(new: Feeds, group: Sequence[Result]) -> None:
+def _end_items(new: Feeds, group: Sequence[Result], stored: Stored) -> None:
     """Bring stored items to the state of the group's."""
     same = " AND ".join(f"items.{column} = new.{column}" for column in _ITEM_IDENTITY)
     sets = ", ".join(f"{column} = new.{column}" for column in _ENDING[:-1])
     # An update of a list deletes and appends the whole row, so only where it says something.
-    updated = new.execute(
-        f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}"
-        " RETURNING len(items.missing)"
-    ).fetchall()
-    if any(result.item.missing for result in group) or any(count for (count,) in updated):
+    new.execute(f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}")
+    if stored.has_missing(new, group):
         new.execute(
             f"UPDATE items SET missing = new.missing FROM {new['ended']} AS new WHERE {same}"
             " AND items.missing IS DISTINCT FROM new.missing"

@@ -86,6 +86,7 @@ class Writer:
         self._inbox: deque[Result | _Asked | None] = deque()
         self._wake = threading.Event()
         self._put_weight = self._taken_weight = self._ended_weight = 0
+        self._kept_weight = 0  # since DuckDB was last asked to let go of what it keeps
         self._is_idle = True
         self._asking = threading.Lock()
         self._asked = self._answered = 0
@@ -253,7 +254,10 @@ class Writer:
             if group and self._failure is None:
                 self._write(group)
                 self.items += len(group)
-                self._memory.squeeze(self._connection)
+                self._kept_weight += sum([result.weight for result in group])
+                is_due = self._kept_weight >= _ENOUGH * GROUP_ITEMS
+                self._memory.squeeze(self._connection, is_due=is_due)
+                self._kept_weight *= not is_due
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
         finally:
@@ -297,7 +301,6 @@ class Writer:
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection
-        self.stored.prepare(connection)  # not in the transaction: a rollback would undo it
         self._prepare()
         began = time.perf_counter()
         connection.execute("BEGIN")
@@ -305,6 +308,7 @@ class Writer:
             value = work(connection)
             connection.execute("COMMIT")
         except BaseException:
+            self.stored.forget_feeds()
             try:
                 connection.execute("ROLLBACK")
             except duckdb.Error:

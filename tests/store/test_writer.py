@@ -539,16 +539,23 @@ def test_what_waits_is_committed_right_behind_the_work_that_went_ahead(store: St
 
 
 def test_work_that_fails_is_rolled_back_and_told(store: Store):
-    """A piece of work ends as its future says; the writer goes on with the next."""
+    """A piece of work ends as its future says; the writer goes on with the next.
+
+    With its rows goes what the writer's statements read new ones from, and is made again.
+    """
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
+        new = store.writer.stored.feeds(connection)
+        assert connection.execute(f"FROM {new['freshness']}").fetchall() == []
         connection.execute("INSERT INTO breakers VALUES ('half', 1, NULL, now())")
         raise ValueError("stumbled")
 
+    connection = store.writer._connection
     with pytest.raises(StoreError, match="stumbled"):
         store.writer.submit(work).result(timeout=30)
 
     write(store, result("1"))
+    assert store.writer._connection is connection, "a commit failed, and the store was opened again"
     assert rows(store, "SELECT count(*) FROM breakers") == [(0,)]
     assert rows(store, "SELECT key FROM freshness") == [("1",)]
 
