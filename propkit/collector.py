@@ -14,6 +14,7 @@ from typing import Any
 from propkit.asking import Host
 from propkit.browsing import BrowserAsk, BrowserPool
 from propkit.buying import Buyer, Order
+from propkit.ending import check_process
 from propkit.errors import (
     BrowserLostError,
     InvalidAnswerError,
@@ -173,6 +174,11 @@ class Collector:
         """Ask and read one item; what goes wrong with the source is a state, not an error.
 
         With an ``order`` it is bought; with an area it is a part of it.
+
+        Raises
+        ------
+        ProcessEndsError
+            It went wrong because the process ends; the item is as it was.
         """
         config, limit = self.configs[item.source], self.settings.item_timeout
         attempt, losses = 0, 0
@@ -198,7 +204,10 @@ class Collector:
                 except SourceError as error:
                     failure = error
                 else:
+                    if outcome.item.missing:
+                        check_process(None)
                     return outcome
+                check_process(failure)
                 failed = item.move(
                     State.FAILED,
                     attempts=max(ask.attempts, attempt),
@@ -291,6 +300,7 @@ class Collector:
         except (SourceError, TimeoutError):
             raise
         except Exception as error:
+            check_process(error)
             log.exception("%s failed on the answer about %s", source.name, item.key)
             raise InvalidAnswerError(f"the source failed on the answer: {error!r}") from error
         ended = item.move(

@@ -19,7 +19,8 @@
     │   ├── BudgetSpentError         raise the budget or the cap, or go on in another run
     │   └── CollectionCancelledError the batch was cancelled before the answer came
     ├── StoreError               the DuckDB file cannot be opened, read or written
-    │   └── StoreInUseError          another program holds the file: close it there, or name another file
+    │   ├── StoreInUseError          another program holds the file: close it there, or name another file
+    │   └── ProcessEndsError         the process ends under a batch; the next one goes on with it
     ├── SheetError               (ValueError) fix the listing sheet: missing columns, values, images
     ├── PostingError             one listing was not published; before the last click tried again
     │   ├── PostingRefusedError      the site says no: change the row
@@ -154,6 +155,10 @@ class StoreInUseError(StoreError):
     def __init__(self, message: str, *, pid: int | None = None) -> None:
         super().__init__(message)
         self.pid = pid
+
+
+class ProcessEndsError(StoreError):
+    """The process ends while a batch runs: what is stored stays, the rest waits."""
 
 
 class SheetError(PropkitError, ValueError):

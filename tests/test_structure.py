@@ -38,7 +38,7 @@ FLOW = [
     ["pages"],
     ["layers"],
     ["answers"],
-    ["pace", "breaker", "usage", "time_limits"],
+    ["pace", "breaker", "usage", "time_limits", "ending"],
     ["evidence"],
     ["asking"],
     ["http_line"],

@@ -108,6 +108,8 @@ class _Work:
             if run.cancelled.is_set():
                 await asyncio.wait([idle], timeout=CANCEL_SECONDS)
         finally:
+            if not run.cancelled.is_set():
+                run.is_left = True  # by an error: nobody has cancelled what is under way
             ends = [idle, cancel, pump, *workers]
             for task in ends:
                 task.cancel()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from propkit.batch_run import Run, SourceGuard, run_batch
 from propkit.collector import Collector
+from propkit.ending import check_process
 from propkit.errors import (
     FAILURE_CLASSES,
     PropkitError,
@@ -328,6 +329,7 @@ class BatchWork:
         except StoreError:
             raise  # nothing can be written
         except Exception as error:
+            check_process(error)  # the next process finds it interrupted
             write_log(self._store, self.id, run.take_log())
             set_state(
                 self._store, self.id, "failed", error=repr(error), unless=lambda: run.is_forgotten

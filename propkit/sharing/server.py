@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import flight
 
-from propkit.errors import PropkitError, RequestError, SettingsError, StoreError
+from propkit.errors import ProcessEndsError, PropkitError, RequestError, SettingsError, StoreError
 from propkit.sections import StoreSettings, is_loopback
 from propkit.sharing.calls import call, start
 from propkit.sharing.discovery import Discovery, locate, remove_discovery, write_discovery
@@ -226,7 +226,7 @@ def _answer(do: Callable[[], T]) -> T:
         return do()
     except flight.FlightUnavailableError:
         raise
-    except StoreClosedError as error:  # meanwhile: the guest looks for the next owner
+    except (ProcessEndsError, StoreClosedError) as error:  # the guest looks for the next owner
         raise flight.FlightUnavailableError(str(error)) from None
     except PropkitError as error:
         raise flight.FlightServerError("refused", extra_info=dump_error(error)) from None
