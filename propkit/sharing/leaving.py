@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from propkit.errors import PropkitError, RequestError
+from propkit.progress import Listener, Progress
 from propkit.runtime.batch import Workplace
 from propkit.store.batches import read_head
 
@@ -71,3 +72,11 @@ def resume_left(place: Workplace, batch_id: str) -> None:
         is_left = read_head(place.store, batch_id).state in ("interrupted", "pending")
         if is_left and not place.will_run(batch_id):
             place.resume(batch_id)
+
+
+def tell_listener(listener: Listener, progress: Progress) -> None:
+    """Tell a listener of an event; what it raises is logged."""
+    try:
+        listener(progress)
+    except Exception:
+        log.exception("a listener failed")

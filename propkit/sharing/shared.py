@@ -19,7 +19,7 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.leaving import LeftBatches, resume_left
+from propkit.sharing.leaving import LeftBatches, resume_left, tell_listener
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -38,6 +38,7 @@ AnyPlace = GuestPlace | HerePlace
 _FOLLOW_SECONDS = 0.2
 _HANDING_SECONDS = 0.05
 _LAST_EVENT_SECONDS = 5.0
+_ENDING_SECONDS = 30.0
 _PAYING = ("buy", "purchase", "settle")
 """Operations of :mod:`propkit.leads.operations` that may cost something each time."""
 _PURCHASE_LOST = (
@@ -101,18 +102,25 @@ class SharedPlace:
         return self._place.sources
 
     def ask(self, do: Callable[[AnyPlace], T]) -> T:
-        """Do something in the place that there is; once more in the next when the owner is lost."""
+        """Do something in the place that there is; again in the next when the owner is lost."""
         self.check()
-        place = self._place
-        try:
-            return do(place)
-        except OwnerLostError:
-            self._move_from(place)
-            return do(self._place)
-        except (StoreError, RequestError):
-            if not self._was_handed_over(place):
-                raise
-            return do(self._place)
+        lost_at: float | None = None
+        while True:
+            place = self._place
+            try:
+                return do(place)
+            except OwnerLostError:
+                # An owner that ends may still say hello: that is the next one, for a while.
+                if lost_at is None:
+                    lost_at = time.monotonic()
+                elif time.monotonic() - lost_at > _ENDING_SECONDS:
+                    raise
+                else:
+                    time.sleep(_FOLLOW_SECONDS)
+                self._move_from(place)
+            except (StoreError, RequestError):
+                if not self._was_handed_over(place):
+                    raise
 
     def _ask_about(self, batch_id: str, do: Callable[[AnyPlace], T]) -> T:
         """Ask about a batch, which is gone on with by then where a lost owner has left it."""
@@ -387,13 +395,6 @@ class SharedPlace:
                 for number, progress in self.ask(lambda place: place.events(batch_id, since)):  # noqa: B023
                     after = number
                     for listener in listeners:
-                        _tell(listener, progress)
+                        tell_listener(listener, progress)
         except PropkitError as error:
             log.warning("batch %s is not followed any more: %s", batch_id, error)
-
-
-def _tell(listener: Listener, progress: Any) -> None:
-    try:
-        listener(progress)
-    except Exception:
-        log.exception("a listener failed")
