@@ -163,15 +163,14 @@ def _gather_block(
     said = [answers[number].unsaid.get(kind.table, _NOTHING) for number, _ in held]
     unsaid = np.repeat([_mark(kind, some) for some in said], sizes)
     data = _make_data(kind, arrays, pa.array(numbers), pa.array(unsaid), stamps)
-    identities = data.select(kind.identity)
-    if identities.group_by(kind.identity).aggregate([]).num_rows < len(data):
+    identities = [data[name].to_pylist() for name in kind.identity]
+    places = {identity: n for n, identity in enumerate(zip(*identities, strict=True))}
+    if len(places) < len(data):
         is_same = len(set(said)) == 1
         if not is_same or any(
             some & columns.keys() for some, (_, columns) in zip(said, held, strict=True)
         ):
             return None
-        rows = zip(*(column.to_pylist() for column in identities.columns), strict=True)
-        places = {identity: place for place, identity in enumerate(rows)}
         data = data.take(pa.array(sorted(places.values())))
     return Replacement(kind, data)
 
