@@ -136,7 +136,8 @@ def test_what_an_owner_is_called_is_text() -> None:
 def test_what_is_missing_is_told_from_what_there_is_not() -> None:
     item = {
         "batch_id": "b", "source": "county", "state": "done", "missing": ["sales"],
-        "failure_class": None, "error": None, "ended_at": None,
+        "failure_class": None, "error": None, "replaced_by": None,
+        "ended_at": None,
     }  # fmt: skip
 
     blocks = _all(card_block("12345678", _kept(items=[item]), {}, ""))
