@@ -178,7 +178,9 @@ def test_the_slower_guest_attaches_to_the_quicker_one(kit: pk.Kit, county: Count
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_owners_killed_again_and_again_lose_nothing(county: County, path: Path, known: list[str]):
     """Each time the owner of a batch is killed, another goes on; at the end all is there once."""
+    # What hangs is let go by the test, however long a notebook takes to begin.
     settings = settings_of(county, per_second=40)
+    settings["collect"]["request_timeout"] = 60
     moments = random.Random(SEED)
     took: list[float] = []
     with ExitStack() as ends:

@@ -51,8 +51,8 @@ def test_a_job_that_stands_still_is_told_to_go_on(
         silent = next(lines)
         with client.events(job["id"], {"Last-Event-ID": first["id"]}) as later:
             seen = [next(later), next(later)]
-        county.switch(faults=[])
         client.post(f"{JOBS}/{job['id']}/cancel")
+        county.switch(faults=[])
         *_, end = (event for event in lines if "event" in event)
 
     assert first["event"] == "progress"

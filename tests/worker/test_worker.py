@@ -238,8 +238,8 @@ def test_more_batches_than_may_run_wait_for_their_turn(
         states = [batch.state for batch in (*batches, urgent)]
         assert states == ["running", "running", "pending", "pending", "running"]
         assert read_job(kit.store, batches[2].id).state == "PENDING"
-        county.switch(faults=[])
         batches[3].cancel()
+        county.switch(faults=[])
 
         for batch in batches[:3]:
             assert batch.wait(timeout=30).state == "completed"
@@ -331,7 +331,6 @@ def test_what_a_run_notes_is_in_the_log_while_it_runs(county: County, path: Path
 
         wait_until(lambda: "slow" in set(batch.log()["event"]))
         assert batch.is_running
-        county.switch(faults=[])
         assert batch.cancel().state == "cancelled"
         assert batch.log()["event"].tolist() == ["created", "slow", "cancelled"]
 
