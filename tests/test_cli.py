@@ -274,7 +274,8 @@ def test_a_host_that_is_away_ends_with_1(
     done = run_here("collect", known[0], "--db", "a.duckdb")
 
     assert done.returncode == FAILED
-    assert f"  failed: maricopa_treasurer {known[0]}: unavailable: " in done.stdout
+    assert f"  failed: maricopa_treasurer_browser {known[0]}: unavailable: " in done.stdout
+    assert "after maricopa_treasurer failed: unavailable: " in done.stdout
     assert deaf in done.stdout
     with duckdb.connect(folder / "a.duckdb") as connection:
         found = connection.execute("SELECT source, state, failure_class FROM items ORDER BY 1")

@@ -374,7 +374,8 @@ def test_a_server_below_an_address_of_its_own(county: County, tmp_path: Path):
         assert place == f"{path}/{made.json['id']}"
         assert client.get(place).json["id"] == made.json["id"]
         assert client.get(f"{place}/x").problem()["instance"] == f"{place}/x"
-        assert client.get(path).headers["Link"].startswith(f"<{path}?page=1&per_page=50>")
+        link = client.get(path).headers["Link"]
+        assert link.startswith(f'<{path}?up_to=1&page=1&per_page=50>; rel="first"')
         document = client.get(f"{base}/propkit/api/openapi.json").json
         assert document["servers"] == [{"url": f"{base}/propkit/api"}]
         assert client.get(JOBS).status == 404
