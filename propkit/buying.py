@@ -137,7 +137,8 @@ class Buyer:
                 return page
 
             bought, settlement = await self.pay(purchase, ask, buy, tab)
-            notes = tab.add(purchase, settlement, bought, parsed)
+            moved = tab.add(purchase, settlement, bought, parsed)
+            notes = "; ".join(filter(None, [moved, *parsed.notes]))
             parsed = replace(parsed, follow_ups=self._follow_ups(tab, start, bought))
             turn.memory = tab
             return Bought(parsed, settlement, notes)

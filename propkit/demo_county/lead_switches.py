@@ -22,6 +22,7 @@ class LeadSwitches:
     or is refused with 402 where that is None. `rebuys` says what a record costs that was bought
     this month already. After a purchase the answer waits `answer_after` seconds. With each
     purchase so many records are `entering` the front of the result set; below 0 they leave it.
+    Of the `odd` field the rows hold words that are no such value.
     """
 
     token: str | None = "demo-leads-token"  # noqa: S105
@@ -34,6 +35,7 @@ class LeadSwitches:
     """The status of every error; None is each error's own."""
     entering: int = 0
     answer_after: float = 0.0
+    odd: str | None = None
 
     def changed(self, changes: object) -> LeadSwitches:
         """Return these switches with some changed; raise ValueError for what cannot be."""
@@ -58,5 +60,7 @@ def _check(name: str, value: Any) -> None:
             raise ValueError(f"{name} is a number from {least} up, not {value!r}")
     if name == "error_status" and not (value is None or isinstance(value, int)):
         raise ValueError(f"error_status is a status or null, not {value!r}")
-    if name in ("token", "price") and not (value is None or (isinstance(value, str) and value)):
+    if name in ("token", "price", "odd") and not (
+        value is None or (isinstance(value, str) and value)
+    ):
         raise ValueError(f"{name} is a text, or null for none, not {value!r}")

@@ -92,6 +92,8 @@ class LeadsApi:
         ids = [row["RadarID"] for row in shown]
         cost = self._pay("properties", ids, chosen, is_paid=is_paid)
         rows = [{name: row[name] for name in names} for row in shown] if is_paid else []
+        if chosen.odd in names:
+            rows = [{**row, chosen.odd: f"see file {number}"} for number, row in enumerate(rows)]
         answer = self._envelope(rows, len(shown), len(found), cost, chosen)
         if is_paid:
             self._moved += chosen.entering

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from propkit.errors import LayoutChangedError
 from propkit.features import Features
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ReadShape = Callable[[object], tuple[bytes | None, Centre | None]]
 ReadKey = Callable[[str], str | None]
+
+_MANY_ROWS: Final = 100
+"""So many rows without any APN are no page of streets and waters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,14 +159,17 @@ def _number_rows(answer: Features) -> pa.Array:
 def _read_apns(layer: Layer, texts: Sequence[str | None], read_key: ReadKey) -> list[str | None]:
     """Return APNs in their stored form, None for what is none.
 
-    Raises LayoutChangedError where none of the texts is one.
+    Raises LayoutChangedError where none of the texts is one, or none of many rows has a text.
     """
     apns = [None if text is None else read_key(text) for text in texts]
-    if apns and any(texts) and not any(apns):
-        raise LayoutChangedError(
-            f"no value of {'+'.join(layer.fields['apn'].names)} is an APN, such as"
-            f" {next(filter(None, texts))!r:.40}"
-        )
+    if any(apns):
+        return apns
+    field = "+".join(layer.fields["apn"].names)
+    if any(texts):
+        said = next(filter(None, texts))
+        raise LayoutChangedError(f"no value of {field} is an APN, such as {said!r:.40}")
+    if len(apns) >= _MANY_ROWS:  # a few may all be streets
+        raise LayoutChangedError(f"none of {len(apns)} rows has a value of {field}")
     return apns
 
 

@@ -40,6 +40,8 @@ __all__ = [
 PAGE: Final = "leads"
 """The name of a page of leads that was bought."""
 _COUNT: Final = "count"
+_MOST_NOTES: Final = 3
+"""Values that cannot be read are named up to here, and counted beyond."""
 MOST_RECORDS: Final = 500
 """The documented most records of one request."""
 
@@ -105,10 +107,13 @@ class PropertyRadar:
             raise InvalidAnswerError(f"{self.name}: the payload of {payload.key} has no leads")
         envelope = read_envelope(page)
         criteria_id, _, _ = read_page_key(payload.key)
-        leads, unsaid, _ = read_leads(envelope.rows, criteria_id, page.name)
+        leads, unsaid, notes = read_leads(envelope.rows, criteria_id, page.name)
         if not leads:
             return Parsed(is_found=False)
-        return Parsed(records=leads, unsaid={"leads": unsaid} if unsaid else {})
+        if len(notes) > _MOST_NOTES:
+            more = len(notes) - _MOST_NOTES
+            notes = (*notes[:_MOST_NOTES], f"{more} more values cannot be read")
+        return Parsed(records=leads, unsaid={"leads": unsaid} if unsaid else {}, notes=notes)
 
     async def count(
         self, criteria: Criteria, ask: PayingAsk, *, start: int = 0, limit: int

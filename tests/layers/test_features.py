@@ -202,6 +202,20 @@ def test_whole_columns_say_what_single_values_say(
     )
 
 
+@pytest.mark.parametrize("by_value", [False, True])
+def test_a_full_page_without_an_apn_is_a_changed_layout(by_value: bool) -> None:
+    """A few rows may all be streets; of many none is left out without a word."""
+    rows = [{"attributes": {"OBJECTID": number, "P.PIN": " "}} for number in range(100)]
+
+    few = read(PLAIN, [page_of(rows[:99])], by_value=by_value)
+
+    assert not isinstance(few, str)
+    assert (tuple(few.records), few.notes) == ((), ("99 rows have no APN",))
+    assert read(PLAIN, [page_of(rows)], by_value=by_value) == (
+        "none of 100 rows has a value of PIN"
+    )
+
+
 A = b'"OWNER":"A"'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
@@ -260,6 +261,24 @@ def test_a_result_set_that_moves_is_noticed(county: County, path: Path, entering
     assert any("records when ordered, now" in note for note in notes)
     assert any("had come before" in note for note in notes) is (entering > 0)
     assert (max(paid.values()) > 1) is (entering > 0)
+
+
+def test_what_cannot_be_read_is_absent_and_said(county: County, path: Path):
+    """The rows are paid for and kept; their page's item names some of the values."""
+    county.switch(leads={"odd": "AVM"})
+    with leads_kit(county, path) as kit:
+        batch = kit.leads(CRITERIA, purchase=True, page_size=50, **{**CAPS, "max_records": 50})
+        report = batch.wait(WAIT)
+        leads = kit.store.rows("SELECT radar_id, avm FROM leads ORDER BY radar_id")
+        notes = list(batch.items()["error"])
+
+    assert report.state == "completed"
+    assert [lead["avm"] for lead in leads] == [None] * 50
+    (note,) = notes
+    named = re.findall(r"(\w+): AVM 'see file \d+' cannot be read", note)
+    assert len(named) == 3
+    assert set(named) < {lead["radar_id"] for lead in leads}
+    assert note.endswith("; 47 more values cannot be read")
 
 
 def test_a_set_that_grows_is_bought_to_its_end(county: County, path: Path):
