@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 CANCEL_SECONDS = 4.0
 """How long requests in flight may take to end after a cancel."""
 
-_FULL_POLL_SECONDS = 0.005
 _BREAKER_POLL_SECONDS = 0.25
 _SAVE_SECONDS = 5.0
 
@@ -160,9 +159,8 @@ class _Work:
                 else:
                     await self._collect(item, entry)
             if self._writer.is_full:
-                async with self._writer_watch:  # one worker looks for all
-                    while self._writer.is_full:  # noqa: ASYNC110 -- it is a thread
-                        await asyncio.sleep(_FULL_POLL_SECONDS)
+                async with self._writer_watch:  # one worker waits for all
+                    await asyncio.wrap_future(self._writer.room())
 
     def _is_due(self, source: str) -> bool:
         """Whether there is an item to ask for, or one of a stopped source to pass by."""

@@ -56,6 +56,10 @@ class Feeds:
         self._feed(table)
         return _name(table)
 
+    def rows(self, table: str) -> pa.Table:
+        """Return the new rows of a table, as they were given."""
+        return self._feeds[table].rows
+
     @contextmanager
     def filled(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
         """Let statements see these rows, in the columns of the schemas."""

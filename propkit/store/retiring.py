@@ -49,8 +49,8 @@ def retire_rows(new: Feeds, stored: StoredScopes, known: Iterable[str]) -> None:
 
     ``known`` has the tables in which rows stood before where the group has written.
     """
-    for kind in _find_kinds(new, EMPTIED):
-        _retire_emptied(kind, new, stored)
+    for kind, gone in _find_emptied(new, stored):
+        _retire(kind, new, gone, is_emptied(kind))
     if Sale.table in new and {"parcels", Sale.table}.intersection(known):
         _retire(KINDS[Sale], new, new[Sale.table], TOLD_AGAIN)
     for kind in _find_kinds(new, WITHDRAWN):
@@ -108,17 +108,25 @@ def find_withdrawn(kind: Kind, read: str, said: str, *, by_parcel: bool = False)
 
 
 def _find_kinds(new: Feeds, feed: str) -> list[Kind]:
-    if feed not in new:
-        return []
-    rows = new.execute(f"SELECT DISTINCT table_name FROM {new[feed]} ORDER BY 1").fetchall()
-    return [KINDS[STORED_TYPES[table]] for (table,) in rows]
+    tables = set(new.rows(feed)["table_name"].to_pylist()) if feed in new else ()
+    return [KINDS[STORED_TYPES[table]] for table in sorted(tables)]
 
 
-def _retire_emptied(kind: Kind, new: Feeds, stored: StoredScopes) -> None:
-    gone = f"(FROM {new[EMPTIED]} WHERE table_name = '{kind.table}')"
-    if kind.scope == ("apn",) and not stored.may_have(new, kind.table, kind.scope, gone):
-        return
-    _retire(kind, new, gone, is_emptied(kind))
+def _find_emptied(new: Feeds, stored: StoredScopes) -> list[tuple[Kind, str]]:
+    """Return the tables of which parcels may have lost their rows, and what says which parcels."""
+    gone = {
+        kind: f"(FROM {new[EMPTIED]} WHERE table_name = '{kind.table}')"
+        for kind in _find_kinds(new, EMPTIED)
+    }
+    by_parcel = {kind: rows for kind, rows in gone.items() if kind.scope == ("apn",)}
+    stored_ones = stored.may_have(
+        new, {kind.table: (kind.scope, rows) for kind, rows in by_parcel.items()}
+    )
+    return [
+        (kind, rows)
+        for kind, rows in gone.items()
+        if kind not in by_parcel or kind.table in stored_ones
+    ]
 
 
 def _retire(kind: Kind, new: Feeds, gone: str, also: str) -> None:

@@ -51,35 +51,42 @@ class StoredScopes:
 
         ``scopes`` has the scope's columns by table.
         """
-        if not scopes:
-            return set()
-        rows = (
-            new.execute(  # of all tables at once: to begin a statement takes longer than to run it
-                " UNION ALL ".join(
-                    f"SELECT {place}::UTINYINT AS place, hash({', '.join(columns)}) AS scope"
-                    f" FROM {new[table]}"
-                    for place, (table, columns) in enumerate(scopes.items())
-                )
-            ).fetchnumpy()
-        )
-        every, places = np.asarray(rows["scope"], np.uint64), np.asarray(rows["place"])
-        found = set()
-        for place, (table, columns) in enumerate(scopes.items()):
-            hashes = every[places == place]
-            if self._known(new, table, columns).add(hashes).any():
-                found.add(table)
-        return found
+        hashes = _hash(new, {table: (columns, new[table]) for table, columns in scopes.items()})
+        return {
+            table
+            for table, some in hashes.items()
+            if self._known(new, table, scopes[table]).add(some).any()
+        }
 
-    def may_have(self, new: Feeds, table: str, columns: Sequence[str], rows: str) -> bool:
-        """Whether a scope of some rows (what to select them from) may have rows."""
-        scopes = new.execute(f"SELECT hash({', '.join(columns)}) AS scope FROM {rows}")
-        hashes = np.asarray(scopes.fetchnumpy()["scope"], np.uint64)
-        return self._known(new, table, columns).has_any(hashes)
+    def may_have(self, new: Feeds, rows: Mapping[str, tuple[Sequence[str], str]]) -> set[str]:
+        """Return the tables where a scope of some rows may have rows.
+
+        ``rows`` has by table the scope's columns, and what to select the rows from.
+        """
+        return {
+            table
+            for table, some in _hash(new, rows).items()
+            if self._known(new, table, rows[table][0]).has_any(some)
+        }
 
     def _known(self, new: Feeds, table: str, columns: Sequence[str]) -> HashSet:
         if table not in self._tables:
             self._tables[table] = _read_table(new.connection, table, columns)
         return self._tables[table]
+
+
+def _hash(new: Feeds, rows: Mapping[str, tuple[Sequence[str], str]]) -> dict[str, Hashes]:
+    """Return the hashes of rows by table, each with its columns and what to select it from."""
+    if not rows:
+        return {}
+    found = new.execute(  # of all tables at once: to begin a statement takes longer than to run it
+        " UNION ALL ".join(
+            f"SELECT {place}::UTINYINT AS place, hash({', '.join(columns)}) AS scope FROM {some}"
+            for place, (columns, some) in enumerate(rows.values())
+        )
+    ).fetchnumpy()
+    every, places = np.asarray(found["scope"], np.uint64), np.asarray(found["place"])
+    return {table: every[places == place] for place, table in enumerate(rows)}
 
 
 def _read_table(

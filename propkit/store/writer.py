@@ -90,6 +90,7 @@ class Writer:
         self._is_idle = True
         self._asking = threading.Lock()
         self._asked = self._answered = 0
+        self._kept_out: list[Future[None]] = []
         self._failure: StoreError | None = None
         self.stored = Stored()
         self.commits = 0
@@ -108,6 +109,16 @@ class Writer:
     def is_full(self) -> bool:
         """Whether a group's results are not committed: who can wait puts no more."""
         return self._put_weight - self._ended_weight >= GROUP_ITEMS
+
+    def room(self) -> Future[None]:
+        """Return a future that is done when it is not full; also when it has failed or is closed."""
+        future: Future[None] = Future()
+        with self._asking:
+            if self.is_full and self._thread.is_alive():
+                self._kept_out.append(future)
+            else:
+                future.set_result(None)
+        return future
 
     def put(self, result: Result) -> None:
         """Hand over a result; it is durable after the next :meth:`flush`.
@@ -146,6 +157,7 @@ class Writer:
         self._ask(None)
         self._thread.join()
         self._failure = self._failure or StoreError("the store is closed")
+        self._tell(self._kept_out)
         while self._inbox:  # put while the thread ended: nobody would answer
             message = self._inbox.popleft()
             if isinstance(message, tuple):
@@ -254,6 +266,7 @@ class Writer:
             if group and self._failure is None:
                 self._write(group)
                 self.items += len(group)
+                self._let_in()
                 self._kept_weight += sum([result.weight for result in group])
                 is_due = self._kept_weight >= _ENOUGH * GROUP_ITEMS
                 self._memory.squeeze(self._connection, is_due=is_due)
@@ -261,7 +274,21 @@ class Writer:
         except Exception as error:  # noqa: BLE001 -- a value that Arrow refuses ends no thread
             self._repeat_missing(group, error)
         finally:
-            self._ended_weight = self._taken_weight  # all that was taken is in the group
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Count what was taken as ended, all of which is in the group; tell who waits for room."""
+        with self._asking:
+            self._ended_weight = self._taken_weight
+            let_in = [] if self.is_full else self._kept_out
+            if let_in:
+                self._kept_out = []
+        self._tell(let_in)
+
+    def _tell(self, waiting: Sequence[Future[None]]) -> None:
+        for future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_result(None)
 
     def _repeat_missing(self, group: list[Result], error: Exception) -> None:
         """After a failed commit: its outcome is unknown, so look, and repeat what is missing."""

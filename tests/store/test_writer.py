@@ -123,11 +123,41 @@ def test_no_more_than_a_group_is_uncommitted_before_it_is_full(
         store.writer.put(result(str(number)))
     assert seen == [(number, False) for number in range(enough, GROUP_ITEMS)]
     assert (store.writer.pending, store.writer.is_full) == (GROUP_ITEMS, True)
+    waiting, given_up = store.writer.room(), store.writer.room()
+    given_up.cancel()
+    assert not waiting.done()
     goes_on.set()
+    waiting.result(timeout=60)
+    assert store.writer.pending == GROUP_ITEMS - enough
     store.writer.flush().result(timeout=60)
 
     assert (store.writer.pending, store.writer.is_full) == (0, False)
+    assert store.writer.room().done()
     assert rows(store, "SELECT count(*) FROM freshness") == [(GROUP_ITEMS,)]
+
+
+def test_who_waits_for_room_is_let_go_when_the_store_is_closed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """What fills the writer may come after its last commit, when nobody makes room any more."""
+    monkeypatch.setattr(Writer, "is_full", property(lambda _: True))
+    waiting = store.writer.room()
+    assert not waiting.done()
+
+    store.close()
+
+    assert waiting.result(timeout=60) is None
+    assert store.writer.room().done()
+
+
+def test_a_body_is_found_by_its_sha256_whatever_its_size(store: Store):
+    sizes = (0, 1, 2047, 2048, 4095, 2**17 - 1, 2**17, 2**17 + 1)
+    made = [(bytes(range(251)) * 600)[:size] for size in sizes]
+
+    write(store, result("1", pages=[page(body, name=str(len(body))) for body in made]))
+
+    digests = [hashlib.sha256(body).hexdigest() for body in made]
+    assert store.bodies(digests) == dict(zip(digests, made, strict=True))
 
 
 def test_a_small_group_is_committed_by_the_clock(store: Store, monkeypatch: pytest.MonkeyPatch):
