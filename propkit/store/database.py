@@ -18,6 +18,7 @@ from propkit.store.askers import Askers
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
 from propkit.store.memory import Memory
+from propkit.store.migrating import migrate
 from propkit.store.private import (
     keep_private,
     remove_spill_folder,
@@ -25,7 +26,7 @@ from propkit.store.private import (
     spill_path,
 )
 from propkit.store.reading import Params, Reading, to_frame
-from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
+from propkit.store.schema import STORAGE_VERSION, find_duplicates
 from propkit.store.writer import Writer
 
 ROW_GROUP = 20_480
@@ -58,11 +59,11 @@ class Store(Reading):
         self._connection_lock = threading.Lock()
         self._connection = _connect(path)
         try:
-            migrate(self._connection)
-            # Nobody else can hold the file, so what still runs there died with its process.
-            self._connection.execute(
-                "UPDATE batch_heads SET state = 'interrupted' WHERE state = 'running'"
-            )
+            if not migrate(self._connection):
+                # Nobody else can hold the file, so what still runs there died with its process.
+                self._connection.execute(
+                    "UPDATE batch_heads SET state = 'interrupted' WHERE state = 'running'"
+                )
         except BaseException:
             self._let_go()
             raise
@@ -141,15 +142,15 @@ class Store(Reading):
         return cursor
 
     @contextmanager
-    def _asking(self, *, is_alone: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _asking(self, *, is_shared: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a connection to who asks; the store is not closed before it is given back.
 
-        One that ``is_alone`` is nobody else's, before and after.
+        It is a new one, unless others may have had it before, and will have it after.
         """
         with (
             self._askers.inside(),
             self._memory.ample(),
-            self._cursor() if is_alone else self._borrowed() as cursor,
+            self._borrowed() if is_shared else self._cursor() as cursor,
             self._askers.running(cursor),
         ):
             yield cursor
@@ -190,7 +191,7 @@ class Store(Reading):
         StoreError
             The store is closed, perhaps while it was asked.
         """
-        with self._asking(is_alone=is_read_only or wanted is not None) as cursor:
+        with self._asking(is_shared=wanted is None and not is_read_only) as cursor:
             return self._ask(cursor, sql, params, wanted, is_read_only=is_read_only)
 
     def _ask(
