@@ -156,17 +156,20 @@ def set_state(
     *,
     error: str | None = None,
     log: str | None = None,
+    entries: Sequence[LogEntry] = (),
     before: str | None = None,
     unless: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Write a batch's state and, when it ended, the time; ``log`` goes to its log.
+    """Write a batch's state and, when it ended, the time; ``entries`` and ``log`` go to its log.
 
     Nothing is written where the state was not ``before``, or ``unless`` holds: both are looked at
     when it is this change's turn.
     """
     now = datetime.now(UTC)
     ended = None if state in ("pending", "running") else now
-    lines = make_rows("batch_logs", [_log_row(batch_id, now, state, log or f"batch {state}")])
+    rows = [{"batch_id": batch_id, **asdict(entry)} for entry in entries]
+    rows.append(_log_row(batch_id, now, state, log or f"batch {state}"))
+    lines = make_rows("batch_logs", rows)
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         if unless():

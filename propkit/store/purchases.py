@@ -181,12 +181,12 @@ def spent(store: Store, batch_id: str, since: datetime | None = None) -> Spent:
     return Spent(records=row["records"], cost=row["cost"])
 
 
-def keep_criteria(store: Store, criteria: Criteria) -> None:
-    """Keep criteria under their id."""
+def keep_criteria(store: Store, criteria: Criteria) -> Future[None]:
+    """Keep criteria under their id; the future is done when that is durable."""
     row = {"criteria_id": criteria.id, "criteria": criteria.json, "created_at": datetime.now(UTC)}
-    store.writer.submit(
+    return store.writer.submit(
         lambda connection: replace_rows(connection, "lead_criteria", [row], "criteria_id")
-    ).result()
+    )
 
 
 def find_criteria(store: Store, criteria_id: str) -> Criteria:

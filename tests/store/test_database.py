@@ -121,7 +121,7 @@ def test_the_log_beside_the_file_is_as_private_as_the_file(path: Path, mode: int
     modes = []
 
     def write(store: Store) -> None:
-        keep_criteria(store, read_criteria({"State": "AZ"}))
+        keep_criteria(store, read_criteria({"State": "AZ"})).result()
         modes.append((log.stat().st_mode & 0o777, log.stat().st_size > 0))
 
     before = os.umask(0o002)
