@@ -220,7 +220,7 @@ class BatchReport:
 
 def make_report(store: Reading, batch_id: str) -> BatchReport:
     """Return what a batch did so far, from the store."""
-    with store.sparing():
+    with store.sparing(), store.ample():
         return _read_report(store, batch_id)
 
 

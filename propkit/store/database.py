@@ -131,6 +131,10 @@ class Store(Reading):
         """Keep DuckDB's memory small while a batch runs, save while somebody asks."""
         return self._memory.sparing()
 
+    def ample(self) -> AbstractContextManager[None]:
+        """Let DuckDB's memory be what it likes from now to the end, not for each question anew."""
+        return self._memory.ample()
+
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the same file."""
         with self._connection_lock:
