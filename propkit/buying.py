@@ -332,9 +332,11 @@ class _Tab:
 
 def _read_tab(store: Store, order: Order) -> _Tab:
     made = read_purchases(store, "batch_id = $1", [order.batch_id])
+    if not made:
+        return _Tab(order=order, spent=Spent(0, Decimal(0)), paid={}, seen=set())
     seen = store.rows(
         "SELECT radar_id FROM leads WHERE criteria_id = $1 AND collected_at >= $2",
-        [order.criteria.id, made[0].asked_at if made else datetime.now(UTC)],
+        [order.criteria.id, made[0].asked_at],
     )
     return _Tab(
         order=order,

@@ -102,8 +102,11 @@ class Traffic:
             ageing_seconds=settings.ageing_seconds,
         )
         known = self._known_paces.get(host)
+        now = datetime.now(UTC)
         if known is not None:
-            _take_up(pace, known, datetime.now(UTC))
+            _take_up(pace, known, now)
+        else:
+            self._saved[host] = _gist(self._state_of(host, pace, now))
         self._paces[host] = pace
         return pace
 
@@ -124,6 +127,8 @@ class Traffic:
             known, now = self._known_breakers.get(source), datetime.now(UTC)
             if known is not None and known.open_until is not None and known.updated_at <= now:
                 breaker.resume(known.failures, (known.open_until - now).total_seconds())
+            if known is None:
+                self._saved[source] = _gist_of(breaker)
             self._breakers[source] = breaker
         return breaker
 
@@ -170,7 +175,10 @@ class Traffic:
                 del self._landed[next(iter(self._landed))]
 
     def save(self) -> None:
-        """Hand what has changed since the last time to the store's writer, without waiting."""
+        """Hand what has changed since the last time to the store's writer, without waiting.
+
+        What nothing was known of, and what is as it began, tells the next process nothing.
+        """
         now = datetime.now(UTC)
         paces = [self._state_of(host, pace, now) for host, pace in self._paces.items()]
         breakers = [
@@ -186,7 +194,7 @@ class Traffic:
         ]
         changed_paces = [p for p in paces if self._is_changed(p.host, _gist(p))]
         changed_breakers = [
-            b for b in breakers if self._is_changed(b.source, (b.failures, b.open_until is None))
+            b for b in breakers if self._is_changed(b.source, _gist_of(self._breakers[b.source]))
         ]
         if changed_paces:
             save_paces(self._store, changed_paces)
@@ -207,6 +215,11 @@ class Traffic:
             paused_until=now + timedelta(seconds=pause) if pause else None,
             updated_at=now,
         )
+
+
+def _gist_of(breaker: Breaker) -> tuple[object, ...]:
+    """Return what of a breaker is worth a write."""
+    return (breaker.failures, breaker.is_open)
 
 
 def _gist(state: PaceState) -> tuple[object, ...]:

@@ -19,7 +19,7 @@ from propkit.errors import PropkitError
 from propkit.notices import Notice, Notify, make_hooks, tell
 from propkit.settings import Settings
 from propkit.store import Reading
-from propkit.store.jobs import Job, failed_since, stuck_jobs
+from propkit.store.jobs import Job, find_trouble
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,7 @@ class Watch:
                 log.info("the batches could not be looked at: %s", error)
 
     def _look(self) -> None:
-        found = [(job, "failed") for job in failed_since(self._store, self._began_at)]
-        found += [(job, "stuck") for job in stuck_jobs(self._store)]
-        for job, event in found:
+        for job, event in find_trouble(self._store, self._began_at):
             known = (event, job.id, job.completed_at)
             if known not in self._known:
                 self._known.add(known)

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from propkit.records import RECORD_TYPES, Record
-from propkit.store.schema import LEDGER_SCHEMAS, migrate, record_schema
+from propkit.store.migrating import migrate
+from propkit.store.schema import LEDGER_SCHEMAS, record_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -82,6 +82,8 @@ class Run:
     fresh: Counter[str] = field(default_factory=Counter)
     planned_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """What others have collected since then is as good as asked."""
+    export_to: str | None = None
+    """The workbook that is written when the run ends."""
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the batch was made; shapes that are older than it may have been redrawn."""
 

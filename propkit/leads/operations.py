@@ -111,8 +111,9 @@ def _buy(place: LeadsPlace, given: Given, listeners: Iterable[Listener]) -> str:
     )
     plan = make_leads_plan(order, place.sources[SOURCE])
     with _starting:
+        kept = keep_criteria(place.store, criteria)  # while the store is asked
         refuse_twice(place.store, criteria, again=given.get("again") is True)
-        keep_criteria(place.store, criteria)
+        kept.result()
         return place.start_plan(plan, order_criteria(order), listeners)
 
 

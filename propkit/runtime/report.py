@@ -220,7 +220,7 @@ class BatchReport:
 
 def make_report(store: Reading, batch_id: str) -> BatchReport:
     """Return what a batch did so far, from the store."""
-    with store.sparing():
+    with store.sparing(), store.ample():
         return _read_report(store, batch_id)
 
 
@@ -229,9 +229,14 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
     counts: dict[str, dict[str, int]] = {}
     for source, outcome, count in count_items(store, batch_id):
         counts.setdefault(source, {})[outcome] = count
-    partial = read_items(store, batch_id, "state = 'done' AND len(missing) > 0")
-    stale = read_items(store, batch_id, "state = 'skipped' AND starts_with(error, 'stale')")
-    failed = failures(store, batch_id)
+    outcomes = {outcome for counted in counts.values() for outcome in counted}
+
+    def read(outcome: str, where: str) -> list[Item]:
+        return read_items(store, batch_id, where) if outcome in outcomes else []
+
+    partial = read("partial", "state = 'done' AND len(missing) > 0")
+    stale = read("skipped", "state = 'skipped' AND starts_with(error, 'stale')")
+    failed = failures(store, batch_id) if outcomes & {"failed", REPLACED} else []
     return BatchReport(
         batch_id=head.batch_id,
         kind=head.kind,

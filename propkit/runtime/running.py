@@ -81,6 +81,7 @@ def make_run(
         batch_size=criteria.get("batch_size"),
         stale=_stale(collector, sources, waiting, fallbacks) if is_stale_ok else {},
         progress_seconds=collector.settings.progress_seconds,
+        export_to=criteria.get("export_to"),
         listeners=list(listeners),
         planned_at=planned_at or datetime.now(UTC),
         made_at=head.created_at,

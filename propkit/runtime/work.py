@@ -317,10 +317,7 @@ class BatchWork:
             raise  # nothing can be written
         except Exception as error:
             check_process(error)  # the next process finds it interrupted
-            write_log(self._store, self.id, run.take_log())
-            set_state(
-                self._store, self.id, "failed", error=repr(error), unless=lambda: run.is_forgotten
-            )
+            self._end(run, "failed", repr(error))
             raise
         finally:
             for task in ends:
@@ -330,18 +327,25 @@ class BatchWork:
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)
-        path = self.head.criteria.get("export_to")
-        if path is not None and state != "interrupted":
-            await self._export(run, path)
+        if run.export_to is not None and state != "interrupted":
+            await self._export(run, run.export_to)
         for warning in run.warnings:
             run.note("warning", warning, level="warning")
         for source, usage in run.usage.items():
             for url, seconds in usage.slow:
                 run.note("slow", url, source=source, seconds=seconds)
-        await asyncio.wrap_future(write_log(self._store, self.id, run.take_log()))
         notes = [*run.stopped.values(), *run.warnings]
-        said = "; ".join(notes) or None
-        set_state(self._store, self.id, state, error=said, unless=lambda: run.is_forgotten)
+        self._end(run, state, "; ".join(notes) or None)
+
+    def _end(self, run: Run, state: str, error: str | None) -> None:
+        set_state(
+            self._store,
+            self.id,
+            state,
+            error=error,
+            entries=run.take_log(),
+            unless=lambda: run.is_forgotten,
+        )
 
     async def _beat(self, run: Run) -> None:
         while not run.is_forgotten:
@@ -375,7 +379,8 @@ class BatchWork:
                 for source, usage in run.usage.items()
             ],
         )
-        save_coverage(self._store, learned_of(self.collector, guards))
+        if guards:
+            save_coverage(self._store, learned_of(self.collector, guards))
 
     async def _export(self, run: Run, path: str) -> None:
         """Write the workbook that the batch asks for; what goes wrong with it is told."""

@@ -14,13 +14,14 @@ from typing import Final
 
 from propkit.records import RECORD_TYPES
 
-CHANGE_TABLE: Final = """
+CHANGES: Final = """
     CREATE TABLE changes (
         changed_at TIMESTAMPTZ NOT NULL, batch_id VARCHAR, source VARCHAR NOT NULL,
         county VARCHAR, apn VARCHAR, table_name VARCHAR NOT NULL, identity VARCHAR[] NOT NULL,
         is_removed BOOLEAN NOT NULL, old_started_at TIMESTAMPTZ NOT NULL,
         old_collected_at TIMESTAMPTZ NOT NULL, column_name VARCHAR NOT NULL,
         old VARCHAR, new VARCHAR);
-""" + "".join(
+"""
+CHANGE_TABLE: Final = CHANGES + "".join(
     f"    ALTER TABLE {table} ADD COLUMN unchanged_since TIMESTAMPTZ;\n" for table in RECORD_TYPES
 )

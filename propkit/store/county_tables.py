@@ -9,6 +9,13 @@ import pyarrow as pa
 
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
 
+TAX_LIENS: Final = """
+    CREATE VIEW tax_liens AS
+        SELECT apn, tax_year, contains(lower(tax_lien_note), 'available') AS is_available,
+            tax_lien_note AS note, amount_due, source, collected_at
+        FROM tax_bills WHERE has_tax_lien;
+"""
+
 COUNTY_TABLES: Final = f"""
     CREATE TABLE noted_tax_bills (
         apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, status VARCHAR,
@@ -17,10 +24,7 @@ COUNTY_TABLES: Final = f"""
     INSERT INTO noted_tax_bills BY NAME FROM tax_bills;
     DROP TABLE tax_bills;
     ALTER TABLE noted_tax_bills RENAME TO tax_bills;
-    CREATE VIEW tax_liens AS
-        SELECT apn, tax_year, contains(lower(tax_lien_note), 'available') AS is_available,
-            tax_lien_note AS note, amount_due, source, collected_at
-        FROM tax_bills WHERE has_tax_lien;
+    {TAX_LIENS}
     CREATE TABLE tax_levies (
         apn VARCHAR NOT NULL, tax_year BIGINT NOT NULL, district VARCHAR NOT NULL,
         district_name VARCHAR, percent DOUBLE, amount DECIMAL(14, 2),

@@ -18,6 +18,7 @@ from propkit.store.askers import Askers
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
 from propkit.store.memory import Memory
+from propkit.store.migrating import migrate
 from propkit.store.private import (
     keep_private,
     remove_spill_folder,
@@ -25,15 +26,17 @@ from propkit.store.private import (
     spill_path,
 )
 from propkit.store.reading import Params, Reading, to_frame
-from propkit.store.schema import STORAGE_VERSION, find_duplicates, migrate
+from propkit.store.schema import STORAGE_VERSION, find_duplicates
 from propkit.store.writer import Writer
 
 ROW_GROUP = 20_480
 """Rows of a row group: a checkpoint writes the last one of each table anew, some kB a row."""
 _NAME = "propkit"
 """What the file is called in SQL."""
-_STILL_SET = ["memory_limit", "python_enable_replacements"]
+_STILL_SET = ["memory_limit"]
 """What propkit itself changes while the file is open."""
+_MOST_KEPT = 2
+"""Connections that are kept for the next who asks: to begin with one costs as much as it asks."""
 _open_stores: dict[Path, Store] = {}
 _open_lock = threading.Lock()
 
@@ -50,16 +53,17 @@ class Store(Reading):
         self._guests_read_files = False
         self._is_locked = False
         self._askers = Askers(path)
+        self._kept: list[duckdb.DuckDBPyConnection] = []
         self._checkpoint_lock = threading.Lock()
         # DuckDB refuses a call where another thread's is under way.
         self._connection_lock = threading.Lock()
         self._connection = _connect(path)
         try:
-            migrate(self._connection)
-            # Nobody else can hold the file, so what still runs there died with its process.
-            self._connection.execute(
-                "UPDATE batch_heads SET state = 'interrupted' WHERE state = 'running'"
-            )
+            if not migrate(self._connection):
+                # Nobody else can hold the file, so what still runs there died with its process.
+                self._connection.execute(
+                    "UPDATE batch_heads SET state = 'interrupted' WHERE state = 'running'"
+                )
         except BaseException:
             self._let_go()
             raise
@@ -117,6 +121,8 @@ class Store(Reading):
                     self._let_go()
 
     def _let_go(self) -> None:
+        while self._kept:
+            self._kept.pop().close()
         remove_unused_log(self.path)
         self._connection.close()
         remove_spill_folder(self.path)
@@ -124,6 +130,10 @@ class Store(Reading):
     def sparing(self) -> AbstractContextManager[None]:
         """Keep DuckDB's memory small while a batch runs, save while somebody asks."""
         return self._memory.sparing()
+
+    def ample(self) -> AbstractContextManager[None]:
+        """Let DuckDB's memory be what it likes from now to the end, not for each question anew."""
+        return self._memory.ample()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the same file."""
@@ -136,15 +146,35 @@ class Store(Reading):
         return cursor
 
     @contextmanager
-    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a connection to who asks; the store is not closed before it is given back."""
+    def _asking(self, *, is_shared: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a connection to who asks; the store is not closed before it is given back.
+
+        It is a new one, unless others may have had it before, and will have it after.
+        """
         with (
             self._askers.inside(),
             self._memory.ample(),
-            self._cursor() as cursor,
+            self._borrowed() if is_shared else self._cursor() as cursor,
             self._askers.running(cursor),
         ):
             yield cursor
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a connection that others have asked by, and will again unless it fails."""
+        try:
+            cursor = self._kept.pop()
+        except IndexError:
+            cursor = self._cursor()
+        try:
+            yield cursor
+        except BaseException:
+            cursor.close()
+            raise
+        if self._askers.has_ended or len(self._kept) >= _MOST_KEPT:
+            cursor.close()
+        else:
+            self._kept.append(cursor)
 
     def table(
         self,
@@ -165,7 +195,7 @@ class Store(Reading):
         StoreError
             The store is closed, perhaps while it was asked.
         """
-        with self._asking() as cursor:
+        with self._asking(is_shared=wanted is None and not is_read_only) as cursor:
             return self._ask(cursor, sql, params, wanted, is_read_only=is_read_only)
 
     def _ask(
@@ -178,8 +208,6 @@ class Store(Reading):
         is_read_only: bool,
     ) -> pa.Table:
         try:
-            # A table that is not there must not be found among propkit's own variables.
-            cursor.execute("SET SESSION python_enable_replacements = false")
             if wanted is not None:
                 cursor.register("wanted", wanted)
             if is_read_only:
@@ -252,6 +280,8 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         # Extensions cannot be had offline, and asking for them costs a time-out.
         "autoinstall_known_extensions": False,
         "storage_compatibility_version": STORAGE_VERSION,
+        # A table that is not there must not be found among propkit's own variables.
+        "python_enable_replacements": False,
         "TimeZone": "UTC",
     }
     if not os.path.isdir(path.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look

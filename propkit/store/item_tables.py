@@ -23,17 +23,7 @@ OUTCOME: Final = """CASE WHEN replaced_by IS NOT NULL THEN 'replaced'
     WHEN state = 'done' AND len(missing) > 0 THEN 'partial' ELSE state END"""
 """How an item stands in a count by source: ``replaced`` and ``partial`` besides the states."""
 
-SECOND_WAYS: Final = f"""
-    ALTER TABLE items ADD COLUMN replaced_by VARCHAR;
-    WITH ways AS (
-        SELECT batch_id, way.key AS first, unnest(way.value) AS second FROM (
-            SELECT batch_id, unnest(map_entries(
-                CAST(criteria -> 'fallbacks' AS MAP(VARCHAR, VARCHAR[])))) AS way
-            FROM batch_heads WHERE json_type(criteria, '$.fallbacks') = 'OBJECT'))
-    UPDATE items SET replaced_by = ways.second FROM ways, items AS other
-    WHERE items.state = 'failed' AND items.batch_id = ways.batch_id AND items.source = ways.first
-        AND other.batch_id = items.batch_id AND other.source = ways.second
-        AND other.key = items.key;
+ITEM_VIEWS: Final = f"""
     CREATE VIEW counted_items AS FROM items WHERE replaced_by IS NULL;
     CREATE OR REPLACE VIEW batches AS
         SELECT b.batch_id, b.number, b.kind, b.state, b.criteria, b.created_by, b.error,
@@ -60,6 +50,20 @@ SECOND_WAYS: Final = f"""
             b.completed_at
         FROM batch_heads b LEFT JOIN counted_items i USING (batch_id)
         GROUP BY ALL;
+"""
+
+SECOND_WAYS: Final = f"""
+    ALTER TABLE items ADD COLUMN replaced_by VARCHAR;
+    WITH ways AS (
+        SELECT batch_id, way.key AS first, unnest(way.value) AS second FROM (
+            SELECT batch_id, unnest(map_entries(
+                CAST(criteria -> 'fallbacks' AS MAP(VARCHAR, VARCHAR[])))) AS way
+            FROM batch_heads WHERE json_type(criteria, '$.fallbacks') = 'OBJECT'))
+    UPDATE items SET replaced_by = ways.second FROM ways, items AS other
+    WHERE items.state = 'failed' AND items.batch_id = ways.batch_id AND items.source = ways.first
+        AND other.batch_id = items.batch_id AND other.source = ways.second
+        AND other.key = items.key;
+    {ITEM_VIEWS}
 """
 
 ITEMS: Final = pa.schema(

@@ -218,9 +218,26 @@ def stuck_jobs(store: Reading, now: datetime | None = None) -> list[Job]:
     return _read(store, f"WHERE {_STUCK.format(1)}", [before])
 
 
-def failed_since(store: Reading, moment: datetime) -> list[Job]:
-    """Return the jobs that failed after a moment (aware UTC), the newest first."""
-    return _read(store, f"WHERE {JOB_STATE} = 'FAILED' AND completed_at > $1", [moment])
+def find_trouble(
+    store: Reading, since: datetime, now: datetime | None = None
+) -> list[tuple[Job, str]]:
+    """Return the jobs that failed after a moment (aware UTC), and those that are stuck.
+
+    Each comes with ``"failed"`` or ``"stuck"``, the newest first.
+    """
+    # Which these are before what they are: there is seldom one, and who looks does so often.
+    found = store.rows(
+        f"SELECT number, if(state = 'running', 'stuck', 'failed') AS event FROM batch_heads"
+        f" WHERE ({JOB_STATE} = 'FAILED' AND completed_at > $1) OR ({_STUCK.format(2)})",
+        [since, (now or datetime.now(UTC)) - STUCK_AFTER],
+    )
+    events = {row["number"]: row["event"] for row in found}
+    states = {"failed": "FAILED", "stuck": "PROCESSING"}
+    return [
+        (job, events[job.number])
+        for job in read_jobs(store, list(events))
+        if job.state == states[events[job.number]]  # it may be gone on with by now
+    ]
 
 
 def read_health(store: Reading, now: datetime | None = None) -> Health:

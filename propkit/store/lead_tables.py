@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-LEAD_TABLES = """
+_LEADS = """
     CREATE TABLE leads (
         radar_id VARCHAR NOT NULL, apn VARCHAR, criteria_id VARCHAR NOT NULL, p_type VARCHAR,
         advanced_property_type VARCHAR, address VARCHAR, city VARCHAR, state VARCHAR,
@@ -22,6 +22,8 @@ LEAD_TABLES = """
         in_foreclosure BOOLEAN, in_tax_delinquency BOOLEAN, is_deceased_property BOOLEAN,
         in_bankruptcy_property BOOLEAN, source VARCHAR NOT NULL,
         collected_at TIMESTAMPTZ NOT NULL);
+"""
+PURCHASE_TABLES = """
     CREATE TABLE lead_criteria (
         criteria_id VARCHAR NOT NULL, criteria VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT NULL);
     CREATE TABLE lead_persons (
@@ -36,6 +38,9 @@ LEAD_TABLES = """
         cost DECIMAL(14, 2), free_before BIGINT, free_after BIGINT, error VARCHAR,
         asked_at TIMESTAMPTZ NOT NULL, answered_at TIMESTAMPTZ, settled_by VARCHAR);
 """
+"""What is known of purchases besides the leads."""
+
+LEAD_TABLES = _LEADS + PURCHASE_TABLES
 """The migration ``0004_leads``."""
 
 _TIME = pa.timestamp("us", tz="UTC")

@@ -24,7 +24,13 @@ import duckdb
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.store.database import Store
-from propkit.store.results import Settlement, replace_rows, settle_purchase
+from propkit.store.results import (
+    Settlement,
+    feed_tables,
+    make_rows,
+    replace_rows,
+    settle_purchase,
+)
 
 PAID = ("asked", "bought", "lost")
 """States in which a purchase counts as paid: it was, or may have been."""
@@ -72,10 +78,7 @@ def write_intent(store: Store, purchase: Purchase, answered: str | None = None) 
     outcome is among those. The future's result is another purchase at that source, if any, whose
     outcome is not known: then nothing was written.
     """
-    row = asdict(purchase)
-    insert = (
-        f"INSERT INTO purchases ({', '.join(row)}) VALUES ({', '.join(f'${name}' for name in row)})"
-    )
+    row = make_rows("purchases", [asdict(purchase)])
 
     def work(connection: duckdb.DuckDBPyConnection) -> str | None:
         asked = connection.execute(
@@ -86,7 +89,7 @@ def write_intent(store: Store, purchase: Purchase, answered: str | None = None) 
             if purchase_id not in (answered, purchase.purchase_id):
                 return str(purchase_id)
         if (purchase.purchase_id,) not in asked:
-            connection.execute(insert, row)
+            feed_tables(connection, store.writer.stored, {"purchases": row})
         return None
 
     return store.writer.submit(work, is_ahead=True)
@@ -178,12 +181,12 @@ def spent(store: Store, batch_id: str, since: datetime | None = None) -> Spent:
     return Spent(records=row["records"], cost=row["cost"])
 
 
-def keep_criteria(store: Store, criteria: Criteria) -> None:
-    """Keep criteria under their id."""
+def keep_criteria(store: Store, criteria: Criteria) -> Future[None]:
+    """Keep criteria under their id; the future is done when that is durable."""
     row = {"criteria_id": criteria.id, "criteria": criteria.json, "created_at": datetime.now(UTC)}
-    store.writer.submit(
+    return store.writer.submit(
         lambda connection: replace_rows(connection, "lead_criteria", [row], "criteria_id")
-    ).result()
+    )
 
 
 def find_criteria(store: Store, criteria_id: str) -> Criteria:

@@ -56,6 +56,10 @@ class Reading(ABC):
         """Keep DuckDB's memory small meanwhile, where the file is held here."""
         return nullcontext()
 
+    def ample(self) -> AbstractContextManager[None]:
+        """Let DuckDB's memory be what it likes from now to the end, not for each question anew."""
+        return nullcontext()
+
     def frame(self, sql: str, params: Params = None) -> pd.DataFrame:
         """Return a query's answer as a DataFrame with Arrow dtypes (ids text, money exact)."""
         return to_frame(self.table(sql, params))

@@ -1,5 +1,7 @@
 """The tables, as an ordered list of migrations; each is applied once, in its own transaction.
 
+A new file gets them as they are in the end (:mod:`propkit.store.new_tables`).
+
 Record tables carry no PRIMARY KEY: a keyed upsert into 1.7 M rows costs seconds. The single
 writer keeps them unique, and :func:`find_duplicates` proves it.
 """
@@ -8,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import UTC, datetime
 
 import duckdb
 import pyarrow as pa
 
-from propkit.errors import StoreError
 from propkit.records import STORED_TYPES, Record
 from propkit.store.change_table import CHANGE_TABLE
 from propkit.store.county_tables import (
@@ -34,7 +34,9 @@ STORAGE_VERSION = "v1.5.0"
 
 _PROVENANCE = "source VARCHAR NOT NULL, collected_at TIMESTAMPTZ NOT NULL"
 
-MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] = [
+Step = str | Callable[[duckdb.DuckDBPyConnection], None]
+
+MIGRATIONS: list[tuple[str, Step]] = [
     (
         "0001_spine",
         f"""
@@ -180,61 +182,6 @@ MIGRATIONS: list[tuple[str, str | Callable[[duckdb.DuckDBPyConnection], None]]] 
     ("0013_not_found", add_not_found),
     ("0014_second_ways", SECOND_WAYS),
 ]
-
-_TABLE_NAMES = (
-    "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
-    " UNION ALL SELECT view_name FROM duckdb_views()"
-    " WHERE database_name = current_database() AND NOT internal"
-)
-_MIGRATIONS_TABLE = (
-    "CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMPTZ)"
-)
-
-
-def migrate(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bring the file's schema up to date.
-
-    Raises
-    ------
-    StoreError
-        The file was written by a newer propkit, or holds tables that are not propkit's.
-    """
-    tables = {name for (name,) in connection.execute(_TABLE_NAMES).fetchall()}
-    if tables and "schema_migrations" not in tables:
-        raise StoreError(
-            f"the file is a DuckDB database, but no propkit store (it holds {min(tables)}): "
-            "name another path, the file is left as it is"
-        )
-    applied: list[str] = []
-    if tables:
-        rows = connection.execute("SELECT name FROM schema_migrations ORDER BY name").fetchall()
-        applied = [name for (name,) in rows]
-    known = [name for name, _ in MIGRATIONS]
-    if unknown := [name for name in applied if name not in known]:
-        raise StoreError(
-            f"the store was written by a newer propkit (it knows {', '.join(unknown)}): "
-            "update propkit to open it"
-        )
-    pending = [(name, step) for name, step in MIGRATIONS if name not in applied]
-    # A new file gets all of them at once: each commit waits for the disk.
-    for steps in [pending] if not tables else [[one] for one in pending]:
-        connection.execute("BEGIN")
-        try:
-            connection.execute(_MIGRATIONS_TABLE)
-            for _, step in steps:
-                if isinstance(step, str):
-                    connection.execute(step)
-                else:
-                    step(connection)
-            connection.execute(
-                "INSERT INTO schema_migrations SELECT unnest(?), ?",
-                [[name for name, _ in steps], datetime.now(UTC)],
-            )
-        except duckdb.Error as error:
-            connection.execute("ROLLBACK")
-            raise StoreError(f"the store's tables cannot be made: {error}") from error
-        connection.execute("COMMIT")
-
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -73,57 +74,69 @@ class SourceStatistics:
     items_per_second: float | None = None
 
 
-_SOURCES = """
-    WITH chosen AS (FROM items WHERE $batch_id IS NULL OR batch_id = $batch_id),
-    ran AS (
-        SELECT batch_id, source, state, epoch(ended_at) - epoch(started_at) AS seconds,
-            started_at, ended_at
-        FROM chosen WHERE started_at IS NOT NULL AND ended_at IS NOT NULL AND state <> 'skipped'),
-    spans AS (
-        SELECT source, sum(n) / nullif(sum(span), 0) AS items_per_second FROM (
-            SELECT source, epoch(max(ended_at)) - epoch(min(started_at)) AS span,
-                count(*) AS n FROM ran GROUP BY batch_id, source)
-        GROUP BY source),
-    states AS (
-        SELECT source, map(list(state ORDER BY state), list(n ORDER BY state)) AS items,
-            sum(n) FILTER (state IN ('done', 'not_found'))
-                / nullif(sum(n) FILTER (state IN ('done', 'not_found', 'failed', 'replaced')), 0)
-                AS success_rate
-        FROM (SELECT source, if(replaced_by IS NULL, state, 'replaced') AS state, count(*) AS n
-            FROM chosen GROUP BY ALL) GROUP BY source),
-    failures AS (
-        SELECT source, map(list(failure_class ORDER BY failure_class),
-            list(n ORDER BY failure_class)) AS failed
-        FROM (SELECT source, coalesce(failure_class, 'unavailable') AS failure_class,
-            count(*) AS n FROM chosen WHERE state = 'failed' GROUP BY ALL)
-        GROUP BY source),
-    times AS (
-        SELECT source, quantile_cont(seconds, 0.5) AS seconds_p50,
-            quantile_cont(seconds, 0.95) AS seconds_p95 FROM ran GROUP BY source),
-    traffic AS (
-        SELECT source, sum(requests)::BIGINT AS requests, sum(refused)::BIGINT AS refused,
-            sum(bytes)::BIGINT AS bytes, sum(fresh)::BIGINT AS fresh,
-            sum(joined)::BIGINT AS joined
-        FROM runs WHERE $batch_id IS NULL OR batch_id = $batch_id GROUP BY source)
-    SELECT source, items, success_rate, failed, requests, refused, bytes, fresh, joined,
-        seconds_p50, seconds_p95, items_per_second
-    FROM states FULL JOIN traffic USING (source) LEFT JOIN failures USING (source)
-        LEFT JOIN times USING (source) LEFT JOIN spans USING (source)
-    WHERE items IS NOT NULL OR requests + fresh + joined > 0
-    ORDER BY source
-"""
+_CHOSEN = "($batch_id IS NULL OR batch_id = $batch_id)"
+_RAN = (
+    f"FROM items WHERE {_CHOSEN} AND started_at IS NOT NULL AND ended_at IS NOT NULL"
+    " AND state <> 'skipped'"
+)
+_OUTCOMES = (
+    "SELECT source, state, replaced_by IS NOT NULL AS is_replaced,"
+    " CASE WHEN state = 'failed' THEN coalesce(failure_class, 'unavailable') END AS failure_class,"
+    f" count(*) AS n FROM items WHERE {_CHOSEN} GROUP BY ALL ORDER BY ALL"
+)
+_TIMES = (
+    "SELECT source, quantile_cont(epoch(ended_at) - epoch(started_at), [0.5, 0.95]) AS seconds"
+    f" {_RAN} GROUP BY source"
+)
+_RATES = (
+    "SELECT source, sum(n) / nullif(sum(span), 0) AS items_per_second FROM (SELECT source,"
+    f" epoch(max(ended_at)) - epoch(min(started_at)) AS span, count(*) AS n {_RAN}"
+    " GROUP BY batch_id, source) GROUP BY source"
+)
+_TRAFFIC = (
+    "SELECT source, sum(requests)::BIGINT AS requests, sum(refused)::BIGINT AS refused,"
+    " sum(bytes)::BIGINT AS bytes, sum(fresh)::BIGINT AS fresh, sum(joined)::BIGINT AS joined"
+    f" FROM runs WHERE {_CHOSEN} GROUP BY source"
+)
 
 
 def source_statistics(store: Reading, batch_id: str | None = None) -> list[SourceStatistics]:
     """Return how each source did in a batch, or in all; sorted by source."""
-    found = []
-    for row in store.rows(_SOURCES, {"batch_id": batch_id}):
-        for name in ("requests", "refused", "bytes", "fresh", "joined"):
-            row[name] = row[name] or 0
-        for name in ("items", "failed"):
-            row[name] = dict(row[name] or ())
-        found.append(SourceStatistics(**row))
-    return found
+    # Side by side: to plan one statement that joins them takes twice as long as all of them.
+    chosen = {"batch_id": batch_id}
+    items: dict[str, Counter[str]] = {}
+    failed: dict[str, Counter[str]] = {}
+    ended: dict[str, Counter[bool]] = {}
+    for row in store.rows(_OUTCOMES, chosen):
+        source, state, n = row["source"], row["state"], row["n"]
+        items.setdefault(source, Counter())["replaced" if row["is_replaced"] else state] += n
+        if state in ("done", "not_found", "failed"):
+            ended.setdefault(source, Counter())[state != "failed"] += n
+        if state == "failed":
+            failed.setdefault(source, Counter())[row["failure_class"]] += n
+    traffic = {row.pop("source"): row for row in store.rows(_TRAFFIC, chosen)}
+    seconds = {row["source"]: row["seconds"] for row in store.rows(_TIMES, chosen)}
+    rates = {row["source"]: row["items_per_second"] for row in store.rows(_RATES, chosen)}
+    asked = {
+        name for name, row in traffic.items() if row["requests"] + row["fresh"] + row["joined"]
+    }
+    return [
+        SourceStatistics(
+            source=source,
+            items=dict(sorted(items.get(source, {}).items())),
+            success_rate=_share(ended.get(source)),
+            failed=dict(sorted(failed.get(source, {}).items())),
+            **traffic.get(source, {}),
+            seconds_p50=seconds[source][0] if source in seconds else None,
+            seconds_p95=seconds[source][1] if source in seconds else None,
+            items_per_second=rates.get(source),
+        )
+        for source in sorted(items.keys() | asked)
+    ]
+
+
+def _share(counts: Counter[bool] | None) -> float | None:
+    return None if counts is None else counts[True] / counts.total()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

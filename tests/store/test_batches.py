@@ -144,7 +144,8 @@ def test_batches_count_their_items_by_state(store: Store):
 def test_a_state_is_written_with_its_time_and_log(store: Store):
     """An end has a time and a reason; going on again takes the time away."""
     batch = batch_of(store, "1")
-    set_state(store, batch, "paused", error="a captcha")
+    before = [LogEntry(event="note", message="a captcha", source=ASSESSOR)]
+    set_state(store, batch, "paused", error="a captcha", entries=before)
     paused = read_head(store, batch)
     write_log(
         store, batch, [LogEntry(event="note", message="look at it", level="warning")]
@@ -162,6 +163,7 @@ def test_a_state_is_written_with_its_time_and_log(store: Store):
         {"batch_id": batch, "level": level, "message": message}
         for level, message in [
             ("info", "batch made"),
+            ("info", "a captcha"),
             ("info", "batch paused"),
             ("warning", "look at it"),
             ("info", "batch resumed"),

@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from propkit.criteria import read_criteria
-from propkit.errors import StoreError
+from propkit.errors import RequestError, StoreError
 from propkit.items import Item, State
 from propkit.records import RECORD_TYPES
 from propkit.store import Store, askers
@@ -121,7 +121,7 @@ def test_the_log_beside_the_file_is_as_private_as_the_file(path: Path, mode: int
     modes = []
 
     def write(store: Store) -> None:
-        keep_criteria(store, read_criteria({"State": "AZ"}))
+        keep_criteria(store, read_criteria({"State": "AZ"})).result()
         modes.append((log.stat().st_mode & 0o777, log.stat().st_size > 0))
 
     before = os.umask(0o002)
@@ -415,6 +415,20 @@ def test_a_query_in_work_is_interrupted_when_the_store_is_closed(
 
     assert [str(one) for one in said] == [f"the store {path} is closed"]
     Store.open(path).close()
+
+
+def test_a_connection_is_kept_for_the_next_who_asks(store: Store):
+    """Not one whose question failed, nor one by which a person, or a guest, has asked."""
+    store.rows("SELECT 1")
+    (kept,) = store._kept
+    store.rows("SELECT 2")
+    again = list(store._kept)
+    with pytest.raises(RequestError, match="cannot be run"):
+        store.rows("SELECT no_such_column")
+    store.query("SELECT 3")
+
+    assert again == [kept]
+    assert store._kept == []
 
 
 def test_what_is_asked_shortly_before_the_end_is_answered(path: Path):

@@ -26,6 +26,7 @@ from propkit.store.jobs import (
     Job,
     LogPage,
     find_jobs,
+    find_trouble,
     list_jobs,
     read_health,
     read_job,
@@ -318,6 +319,39 @@ def test_what_runs_without_a_sign_of_life_is_stuck(store: Store):
     assert stuck(long_ago + timedelta(seconds=121)) == [silent]
     assert stuck(beaten_at + timedelta(seconds=121)) == [alive, silent]
     assert waiting not in stuck(beaten_at + timedelta(days=1))
+
+
+def test_trouble_is_what_failed_since_and_what_is_stuck(store: Store):
+    """Each is told with which it is, the newest first; what is well is not looked at any further."""
+    failed, running, paused = make(store), make(store, "1"), make(store)
+    set_state(store, failed, "failed", error="no disk")
+    set_state(store, paused, "paused")
+    set_state(store, make(store), "completed")
+    ended_at, soon = read_head(store, failed).completed_at, timedelta(seconds=1)
+    assert ended_at is not None
+
+    def trouble(since: datetime, now: datetime) -> list[tuple[str, str, int]]:
+        return [(job.id, event, job.total) for job, event in find_trouble(store, since, now)]
+
+    assert trouble(ended_at - soon, ended_at) == [(paused, "failed", 0), (failed, "failed", 0)]
+    assert trouble(ended_at, ended_at) == [(paused, "failed", 0)]
+    assert trouble(ended_at + timedelta(days=1), ended_at + timedelta(days=1)) == [
+        (running, "stuck", 1)
+    ]
+
+
+def test_trouble_that_has_passed_is_not_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Which jobs are in trouble is looked up first: one of them is gone on with in between."""
+    ended = make(store)
+    set_state(store, ended, "failed")
+
+    def resume_and_read(*args: Any) -> Any:
+        set_state(store, ended, "running")
+        return read_jobs(*args)
+
+    monkeypatch.setattr(jobs, "read_jobs", resume_and_read)
+
+    assert find_trouble(store, read_head(store, ended).created_at) == []
 
 
 def test_the_health_of_a_queue(store: Store):

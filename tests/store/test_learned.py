@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from propkit.sections import CollectSettings
 from propkit.store import Store
 from propkit.store.coverage import read_coverage, save_coverage
 from propkit.store.paces import (
@@ -15,6 +16,7 @@ from propkit.store.paces import (
     save_breakers,
     save_paces,
 )
+from propkit.traffic import Traffic
 from tests.store.made import ASSESSOR, TREASURER, noon
 
 if TYPE_CHECKING:
@@ -53,6 +55,26 @@ def test_breakers_are_kept_by_source(store: Store):
     save_breakers(store, [whole]).result(timeout=30)
 
     assert read_breakers(store) == {ASSESSOR: whole, TREASURER: other}
+
+
+def test_only_what_was_learned_is_saved(store: Store):
+    """A host that is asked as it was from the start tells the next process nothing."""
+    settings = CollectSettings()
+    traffic = Traffic(store)
+    slowed, _ = (
+        traffic.pace(host, 5.0, 1, is_learned=False, settings=settings) for host in ("a", "b")
+    )
+    broken, _ = (traffic.breaker(source, settings) for source in (ASSESSOR, TREASURER))
+    traffic.save()
+    store.writer.flush().result(timeout=30)
+    at_first = [*read_paces(store), *read_breakers(store)]
+    slowed.pause(60)
+    broken.leave("yes", "unavailable")
+    traffic.save()
+    store.writer.flush().result(timeout=30)
+
+    assert at_first == []
+    assert [*read_paces(store), *read_breakers(store)] == ["a", ASSESSOR]
 
 
 def test_coverage_is_replaced_by_source_and_parser(store: Store):

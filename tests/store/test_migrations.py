@@ -6,12 +6,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import duckdb
-import pytest
 
 from propkit.kinds import EXTRA_DATASETS
 from propkit.records import RECORD_TYPES
-from propkit.store import Store, schema
-from propkit.store.schema import MIGRATIONS, migrate
+from propkit.store import Store
+from propkit.store.migrating import apply_steps
+from propkit.store.schema import MIGRATIONS
 from tests.store.made import page, parcel, payments, result, write
 
 if TYPE_CHECKING:
@@ -30,12 +30,15 @@ NEW_TABLES = [
 ]
 
 
-def fill_old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple]]:
+def fill_old_store(path: Path, *, is_empty: bool = False) -> dict[str, list[tuple]]:
     """Make a file with 0001 only and a row in most of its tables; return its rows by table."""
-    with monkeypatch.context() as patch, duckdb.connect(path) as connection:
-        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
+    ((name, step),) = MIGRATIONS[:1]
+    with duckdb.connect(path) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        migrate(connection)
+        journal = "CREATE TABLE schema_migrations (name VARCHAR, applied_at TIMESTAMPTZ)"
+        apply_steps(connection, [name], [journal, step])
+        if is_empty:
+            return {}
         connection.execute(
             """
             INSERT INTO parcels BY NAME
@@ -64,11 +67,9 @@ def fill_old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
     }
 
 
-def test_a_store_of_the_first_schema_opens_with_its_data(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_store_of_the_first_schema_opens_with_its_data(path: Path):
     """Every old row is as it was, logs with the new columns empty; the new tables are there."""
-    before = fill_old_store(path, monkeypatch)
+    before = fill_old_store(path)
 
     with closing(Store.open(path)) as store:
         after = {
@@ -100,11 +101,9 @@ def test_a_store_of_the_first_schema_opens_with_its_data(
     assert new == {table: [] for table in NEW_TABLES}
 
 
-def test_what_was_collected_by_a_second_way_counts_once_from_now_on(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_was_collected_by_a_second_way_counts_once_from_now_on(path: Path):
     """A failed item names the second way that was asked in its place; all others stay as they are."""
-    fill_old_store(path, monkeypatch)
+    fill_old_store(path)
     criteria = '{"fallbacks": {"first": ["second"]}}'
     rows = [("first", "1"), ("second", "1"), ("first", "2"), ("other", "1")]
     with duckdb.connect(path) as connection:
@@ -124,11 +123,9 @@ def test_what_was_collected_by_a_second_way_counts_once_from_now_on(
     assert counted == [{"total": 4, "done": 2, "failed": 2, "replaced": 1}]
 
 
-def test_a_migrated_store_is_written_and_read_like_a_new_one(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_migrated_store_is_written_and_read_like_a_new_one(path: Path):
     """The migration is applied once; the parcel from before it is replaced by a newer answer."""
-    fill_old_store(path, monkeypatch)
+    fill_old_store(path)
 
     for owner in ("DOE", "ROE"):  # opened twice
         with closing(Store.open(path)) as store:
@@ -137,3 +134,35 @@ def test_a_migrated_store_is_written_and_read_like_a_new_one(
             assert store.rows("SELECT owner_name FROM parcels") == [{"owner_name": owner}]
             assert store.duplicates() == {}
             assert len(store.rows("FROM schema_migrations")) == len(MIGRATIONS)
+
+
+SCHEMA = (
+    "SELECT sql FROM duckdb_tables() WHERE schema_name = 'main' AND NOT internal"
+    " UNION ALL SELECT sql FROM duckdb_views() WHERE NOT internal ORDER BY sql"
+)
+
+
+def test_a_new_store_is_made_at_once_as_migrations_would_make_it(path: Path):
+    """Tables, columns in their order, what may be absent, how it is packed, and views."""
+    old = path.with_name("old.duckdb")
+    fill_old_store(old, is_empty=True)
+
+    schemas, applied = [], []
+    for one in (path, old):
+        with closing(Store.open(one)) as store:
+            schemas.append([row["sql"].replace("propkit.", "") for row in store.rows(SCHEMA)])
+            applied.append([row["name"] for row in store.rows("FROM schema_migrations")])
+
+    new, migrated = schemas
+    assert new == migrated
+    assert len(new) == 42
+    assert applied == [[name for name, _ in MIGRATIONS]] * 2
+
+
+def test_an_empty_file_of_duckdb_becomes_a_store(path: Path):
+    """It holds no tables, but is not new: a program has made and left it."""
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE gone AS FROM range(10); CHECKPOINT; DROP TABLE gone")
+
+    with closing(Store.open(path)) as store:
+        assert len(store.rows("FROM schema_migrations")) == len(MIGRATIONS)

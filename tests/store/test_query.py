@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from propkit.errors import RequestError
 from propkit.records import RECORD_TYPES
+from propkit.store import database
 from tests.store.made import parcel, payments, result, write
 
 if TYPE_CHECKING:
@@ -154,3 +156,12 @@ def test_a_query_that_fails_leaves_nothing_open(filled: Store):
     write(filled, result("3", [parcel("3")]))
 
     assert filled.query("SELECT count(*) AS n FROM parcels")["n"].tolist() == [3]
+
+
+def test_variables_of_python_are_no_tables(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """A table that is not there is not found among propkit's own frames, whoever asks."""
+    monkeypatch.setattr(database, "kept_frame", pd.DataFrame({"a": [1]}), raising=False)
+
+    for ask in (store.query, store.rows, store.answer_guest):
+        with pytest.raises(RequestError, match="kept_frame does not exist"):
+            ask("FROM kept_frame")
