@@ -70,6 +70,7 @@ class Memory:
         written little since (not ``is_due``) only of what somebody has read meanwhile.
         """
         with self._lock:
+            self._settle()
             if self._is_low and (is_due or self._was_asked):
                 self._was_asked = False
                 for limit in (KEPT_MEMORY, BATCH_MEMORY):
@@ -82,6 +83,7 @@ class Memory:
             return
         change = f"SET memory_limit = '{BATCH_MEMORY}'" if is_low else "RESET memory_limit"
         with suppress(duckdb.Error, StoreError), self._connect() as connection:
-            # Refused where the writer holds more just now, or it was closed: the next one does it.
+            # Refused where the writer holds more just now, or it was closed: the next one does it,
+            # or the writer itself, after its group.
             connection.execute(change)
             self._is_low = self._was_asked = is_low

@@ -55,6 +55,21 @@ def test_a_large_query_succeeds_while_a_batch_runs(path: Path):
         assert store.query(LARGE)["n"].tolist() == [13_000_000]
 
 
+def test_a_limit_that_was_refused_is_set_after_the_writers_next_group(path: Path):
+    """Who holds more when a query ends, as a checkpoint may, must not go on without a limit."""
+    with closing(Store.open(path)) as store, store._cursor() as cursor, store.sparing():
+        with store._memory.ample():
+            held = cursor.execute(LARGE)
+        refused = store._memory._is_low
+        held.close()
+
+        write(store, result("next"))
+
+        with store._cursor() as other:
+            assert other.execute(LIMIT).fetchall() == [("91.5 MiB",)]
+    assert not refused
+
+
 def test_who_asks_until_the_store_is_closed_holds_nobody_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
