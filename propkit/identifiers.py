@@ -116,7 +116,9 @@ def parse_identifier(raw: object) -> Identifier:
     `Identifier.reason`.
     """
     if type(raw) is str and (plain := _PLAIN.fullmatch(raw)):  # nearly all of a long list
-        return _certain(raw, "".join(plain.groups()).upper(), ())
+        canonical = "".join(plain.groups()).upper()
+        # Not kept twice: of 100,000 a list, and a batch for as long as it runs, has 6 MB of them.
+        return _certain(raw, raw if raw == canonical else canonical, ())
     if isinstance(raw, Identifier):
         return raw
     if isinstance(raw, Apn):

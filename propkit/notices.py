@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import smtplib
 import ssl
 import threading
 import urllib.request
@@ -156,6 +155,8 @@ def post_notice(notice: Notice, url: str) -> None:
 
 def mail_notice(notice: Notice, settings: NotifySettings) -> None:
     """Send a notice by e-mail."""
+    import smtplib
+
     message = EmailMessage()
     message["Subject"] = notice.title
     message["From"] = settings.mail_from or settings.mail_to[0]

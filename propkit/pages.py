@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from selectolax.lexbor import LexborHTMLParser
 
 from propkit.errors import InvalidAnswerError, SourceRejectedError, SourceUnavailableError
 from propkit.features import Features, read_features
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
 
 _LARGE_BYTES = 2**17
 
@@ -97,9 +99,16 @@ class Page:
     def html(self) -> LexborHTMLParser:
         """Parse the body as an HTML page, once; what reads it leaves it as it is."""
         if "html" not in self._read:
-            self._read["html"] = LexborHTMLParser(self.text)
+            self._read["html"] = parse_html(self.text)
         html: LexborHTMLParser = self._read["html"]
         return html
+
+
+def parse_html(text: str) -> LexborHTMLParser:
+    """Parse a page; never raises. Who asks for no pages does not load what parses them."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    return LexborHTMLParser(text)
 
 
 @contextmanager
@@ -225,5 +234,5 @@ def find_block(page: Page) -> str | None:
 
 def _is_short(page: Page) -> bool:
     """Whether a page says little: a content page may hold a box for a password in its header."""
-    body = LexborHTMLParser(page.body.decode("utf-8", "replace")).body
+    body = parse_html(page.body.decode("utf-8", "replace")).body
     return body is None or len(body.text()) < _SHORT_TEXT

@@ -34,6 +34,16 @@ def test_an_apn_has_four_parts_and_two_forms():
     assert (str(apn), repr(apn)) == ("13238011A", "Apn('132-38-011A')")
 
 
+def test_a_canonical_text_is_not_kept_twice():
+    """A batch keeps each of 100,000 for as long as it runs; other spellings need a text of their own."""
+    raw = "13238011A"
+
+    apns = [parse_identifier(text).apn for text in (raw, raw.lower(), "132-38-011A")]
+
+    assert apns == [Apn("13238011A")] * 3
+    assert [apn is not None and apn.canonical is raw for apn in apns] == [True, False, False]
+
+
 def test_an_apn_is_a_value():
     """Equal, ordered, hashable, frozen, and the same after pickling and copying."""
     apn = Apn("13238011")

@@ -301,6 +301,22 @@ def test_importing_propkit_loads_nothing_heavy_and_no_room() -> None:
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
 
 
+def test_opening_a_store_loads_only_what_every_batch_needs(tmp_path: Path) -> None:
+    """What parses pages, watches browsers or sends mail is loaded where that is done."""
+    seldom = ("selectolax", "psutil", "smtplib", "playwright", "python_calamine", "anywidget")
+    script = (
+        "import sys, propkit as pk\n"
+        f"pk.open({str(tmp_path / 'store.duckdb')!r}, settings=pk.Settings()).close()\n"
+        f"print([name for name in {seldom!r} if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
+
+
 def test_only_the_command_line_prints() -> None:
     printing = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

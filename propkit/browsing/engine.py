@@ -8,11 +8,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from propkit.browser import Browser as Found
-from propkit.browsing.memory import ProcessTree
 from propkit.sections import BrowsingSettings
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
+
+    from propkit.browsing.memory import ProcessTree
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Engine:
     @classmethod
     async def open(cls, playwright: Playwright, found: Found, settings: BrowsingSettings) -> Engine:
         """Open a browser; what goes wrong is Playwright's own error."""
+        from propkit.browsing.memory import ProcessTree  # here: without a browser nobody needs it
+
         options = found.launch_options()
         options["headless"] = not settings.headed
         # A page that takes twice its share ends by itself, before it takes everything.

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
-from selectolax.lexbor import LexborNode
 
 from propkit.durations import Duration
 from propkit.errors import InvalidAnswerError, LayoutChangedError, SettingsError
@@ -34,6 +33,9 @@ from propkit.sources._base import (
     read_text,
 )
 from propkit.sources._readers import dash_apn, is_empty, node_text, read_apn
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 _PAGE: Final = "page"
 _NO_VALUE: Final = object()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final
-
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from typing import TYPE_CHECKING, Any, Final
 
 from propkit.errors import LayoutChangedError, SourceError
-from propkit.pages import Page, is_html
+from propkit.pages import Page, is_html, parse_html
 from propkit.sources._base import read_int, read_text
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 Fields = dict[str, Any]
 """A JSON object with its keys in lower case."""
@@ -176,7 +177,7 @@ def page_title(page: Page) -> str:
     """Return the title of an HTML page, or "" for anything else; never raises."""
     if not is_html(page):
         return ""
-    return node_text(LexborHTMLParser(page.body.decode("utf-8", "replace")).css_first("title"))
+    return node_text(parse_html(page.body.decode("utf-8", "replace")).css_first("title"))
 
 
 def table_rows(table: LexborNode) -> Iterator[tuple[LexborNode, list[LexborNode]]]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-from selectolax.lexbor import LexborNode
+from typing import TYPE_CHECKING, Final
 
 from propkit.errors import LayoutChangedError
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 YEAR: Final = re.compile(r"(?<![\d/.,$-])((?:19|20)\d\d)(?![\d/,-])")
 _AMOUNT: Final = r"(?:-?\$ ?-?\d[\d,]*(?:\.\d+)?|-?\d[\d,]*\.\d\d(?!\d))"

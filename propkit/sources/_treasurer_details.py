@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
-
-from selectolax.lexbor import LexborHTMLParser
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Page
@@ -19,6 +17,9 @@ from propkit.sources._readers import node_text, table_rows
 from propkit.sources._treasurer_columns import YEAR
 from propkit.sources._treasurer_due import PREFIX
 from propkit.sources._treasurer_tables import NO_RECORDS, find_years, says_no_tax
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
 
 _DETAILS_LINK: Final = 'a[title="Click to view Tax Details"], a[href*="TaxDetails" i]'
 _STATEMENT: Final = re.compile(r"\b((?:19|20)\d\d)\s+detailed tax statement", re.IGNORECASE)

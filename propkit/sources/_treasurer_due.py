@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Final
-
-from selectolax.lexbor import LexborHTMLParser
+from typing import TYPE_CHECKING, Final
 
 from propkit.errors import LayoutChangedError
 from propkit.sources._base import read_decimal
@@ -19,6 +17,9 @@ from propkit.sources._treasurer_columns import (
     PART_WORDS,
     YEAR,
 )
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
 
 PREFIX: Final = "cphMainContent_cphRightColumn_"
 """What every id of the site starts with."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final
-
-from selectolax.lexbor import LexborHTMLParser
+from typing import TYPE_CHECKING, Final
 
 from propkit.errors import SessionLostError
 from propkit.pages import Page, check_page
@@ -23,6 +21,9 @@ from propkit.sources._treasurer_tables import (
     find_years,
     says_no_payments,
 )
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
 
 _HEADERS: Final = (f"#{PREFIX}headerSummary", ".parcel-num", ".panel-header h3")
 _SEARCH_FORM: Final = "#txtParcelNumBook"

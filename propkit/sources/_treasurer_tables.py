@@ -12,9 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, NamedTuple
-
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Page
@@ -28,6 +26,9 @@ from propkit.sources._treasurer_due import (
     find_due_cells,
     read_due_block,
 )
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _YEAR_TABLES: Final = (f"#{PREFIX}divBackTaxes", f"#{PREFIX}gvTaxYears")
 PAYMENTS_TABLE: Final = f"#{PREFIX}Activities1_gvActs"

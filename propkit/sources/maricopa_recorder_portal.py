@@ -11,16 +11,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Literal
-
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from typing import TYPE_CHECKING, Final, Literal
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError
-from propkit.pages import Page, check_page
+from propkit.pages import Page, check_page, parse_html
 from propkit.sources._base import Ask, Parsed, Payload
 from propkit.sources._browsing import as_browsing
 from propkit.sources._readers import node_text
 from propkit.sources.maricopa_recorder import MaricopaRecorder
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _PAGE: Final = "details"
 _READY: Final = "#documentDetails, .no-record, .error"
@@ -109,7 +110,7 @@ def _read_fields(html: LexborHTMLParser) -> dict[str, str | list[str]]:
 
 def _shown_text(page: Page) -> str:
     """Return what a person can read: a script may hold every message that it might show."""
-    html = LexborHTMLParser(page.text)
+    html = parse_html(page.text)
     html.strip_tags(["script", "style", "noscript", "template"])
     return node_text(html.body)
 

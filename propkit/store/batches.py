@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from propkit.errors import RequestError
 from propkit.items import Item, State
@@ -127,7 +128,12 @@ def create_batch(
             feed_tables(connection, store.writer.stored, some)
         return int(made[0][0])
 
-    return replace(head, number=store.writer.submit(work).result())
+    number = store.writer.submit(work).result()
+    # Freed by the thread that took them, and given back at once: it takes nothing of Arrow's again
+    # that would do so, and of 100,000 items the batch would be 17 MB larger to its end.
+    tables.clear()
+    pa.default_memory_pool().release_unused()
+    return replace(head, number=number)
 
 
 def read_head(store: Reading, batch: str | int) -> BatchHead:

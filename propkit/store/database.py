@@ -17,7 +17,7 @@ from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.store.askers import Askers
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import explain_failure
-from propkit.store.memory import Memory
+from propkit.store.memory import MERGING, Memory
 from propkit.store.migrating import migrate
 from propkit.store.private import (
     keep_private,
@@ -31,9 +31,11 @@ from propkit.store.writer import Writer
 
 ROW_GROUP = 20_480
 """Rows of a row group: a checkpoint writes the last one of each table anew, some kB a row."""
+_LARGE_BATCH = 5_000
+"""So many items leave row groups of thousands of rows; those of fewer are merged at the end."""
 _NAME = "propkit"
 """What the file is called in SQL."""
-_STILL_SET = ["memory_limit"]
+_STILL_SET = ["memory_limit", MERGING]
 """What propkit itself changes while the file is open."""
 _MOST_KEPT = 2
 """Connections that are kept for the next who asks: to begin with one costs as much as it asks."""
@@ -117,6 +119,8 @@ class Store(Reading):
             with self._memory.sparing():  # closing is a checkpoint too
                 with self._cursor() as cursor:
                     self._memory.squeeze(cursor)
+                    if self.writer.items < _LARGE_BATCH:
+                        cursor.execute(f"SET {MERGING} = 1")
                 with self._connection_lock:  # who has it must not wait for the memory's lock
                     self._let_go()
 

@@ -2,6 +2,11 @@
 
 A checkpoint takes what it may, and so does what was read once and might be read again. A query
 of a person's own must not fail, or go by way of the disk, because a batch runs beside it.
+
+A checkpoint also merges small row groups with their neighbours, up to three full ones of each
+table written anew for a few thousand new rows: most of its memory, and of its time. A batch that
+only adds rows leaves groups that are large enough; one that replaces rows leaves holes in them,
+which only merging fills.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ BATCH_MEMORY = "96MB"
 """What a group of results, or the checkpoint behind it, may take."""
 KEPT_MEMORY = "32MB"
 """What stays of it between two groups."""
+MERGING = "max_vacuum_tasks"
+"""DuckDB's setting: how often in each table a checkpoint may merge row groups."""
 
 
 class Memory:
@@ -36,6 +43,7 @@ class Memory:
         self._asking = 0
         self._is_low = False
         self._was_asked = False
+        self._is_merging = False
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
@@ -48,6 +56,7 @@ class Memory:
         finally:
             with self._lock:
                 self._sparing -= 1
+                self._is_merging = self._is_merging and self._sparing > 0
                 self._settle()
 
     @contextmanager
@@ -70,18 +79,33 @@ class Memory:
         written little since (not ``is_due``) only of what somebody has read meanwhile.
         """
         with self._lock:
+            self._settle()
             if self._is_low and (is_due or self._was_asked):
                 self._was_asked = False
                 for limit in (KEPT_MEMORY, BATCH_MEMORY):
                     with suppress(duckdb.Error):  # refused it stays as it was
                         connection.execute(f"SET memory_limit = '{limit}'")
 
+    def merge(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let checkpoints merge row groups for as long as it is kept small; else they do anyway."""
+        with self._lock:
+            if self._sparing and not self._is_merging:
+                self._is_merging = True
+                with suppress(
+                    duckdb.Error
+                ):  # what was written is committed, whatever becomes of it
+                    connection.execute(f"RESET {MERGING}")
+
     def _settle(self) -> None:
         is_low = self._sparing > 0 and self._asking == 0
         if is_low == self._is_low:
             return
-        change = f"SET memory_limit = '{BATCH_MEMORY}'" if is_low else "RESET memory_limit"
+        change = f"RESET memory_limit; RESET {MERGING}"
+        if is_low:
+            merging = f"RESET {MERGING}" if self._is_merging else f"SET {MERGING} = 0"
+            change = f"SET memory_limit = '{BATCH_MEMORY}'; {merging}"
         with suppress(duckdb.Error, StoreError), self._connect() as connection:
-            # Refused where the writer holds more just now, or it was closed: the next one does it.
+            # Refused where the writer holds more just now, or it was closed: the next one does it,
+            # or the writer itself, after its group.
             connection.execute(change)
             self._is_low = self._was_asked = is_low

@@ -137,6 +137,8 @@ class Stored:
     def __init__(self) -> None:
         self.payloads = StoredPayloads()
         self._has_missing: bool | None = None
+        self.has_holes = False
+        """Whether rows were replaced since it was last looked at."""
         self.scopes = StoredScopes()
         self._feeds: Feeds | None = None
 
@@ -197,6 +199,7 @@ def write_results(
     with new.filled(tables):
         _remove_old_shapes(new, group)
         known = replace_records(replacements, new, stored.scopes)
+        stored.has_holes |= bool(known)
         retire_rows(new, stored.scopes, known)
         if "searches" in new:
             new.execute(

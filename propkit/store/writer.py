@@ -325,6 +325,9 @@ class Writer:
 
     def _write(self, results: Sequence[Result]) -> None:
         self._transact(lambda connection: write_results(connection, results, self.stored))
+        if self.stored.has_holes:
+            self.stored.has_holes = False
+            self._memory.merge(self._connection)
 
     def _transact(self, work: Work) -> Any:
         connection = self._connection

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from propkit.store import Store, memory
-from tests.store.made import page, result, write
+from propkit.store import Store, database, memory
+from tests.store.made import page, parcel, result, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,21 @@ def test_a_large_query_succeeds_while_a_batch_runs(path: Path):
         assert store.query(LARGE)["n"].tolist() == [13_000_000]
 
 
+def test_a_limit_that_was_refused_is_set_after_the_writers_next_group(path: Path):
+    """Who holds more when a query ends, as a checkpoint may, must not go on without a limit."""
+    with closing(Store.open(path)) as store, store._cursor() as cursor, store.sparing():
+        with store._memory.ample():
+            held = cursor.execute(LARGE)
+        refused = store._memory._is_low
+        held.close()
+
+        write(store, result("next"))
+
+        with store._cursor() as other:
+            assert other.execute(LIMIT).fetchall() == [("91.5 MiB",)]
+    assert not refused
+
+
 def test_who_asks_until_the_store_is_closed_holds_nobody_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -83,8 +98,50 @@ def test_who_asks_until_the_store_is_closed_holds_nobody_up(
     assert not asking.is_alive()
 
 
-def test_closing_is_done_in_little_memory(path: Path, monkeypatch: pytest.MonkeyPatch):
-    """It is a checkpoint too."""
+def test_a_batch_merges_row_groups_only_where_it_replaces_rows(path: Path):
+    """Merging takes most of a checkpoint's memory and time; what was only added needs none."""
+    merging = "SELECT current_setting('max_vacuum_tasks') AS now"
+
+    with closing(Store.open(path)) as store, store._cursor() as cursor:
+
+        def seen_after(*owners: str) -> int:
+            for owner in owners:
+                write(store, result("1", records=[parcel("1", owner)]))
+            store.rows("SELECT 1")
+            ((seen,),) = cursor.execute(merging).fetchall()
+            return int(seen)
+
+        seen = [seen_after()]
+        with store.sparing():
+            seen += [seen_after(), seen_after("A"), seen_after("B"), seen_after()]
+        seen.append(seen_after())
+        with store.sparing():
+            seen.append(seen_after())
+
+    assert seen == [100, 0, 0, 100, 100, 100, 0]
+
+
+def test_the_row_groups_of_small_batches_are_merged(path: Path):
+    """Each opening leaves one; to read a thousand of a row each would take long."""
+    for number in range(4):
+        with closing(Store.open(path)) as store, store.sparing():
+            write(store, result(f"{number}", records=[parcel(f"{number}")]))
+
+    with duckdb.connect(path, read_only=True) as connection:
+        groups = connection.execute(
+            "SELECT count(DISTINCT row_group_id), (SELECT count(*) FROM parcels)"
+            " FROM pragma_storage_info('parcels')"
+        ).fetchall()
+
+    assert groups == [(1, 4)]
+
+
+@pytest.mark.parametrize(("large", "merged"), [(5000, "1"), (0, "0")])
+def test_closing_is_done_in_little_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch, large: int, merged: str
+):
+    """It is a checkpoint too; what a large batch has left is not merged on the way out."""
+    monkeypatch.setattr(database, "_LARGE_BATCH", large)
     store = Store.open(path)
     connection, seen = store._connection, []
 
@@ -93,14 +150,15 @@ def test_closing_is_done_in_little_memory(path: Path, monkeypatch: pytest.Monkey
 
         @staticmethod
         def close() -> None:
-            seen.extend(connection.execute(LIMIT).fetchall())
+            for setting in ("memory_limit", memory.MERGING):
+                seen.extend(connection.execute(f"SELECT current_setting('{setting}')").fetchall())
             connection.close()
 
     monkeypatch.setattr(store, "_connection", Watched)
 
     store.close()
 
-    assert seen == [("91.5 MiB",)]
+    assert [str(value) for (value,) in seen] == ["91.5 MiB", merged]
 
 
 def test_a_checkpoint_of_many_answers_needs_little_memory(
