@@ -6,7 +6,7 @@ be said of it stands among its residential details.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from propkit.errors import LayoutChangedError
@@ -18,6 +18,7 @@ from propkit.sources._layouts import (
     code,
     coded_value,
     find_layout,
+    page_fields,
     putters,
     read_fields,
     text,
@@ -51,18 +52,15 @@ def lacks_improvements(pages: Iterable[Page]) -> bool:
         if page.name in {"parcel", "residential-details"}:
             answer = page.json()
             if isinstance(answer, dict):
-                keys = _keys_of(answer)
+                keys = page_fields(page).layout.key_of
                 if IMPROVEMENTS_KEY in keys:
                     return False
                 said |= {key: answer[name] for key, name in keys.items()}
     house = said.get("residentialpropertydata")
     if isinstance(house, dict):
-        said |= {key: house[name] for key, name in _keys_of(house).items()}
+        keys = find_layout(tuple(house)).key_of
+        said |= {key: house[name] for key, name in keys.items()}
     return IMPROVEMENTS_KEY not in said and said.get("livablespace") in (None, "", "0", 0)
-
-
-def _keys_of(answer: dict[str, Any]) -> Mapping[str, str]:
-    return find_layout(tuple(answer)).key_of
 
 
 def find_improvements(payload: Payload) -> Any:
@@ -71,12 +69,7 @@ def find_improvements(payload: Payload) -> Any:
     if section is not None:
         return section.json()
     whole = payload.page("parcel")
-    return None if whole is None else read_fields(whole.json(), whole.name).get(IMPROVEMENTS_KEY)
-
-
-def says_no_improvements(payload: Payload) -> bool:
-    """Whether an answer lists them, and there are none."""
-    return bool(find_improvements(payload) == [])
+    return None if whole is None else page_fields(whole).get(IMPROVEMENTS_KEY)
 
 
 def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:

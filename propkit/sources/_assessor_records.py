@@ -21,7 +21,15 @@ from propkit.sources._assessor_columns import (
     read_tax_year,
 )
 from propkit.sources._base import Payload, read_text
-from propkit.sources._layouts import ABSENT, Fields, Layout, pick_first, putters, read_fields
+from propkit.sources._layouts import (
+    ABSENT,
+    Fields,
+    Layout,
+    page_fields,
+    pick_first,
+    putters,
+    read_fields,
+)
 from propkit.sources._readers import read_apn, split_address
 
 KEY_OF: Final[Mapping[str, str]] = {
@@ -163,7 +171,7 @@ def _page_fields(page: Page | None, known: frozenset[str]) -> Fields:
     """Return a page's object; one that is empty says nothing, as one that was not asked for."""
     if page is None:
         return ABSENT
-    fields = read_fields(page.json(), page.name)
+    fields = page_fields(page)
     return _known(fields, known, page.name) if fields.answer else ABSENT
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from propkit.errors import LayoutChangedError
+from propkit.pages import Page
 from propkit.records import Record
 from propkit.sources._base import read_text
 
@@ -71,6 +72,15 @@ def read_fields(value: object, where: str) -> Fields:
     if value is None or value in ("", []):
         return BLANK
     raise LayoutChangedError(f"{where}: expected an object, got {type(value).__name__}")
+
+
+def page_fields(page: Page) -> Fields:
+    """Return the object that a page is, with its layout; looked for once a page."""
+    return page.read(_read_page)
+
+
+def _read_page(page: Page) -> Fields:
+    return read_fields(page.json(), page.name)
 
 
 # --- columns ----------------------------------------------------------------------------------
