@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Page
-from propkit.records import Improvement
+from propkit.record_block import Row, row_maker
+from propkit.records import Improvement, column_names
 from propkit.sources._base import Payload, read_int
 from propkit.sources._layouts import (
     Shape,
@@ -19,7 +20,6 @@ from propkit.sources._layouts import (
     coded_value,
     find_layout,
     page_fields,
-    putters,
     read_fields,
     text,
     value,
@@ -30,7 +30,6 @@ IMPROVEMENTS_KEY: Final = "improvements"
 """The section, and the key of the one-call answer, in lower case."""
 
 _SHAPE: Final = Shape(
-    Improvement,
     code("improvement_number", "ImprovementNumber"),
     text("description", "ImprovementDescription"),
     value("area_sqft", "ImprovementSquareFootage", read=read_area),
@@ -39,7 +38,8 @@ _SHAPE: Final = Shape(
     code("model", "Model"),
     code("cci", "CCI"),
 )
-_PUT_APN: Final = putters(Improvement)["apn"]
+_ROW: Final = row_maker(Improvement, "apn", *_SHAPE.names)
+_NUMBER: Final = column_names(Improvement).index("improvement_number")
 
 
 def lacks_improvements(pages: Iterable[Page]) -> bool:
@@ -72,20 +72,18 @@ def find_improvements(payload: Payload) -> Any:
     return None if whole is None else page_fields(whole).get(IMPROVEMENTS_KEY)
 
 
-def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:
-    """Read the buildings, and name the columns that no key of some of them stands for."""
+def read_improvements(answer: Any, apn: str) -> tuple[tuple[Row, ...], frozenset[str]]:
+    """Read the buildings as rows, and name the columns that no key of some of them stands for."""
     if is_empty(answer):
         return (), frozenset()
     if not isinstance(answer, list):
         raise LayoutChangedError(f"improvements: expected a list, got {type(answer).__name__}")
-    found: dict[str, Improvement] = {}
+    found: dict[str, Row] = {}
     unsaid = frozenset[str]()
     for row in answer:
         fields = read_fields(row, "improvements")
-        improvement = object.__new__(Improvement)
-        _PUT_APN(improvement, apn)
-        _SHAPE.fill(improvement, *fields)
-        number: str | None = improvement.improvement_number
+        improvement = _ROW((apn, *_SHAPE.read(fields)))
+        number: str | None = improvement[_NUMBER]
         if number is None:
             names = sorted(fields.layout.key_of)[:8]
             raise LayoutChangedError(f"improvements: a row without a number: {names}")

@@ -14,7 +14,8 @@ from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
-from propkit.record_block import Emptied
+from propkit.record_block import Emptied, RecordRows
+from propkit.records import Improvement, Parcel, Residence, Sale, Valuation
 from propkit.sources._assessor_improvements import (
     IMPROVEMENTS_KEY,
     find_improvements,
@@ -160,15 +161,23 @@ class MaricopaAssessor:
         reading = read_assessor(payload, apn, self.county, has_parcel="parcels" not in missing)
         improvements = find_improvements(payload)
         built, unsaid = read_improvements(improvements, apn)
-        found = (reading.parcel, reading.residence, *built, *reading.valuations, reading.sale)
+        records = RecordRows(
+            {
+                Parcel: reading.parcels,
+                Residence: reading.residences,
+                Improvement: built,
+                Valuation: reading.valuations,
+                Sale: reading.sales,
+            }
+        )
         none = {
-            "residences": reading.residence is None and says_no_house(payload),
+            "residences": not reading.residences and says_no_house(payload),
             "improvements": improvements == [],  # listed, and there are none
         }
         deed = reading.deed_number
         is_number = deed is not None and deed.isdecimal() and 9 <= len(deed) <= 11
         return Parsed(
-            records=tuple(filter(None, found)),
+            records=records,
             follow_ups=(FollowUp(source="maricopa_recorder", key=deed, apn=apn),)
             if deed is not None and is_number
             else (),
