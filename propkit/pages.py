@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 2**17
 
 Expect = Literal["json", "html", "arcgis", "file"]
-
+T = TypeVar("T")
 
 _CHARSET = re.compile(r"charset=[\"']?([\w-]+)", re.IGNORECASE)
 
@@ -38,7 +38,7 @@ class Page:
     status: int
     content_type: str
     body: bytes
-    _read: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _read: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -69,6 +69,13 @@ class Page:
             self._read["features"] = read_features(self.body) if is_utf8 else None
         features: Features | None = self._read["features"]
         return features
+
+    def read(self, reader: Callable[[Page], T]) -> T:
+        """Return what a reader makes of the page, which it reads once."""
+        if reader not in self._read:
+            self._read[reader] = reader(self)
+        found: T = self._read[reader]
+        return found
 
     def forget(self) -> None:
         """Let go of what was read from the body, which takes ten times its room."""

@@ -110,6 +110,19 @@ def test_a_page_is_read_once():
     assert answer == page("[1]", JSON)
 
 
+def test_what_a_reader_makes_of_a_page_is_kept_until_it_is_forgotten():
+    read: list[str] = []
+    body = page("{}", JSON)
+
+    def count(one: Page) -> int:
+        read.append(one.name)
+        return len(read)
+
+    assert [body.read(count), body.read(count)] == [1, 1]
+    body.forget()
+    assert (body.read(count), read) == (2, ["summary", "summary"])
+
+
 BAD_JSON = [
     (b"", "an empty body"),
     (b" \r\n", "an empty body"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import compress, repeat
 from math import log, sqrt
-from operator import attrgetter, is_
-from typing import Final
+from operator import is_, itemgetter
+from typing import Any, Final
 
-from propkit.records import Record
+from propkit.record_block import Row
+from propkit.records import Record, column_names
 
 Learned = Mapping[str, Mapping[str, tuple[int, int]]]
 """By table and column: how many answers there were and how many filled the column. The column
@@ -120,7 +121,8 @@ class Column:
     def __init__(self, group: Group, name: str, past: tuple[int, int], longest: int) -> None:
         self.group = group
         self.name = name
-        self.value = attrgetter(name)
+        # What gives the column's value of a row, and what that is where it is empty.
+        self.value: Callable[[Row], Any] = itemgetter(0)
         self.default: object = None
         self.past = past
         self.longest = longest
@@ -246,19 +248,21 @@ class Table:
         self, kind: type[Record], learned: Mapping[str, tuple[int, int]], *, absent: int = 0
     ) -> None:
         names = optional_columns(kind)
+        self.kind = kind
         self.names = frozenset(names)
         self.group = Group(kind.table, names, learned)
         self.any = Group(kind.table, (ANY,), learned)
         self.any.kept = self.any.columns[0].empties = absent
-        # Twice the first: with one name attrgetter would give a bare value.
-        self._values = attrgetter(*names, names[0]) if names else _no_values
+        places = [column_names(kind).index(name) for name in names]
+        # Twice the first: with one place itemgetter would give a bare value.
+        self._values = itemgetter(*places, places[0]) if names else _no_values
         # What is empty is the column's default: None, or the one empty tuple that Python has.
         self._defaults = tuple(field.default for field in fields(kind) if field.name in self.names)
-        for column, default in zip(self.group.columns, self._defaults, strict=True):
-            column.default = default
+        for column, place, default in zip(self.group.columns, places, self._defaults, strict=True):
+            column.value, column.default = itemgetter(place), default
         self._empty: dict[tuple[bool, ...], tuple[Column, ...]] = {}
 
-    def empty(self, rows: Sequence[Record]) -> Sequence[Column]:
+    def empty(self, rows: Sequence[Row]) -> Sequence[Column]:
         """Return the columns that no row of an answer fills."""
         mask = tuple(map(is_, self._values(rows[0]), self._defaults))
         empty: Sequence[Column] | None = self._empty.get(mask)
@@ -310,7 +314,7 @@ def optional_columns(kind: type[Record]) -> tuple[str, ...]:
     )
 
 
-def _no_values(_: Record) -> tuple[()]:
+def _no_values(_: Row) -> tuple[()]:
     return ()
 
 

@@ -45,6 +45,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from propkit.quality.columns import NOTHING, REFRESH_EVERY, Column, Drift, Learned, Table
+from propkit.record_block import rows_of
 from propkit.records import RECORD_TYPES, Record
 
 Note = tuple[Table, Sequence[Column] | None]
@@ -105,7 +106,8 @@ class DriftGuard:
         answer is of a kind that does not carry it. Any other column in ``unsaid`` is empty like
         one that is null.
         """
-        by_table = self._by_table(records)
+        by_kind = rows_of(records)
+        self._take_note(by_kind)
         self._answers += 1
         if self._answers % REFRESH_EVERY == 0:
             for table in self._tables.values():
@@ -115,7 +117,7 @@ class DriftGuard:
         for name, table in self._tables.items():
             if name in missing or (unsaid and unsaid.get(name, frozenset()) >= table.names):
                 continue
-            rows = by_table.get(name)
+            rows = by_kind.get(table.kind)
             empty = None if rows is None else table.empty(rows)
             suspects += table.take(key, empty)
             notes.append((table, empty))
@@ -168,17 +170,10 @@ class DriftGuard:
         """
         return {name: table.learned() for name, table in self._tables.items()}
 
-    def _by_table(self, records: Iterable[Record]) -> dict[str, list[Record]]:
-        by_table: dict[str, list[Record]] = {}
-        for record in records:
-            name = record.table
-            if name in by_table:
-                by_table[name].append(record)
-                continue
-            by_table[name] = [record]
-            if name not in self._tables:
-                self._tables[name] = Table(type(record), {}, absent=self._answers)
-        return by_table
+    def _take_note(self, kinds: Iterable[type[Record]]) -> None:
+        for kind in kinds:
+            if kind.table not in self._tables:
+                self._tables[kind.table] = Table(kind, {}, absent=self._answers)
 
     def _settle(self) -> None:
         for column in [column for column in self._suspected if column.is_over()]:

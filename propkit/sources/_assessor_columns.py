@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 from propkit.errors import LayoutChangedError
-from propkit.records import Parcel, Residence, Sale, Valuation
 from propkit.sources._base import (
     read_bool,
     read_date,
@@ -69,7 +68,6 @@ def _read_parking(details: Any) -> str | None:
 
 
 PROPERTY: Final = Shape(
-    Parcel,
     code("property_type", "PropertyType"),
     text("legal_description", "PropertyDescription"),
     code("subdivision", "SubdivisionName", "SubdivisonName"),
@@ -86,12 +84,10 @@ PROPERTY: Final = Shape(
     value("is_rental", "IsRental", read=read_bool),
 )
 GEO: Final = Shape(
-    Parcel,
     value("latitude", "lat", "latitude", read=_read_degree, where="Geo.lat"),
     value("longitude", "long", "lon", "lng", "longitude", read=_read_degree, where="Geo.long"),
 )
 OWNER: Final = Shape(
-    Parcel,
     text("owner_name", "Ownership"),
     code("in_care_of", "InCareOf"),
     text("mailing_address", "MailingAddress1", "MailingAddress2", join=_join_lines),
@@ -103,19 +99,16 @@ OWNER: Final = Shape(
     code("deed_type", "DeedType"),
 )
 SALE: Final = Shape(
-    Sale,
     coded_value("sold_on", "SaleDate", read=read_date),
     value("recording_number", "MostCurrentDeed", read=_read_deed),
     value("sale_price", "SalePrice", read=_read_price),
 )
 HOUSE_SIZE: Final = Shape(
-    Residence,
     coded_value("construction_year", "ConstructionYear", read=_read_year_built),
     value("livable_area_sqft", "LivableSpace", read=read_area),
 )
 """What makes a house: without both of these there is none, and nothing else of it is read."""
 HOUSE: Final = Shape(
-    Residence,
     coded_value("original_construction_year", "OriginalConstructionYear", read=_read_year_built),
     value("detached_livable_area_sqft", "Detached_Livable_sqft", read=read_area, where="Detached"),
     value("pool_area_sqft", "Pool", read=read_area),
@@ -135,10 +128,9 @@ HOUSE: Final = Shape(
     code("market_area", "AssessorMarket"),
     code("neighborhood", "AreaNeighborhood"),
 )
-LAND: Final = Shape(Parcel, value("lot_size_sqft", "LotSize", read=read_area))
+LAND: Final = Shape(value("lot_size_sqft", "LotSize", read=read_area))
 """What the house's object says about the parcel."""
 VALUE: Final = Shape(
-    Valuation,
     coded_value("tax_year", "TaxYear", read=read_tax_year),
     value("full_cash_value", "FullCashValue", read=read_decimal),
     value("limited_property_value", "LimitedPropertyValue", read=read_decimal),

@@ -6,19 +6,20 @@ be said of it stands among its residential details.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from propkit.errors import LayoutChangedError
 from propkit.pages import Page
-from propkit.records import Improvement
+from propkit.record_block import Row, row_maker
+from propkit.records import Improvement, column_names
 from propkit.sources._base import Payload, read_int
 from propkit.sources._layouts import (
     Shape,
     code,
     coded_value,
     find_layout,
-    putters,
+    page_fields,
     read_fields,
     text,
     value,
@@ -29,7 +30,6 @@ IMPROVEMENTS_KEY: Final = "improvements"
 """The section, and the key of the one-call answer, in lower case."""
 
 _SHAPE: Final = Shape(
-    Improvement,
     code("improvement_number", "ImprovementNumber"),
     text("description", "ImprovementDescription"),
     value("area_sqft", "ImprovementSquareFootage", read=read_area),
@@ -38,7 +38,8 @@ _SHAPE: Final = Shape(
     code("model", "Model"),
     code("cci", "CCI"),
 )
-_PUT_APN: Final = putters(Improvement)["apn"]
+_ROW: Final = row_maker(Improvement, "apn", *_SHAPE.names)
+_NUMBER: Final = column_names(Improvement).index("improvement_number")
 
 
 def lacks_improvements(pages: Iterable[Page]) -> bool:
@@ -51,18 +52,15 @@ def lacks_improvements(pages: Iterable[Page]) -> bool:
         if page.name in {"parcel", "residential-details"}:
             answer = page.json()
             if isinstance(answer, dict):
-                keys = _keys_of(answer)
+                keys = page_fields(page).layout.key_of
                 if IMPROVEMENTS_KEY in keys:
                     return False
                 said |= {key: answer[name] for key, name in keys.items()}
     house = said.get("residentialpropertydata")
     if isinstance(house, dict):
-        said |= {key: house[name] for key, name in _keys_of(house).items()}
+        keys = find_layout(tuple(house)).key_of
+        said |= {key: house[name] for key, name in keys.items()}
     return IMPROVEMENTS_KEY not in said and said.get("livablespace") in (None, "", "0", 0)
-
-
-def _keys_of(answer: dict[str, Any]) -> Mapping[str, str]:
-    return find_layout(tuple(answer)).key_of
 
 
 def find_improvements(payload: Payload) -> Any:
@@ -71,28 +69,21 @@ def find_improvements(payload: Payload) -> Any:
     if section is not None:
         return section.json()
     whole = payload.page("parcel")
-    return None if whole is None else read_fields(whole.json(), whole.name).get(IMPROVEMENTS_KEY)
+    return None if whole is None else page_fields(whole).get(IMPROVEMENTS_KEY)
 
 
-def says_no_improvements(payload: Payload) -> bool:
-    """Whether an answer lists them, and there are none."""
-    return bool(find_improvements(payload) == [])
-
-
-def read_improvements(answer: Any, apn: str) -> tuple[tuple[Improvement, ...], frozenset[str]]:
-    """Read the buildings, and name the columns that no key of some of them stands for."""
+def read_improvements(answer: Any, apn: str) -> tuple[tuple[Row, ...], frozenset[str]]:
+    """Read the buildings as rows, and name the columns that no key of some of them stands for."""
     if is_empty(answer):
         return (), frozenset()
     if not isinstance(answer, list):
         raise LayoutChangedError(f"improvements: expected a list, got {type(answer).__name__}")
-    found: dict[str, Improvement] = {}
+    found: dict[str, Row] = {}
     unsaid = frozenset[str]()
     for row in answer:
         fields = read_fields(row, "improvements")
-        improvement = object.__new__(Improvement)
-        _PUT_APN(improvement, apn)
-        _SHAPE.fill(improvement, *fields)
-        number: str | None = improvement.improvement_number
+        improvement = _ROW((apn, *_SHAPE.read(fields)))
+        number: str | None = improvement[_NUMBER]
         if number is None:
             names = sorted(fields.layout.key_of)[:8]
             raise LayoutChangedError(f"improvements: a row without a number: {names}")

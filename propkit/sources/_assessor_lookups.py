@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError, RequestError
 from propkit.pages import Page
+from propkit.records import Improvement, column_names
 from propkit.sources._assessor_accounts import (
     look_up_account,
     read_mobile_home,
@@ -172,7 +172,8 @@ async def _look_up_parcel(what: str, apn: str, ask: Ask) -> list[Row]:
         return [_read_similar(fold_keys(row, what)) for row in _rows_of(answer, what)]
     if what == "improvements":
         answer = await _section(apn, "improvements/", ask)
-        return [asdict(one) for one in read_improvements(answer, apn)[0]]
+        names = column_names(Improvement)
+        return [dict(zip(names, row, strict=True)) for row in read_improvements(answer, apn)[0]]
     if what == "map_files":
         return _read_maps(await _section(apn, "mapids/", ask))
     return _read_sketches(apn, await _section(apn, "sketches/", ask))

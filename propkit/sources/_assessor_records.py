@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from propkit.errors import InvalidAnswerError, LayoutChangedError
 from propkit.pages import Page
-from propkit.records import Parcel, Residence, Sale, Valuation
+from propkit.record_block import Row, row_maker
+from propkit.records import Parcel, Residence, Sale, Valuation, column_names
 from propkit.sources._assessor_columns import (
     GEO,
     HOUSE,
@@ -21,7 +22,7 @@ from propkit.sources._assessor_columns import (
     read_tax_year,
 )
 from propkit.sources._base import Payload, read_text
-from propkit.sources._layouts import ABSENT, Fields, Layout, pick_first, putters, read_fields
+from propkit.sources._layouts import ABSENT, Fields, Layout, page_fields, pick_first, read_fields
 from propkit.sources._readers import read_apn, split_address
 
 KEY_OF: Final[Mapping[str, str]] = {
@@ -50,24 +51,43 @@ _STREET_KEYS: Final = ("housenumber", "direction", "streetname", "suffix", "unit
 _CITY_KEYS: Final = ("situscity", "cityname", "city")
 _ZIP_KEYS: Final = ("situszip", "zip", "zipcode")
 
-_PUT: Final = putters(Parcel)
-_PUT_APN: Final = {kind: putters(kind)["apn"] for kind in (Parcel, Residence, Sale, Valuation)}
-_PARCEL_COLUMNS: Final = frozenset(_PUT).difference({"apn", "county"}, Parcel.noted)
-_SITUS: Final = frozenset({"situs_address", "situs_city", "situs_zip"})
+_SITUS_COLUMNS: Final = ("situs_address", "situs_city", "situs_zip")
+_SITUS: Final = frozenset(_SITUS_COLUMNS)
+_PARCEL: Final = (
+    *("apn", "county", *Parcel.noted, *_SITUS_COLUMNS),
+    *(*OWNER.names, *PROPERTY.names, *GEO.names),
+)
+"""The columns of a parcel, as they are read."""
+_NOTED: Final = (None,) * len(Parcel.noted)
+_PARCEL_COLUMNS: Final = frozenset(_PARCEL).difference({"apn", "county"}, Parcel.noted)
+_VALUATION: Final = ("apn", *VALUE.names)
+_HOUSE: Final = ("apn", *HOUSE_SIZE.names, *HOUSE.names)
+_SALE: Final = ("apn", *SALE.names)
+_PARCEL_ROW: Final = row_maker(Parcel, *_PARCEL)
+_VALUATION_ROW: Final = row_maker(Valuation, *_VALUATION)
+_HOUSE_ROW: Final = row_maker(Residence, *_HOUSE)
+_SALE_ROW: Final = row_maker(Sale, *_SALE)
+_YEAR: Final = column_names(Valuation).index("tax_year")
+_LOT_SIZE: Final = _PARCEL.index("lot_size_sqft")
 # What the newest valuation says where the property does not.
 _ALSO_VALUED: Final = ("tax_area_code", "use_code", "use_description")
+_ALSO_PLACES: Final = [
+    (_PARCEL.index(name), column_names(Valuation).index(name)) for name in _ALSO_VALUED
+]
 
 Unsaid = Mapping[str, frozenset[str]]
-R = TypeVar("R", Parcel, Residence, Sale, Valuation)
 
 
 class Reading(NamedTuple):
-    """What the answers say about one parcel; ``unsaid`` is shared, so not to be changed."""
+    """What the answers say about one parcel; ``unsaid`` is shared, so not to be changed.
 
-    parcel: Parcel | None
-    residence: Residence | None
-    valuations: tuple[Valuation, ...]
-    sale: Sale | None
+    There is one row at most of the parcel, of its house and of its sale.
+    """
+
+    parcels: Sequence[Row]
+    residences: Sequence[Row]
+    valuations: Sequence[Row]
+    sales: Sequence[Row]
     deed_number: str | None
     unsaid: Unsaid
 
@@ -95,8 +115,8 @@ class _Answers(NamedTuple):
 class _Values(NamedTuple):
     """The valuations, the newest of them, and the layouts of their rows."""
 
-    found: tuple[Valuation, ...]
-    newest: Valuation | None
+    found: tuple[Row, ...]
+    newest: Row | None
     newest_layout: Layout
     layouts: tuple[Layout, ...]
 
@@ -109,14 +129,13 @@ def read_assessor(payload: Payload, apn: str, county: str, *, has_parcel: bool) 
     answers = _sort_answers(payload, apn)
     values = _read_values(answers.values, apn)
     geo = answers.info.child("geo", "Geo") if has_parcel else ABSENT
-    sale = _new(Sale, apn)
-    SALE.fill(sale, *answers.owner)
+    sold_on, deed_number, price = sold = SALE.read(answers.owner)
     return Reading(
-        _read_parcel(answers, county, geo, values.newest) if has_parcel else None,
+        _read_parcel(answers, county, geo, values.newest) if has_parcel else (),
         _read_residence(answers.house, apn),
         values.found,
-        None if sale.sold_on is None and sale.sale_price is None else sale,
-        sale.recording_number,
+        () if sold_on is None and price is None else (_SALE_ROW((apn, *sold)),),
+        deed_number,
         _find_unsaid(
             _Layouts(
                 answers.info.layout,
@@ -139,7 +158,7 @@ def says_no_house(payload: Payload) -> bool:
     whole = _page_fields(payload.page("parcel"), PROPERTY_KEYS)
     house = _section(payload, "residential-details", whole, "ResidentialPropertyData", _HOUSE_KEYS)
     is_said = bool(house.answer) and HOUSE_SIZE.columns <= HOUSE_SIZE.said(house.layout)
-    return is_said and _read_residence(house, "") is None
+    return is_said and not _read_residence(house, "")
 
 
 def _sort_answers(payload: Payload, apn: str) -> _Answers:
@@ -163,7 +182,7 @@ def _page_fields(page: Page | None, known: frozenset[str]) -> Fields:
     """Return a page's object; one that is empty says nothing, as one that was not asked for."""
     if page is None:
         return ABSENT
-    fields = read_fields(page.json(), page.name)
+    fields = page_fields(page)
     return _known(fields, known, page.name) if fields.answer else ABSENT
 
 
@@ -243,52 +262,37 @@ def _situs_said(layout: Layout) -> frozenset[str]:
 # --- records ----------------------------------------------------------------------------------
 
 
-def _new(kind: type[R], apn: str) -> R:
-    """Return a record that is still to be filled."""
-    record = object.__new__(kind)
-    _PUT_APN[kind](record, apn)
-    return record
-
-
-def _read_parcel(
-    answers: _Answers, county: str, geo: Fields, newest: Valuation | None
-) -> Parcel | None:
-    """Return the parcel; None where no answer says anything about it."""
+def _read_parcel(answers: _Answers, county: str, geo: Fields, newest: Row | None) -> Sequence[Row]:
+    """Return the parcel; nothing where no answer says anything about it."""
     situs = answers.situs
     if not (answers.info.answer or answers.owner.answer or any(situs[:3])):
-        return None
-    parcel = _new(Parcel, answers.apn)
-    _PUT["county"](parcel, county)
-    for column in Parcel.noted:
-        _PUT[column](parcel, None)
-    _PUT["situs_address"](parcel, situs.street)
-    _PUT["situs_city"](parcel, situs.city)
-    _PUT["situs_zip"](parcel, situs.zip_code)
-    OWNER.fill(parcel, *answers.owner)
-    PROPERTY.fill(parcel, *answers.info)
-    GEO.fill(parcel, *geo)
-    if parcel.lot_size_sqft is None:
-        LAND.fill(parcel, *answers.house)
+        return ()
+    parcel = [
+        *(answers.apn, county, *_NOTED, situs.street, situs.city, situs.zip_code),
+        *OWNER.read(answers.owner),
+        *PROPERTY.read(answers.info),
+        *GEO.read(geo),
+    ]
+    if parcel[_LOT_SIZE] is None:
+        (parcel[_LOT_SIZE],) = LAND.read(answers.house)
     if newest is not None:
-        for column in _ALSO_VALUED:
-            if getattr(parcel, column) is None:
-                _PUT[column](parcel, getattr(newest, column))
-    return parcel
+        for place, valued in _ALSO_PLACES:
+            if parcel[place] is None:
+                parcel[place] = newest[valued]
+    return (_PARCEL_ROW(parcel),)
 
 
-def _read_residence(house: Fields, apn: str) -> Residence | None:
-    """Return the house; None without a construction year and a livable area."""
-    residence = _new(Residence, apn)
-    HOUSE_SIZE.fill(residence, *house)
-    if residence.construction_year is None and residence.livable_area_sqft is None:
-        return None
-    HOUSE.fill(residence, *house)
-    return residence
+def _read_residence(house: Fields, apn: str) -> Sequence[Row]:
+    """Return the house; nothing without a construction year and a livable area."""
+    size = HOUSE_SIZE.read(house)
+    if size == (None, None):
+        return ()
+    return (_HOUSE_ROW((apn, *size, *HOUSE.read(house))),)
 
 
 def _read_values(rows: list[Any], apn: str) -> _Values:
     """Read the values of each tax year."""
-    years: dict[int, Valuation] = {}
+    years: dict[int, Row] = {}
     layouts: list[Layout] = []
     newest, newest_layout = None, ABSENT.layout
     keys: tuple[str, ...] | None = None
@@ -296,19 +300,19 @@ def _read_values(rows: list[Any], apn: str) -> _Values:
         if type(row) is not dict or tuple(row) != keys:  # nearly all are alike
             fields = read_fields(row, "Valuations")
             layout, keys = fields.layout, tuple(fields.answer)
+            read = VALUE.reader(layout)
             if layout not in layouts:
                 _check_values(fields)
                 layouts.append(layout)
-        value = _new(Valuation, apn)
         try:
-            VALUE.fill(value, row, layout)
+            value = _VALUATION_ROW((apn, *read(row)))
         except LayoutChangedError as error:
             year = read_tax_year(Fields(row, layout).get("taxyear"), "TaxYear")
             raise LayoutChangedError(f"Valuations {year}: {error}") from error
-        year = value.tax_year
+        year = value[_YEAR]
         if years.setdefault(year, value) is not value and years[year] != value:
             raise LayoutChangedError(f"Valuations: two values for {year}")
-        if newest is None or year > newest.tax_year:
+        if newest is None or year > newest[_YEAR]:
             newest, newest_layout = value, layout
     return _Values(tuple(years.values()), newest, newest_layout, tuple(layouts))
 

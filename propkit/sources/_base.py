@@ -230,7 +230,11 @@ def read_text(value: object) -> str | None:
     # Of all blanks only the plain one is printable.
     if "  " in text or not text.isprintable():
         text = " ".join(text.split())
-    return None if len(text) <= _LONGEST_ABSENT and text.lower() in ABSENT else text
+    return None if _is_absent(text) else text
+
+
+def _is_absent(text: str) -> bool:
+    return len(text) <= _LONGEST_ABSENT and text.lower() in ABSENT
 
 
 def read_decimal(value: object, where: str) -> Decimal | None:
@@ -239,6 +243,8 @@ def read_decimal(value: object, where: str) -> Decimal | None:
         text = value.strip()
         if text.isdecimal() and text.isascii():
             return Decimal(text)
+        if _is_absent(text):
+            return None
     folded = read_text(value)
     if folded is None:
         return None

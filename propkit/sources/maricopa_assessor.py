@@ -14,13 +14,13 @@ from typing import Final, Literal
 
 from propkit.errors import InvalidAnswerError, SourceError, SourceUnavailableError
 from propkit.pages import Page, is_html
-from propkit.record_block import Emptied
+from propkit.record_block import Emptied, RecordRows
+from propkit.records import Improvement, Parcel, Residence, Sale, Valuation
 from propkit.sources._assessor_improvements import (
     IMPROVEMENTS_KEY,
     find_improvements,
     lacks_improvements,
     read_improvements,
-    says_no_improvements,
 )
 from propkit.sources._assessor_lookups import ASSESSOR_LOOKUPS, look_up_assessor
 from propkit.sources._assessor_records import (
@@ -39,7 +39,7 @@ from propkit.sources._assessor_search import (
     search_roll,
 )
 from propkit.sources._base import Ask, FollowUp, Parsed, Payload, SearchHits
-from propkit.sources._layouts import Layout, find_layout
+from propkit.sources._layouts import Layout, page_fields
 from propkit.sources._readers import fold_keys, is_empty, page_title, read_apn, why_missing
 
 _SECTIONS: Final = ("propertyinfo", "owner-details", "valuations", "residential-details")
@@ -159,16 +159,25 @@ class MaricopaAssessor:
         missing = {table for name in payload.missing for table in _TABLES_OF.get(name, ())}
         # Without one of its sections a parcel would have gaps that look like the county's.
         reading = read_assessor(payload, apn, self.county, has_parcel="parcels" not in missing)
-        built, unsaid = read_improvements(find_improvements(payload), apn)
-        found = (reading.parcel, reading.residence, *built, *reading.valuations, reading.sale)
+        improvements = find_improvements(payload)
+        built, unsaid = read_improvements(improvements, apn)
+        records = RecordRows(
+            {
+                Parcel: reading.parcels,
+                Residence: reading.residences,
+                Improvement: built,
+                Valuation: reading.valuations,
+                Sale: reading.sales,
+            }
+        )
         none = {
-            "residences": reading.residence is None and says_no_house(payload),
-            "improvements": says_no_improvements(payload),
+            "residences": not reading.residences and says_no_house(payload),
+            "improvements": improvements == [],  # listed, and there are none
         }
         deed = reading.deed_number
         is_number = deed is not None and deed.isdecimal() and 9 <= len(deed) <= 11
         return Parsed(
-            records=tuple(filter(None, found)),
+            records=records,
             follow_ups=(FollowUp(source="maricopa_recorder", key=deed, apn=apn),)
             if deed is not None and is_number
             else (),
@@ -219,7 +228,7 @@ def _left_out(page: Page) -> tuple[str, ...]:
     answer = page.json()
     if not isinstance(answer, dict):
         return ()
-    return _sections_left_out(find_layout(tuple(answer)))
+    return _sections_left_out(page_fields(page).layout)
 
 
 @lru_cache(maxsize=128)

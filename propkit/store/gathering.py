@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from propkit.record_block import RecordBlock
+from propkit.record_block import RecordBlock, Row, rows_of
 from propkit.records import Record
 from propkit.store.replacing import KINDS, RECORD_FEEDS, Kind, Replacement, make_array
 
@@ -36,8 +35,8 @@ _TIME = pa.timestamp("us", tz="UTC")
 _NOTHING: frozenset[str] = frozenset()
 _ABSENT = (None, ())
 """What stands in a column of which an answer says nothing."""
-_Told = tuple[list[Record], list[int]]
-"""Records of one table, and the number of each one's answer."""
+_Told = tuple[list[Row], list[int]]
+"""Rows of one table, and the number of each one's answer."""
 _Held = list[tuple[int, Mapping[str, Sequence[Any]]]]
 """Columns of one table, each lot with the number of its answer."""
 
@@ -48,18 +47,18 @@ class _Rows:
     def __init__(self, kind: Kind, answers: Sequence[Answer]) -> None:
         self.kind = kind
         self.says = [answer.unsaid.get(kind.table, _NOTHING) for answer in answers]
-        self.records: dict[Any, Record] = {}  # by identity
+        self.rows: dict[Any, Row] = {}  # by identity
         self.unsaid: dict[Any, frozenset[str]] = {}  # by identity, where it is not as says has it
         self.numbers: dict[Any, int] = {}  # the answer of each record, by identity
         self._owners: dict[Any, int] = {}  # the last answer, by scope
         self._members: dict[Any, list[Any]] = defaultdict(list)  # identities by scope
-        # What the answer before left, by scope: record and unsaid columns by identity.
-        self._earlier: dict[Any, dict[Any, tuple[Record, frozenset[str]]]] = {}
+        # What the answer before left, by scope: row and unsaid columns by identity.
+        self._earlier: dict[Any, dict[Any, tuple[Row, frozenset[str]]]] = {}
 
-    def add(self, record: Record, number: int) -> None:
-        """Take a record of an answer, which thereby takes the record's whole scope."""
-        scope = self.kind.get_scope(record)
-        identity = self.kind.get_identity(record)
+    def add(self, row: Row, number: int) -> None:
+        """Take a row of an answer, which thereby takes the row's whole scope."""
+        scope = self.kind.get_scope(row)
+        identity = self.kind.get_identity(row)
         before = self._owners.setdefault(scope, number)
         if before != number:
             self._owners[scope] = number
@@ -67,36 +66,38 @@ class _Rows:
             for key in taken:
                 del self.numbers[key]
             self._earlier[scope] = {
-                key: (self.records.pop(key), self.unsaid.pop(key, self.says[before]))
-                for key in taken
+                key: (self.rows.pop(key), self.unsaid.pop(key, self.says[before])) for key in taken
             }
-        is_new = identity not in self.records
+        is_new = identity not in self.rows
         if not is_new or scope in self._earlier:
-            record = self._follow(record, scope, identity, self.says[number])
+            row = self._follow(row, scope, identity, self.says[number])
         if is_new and not self.kind.is_one_row:
             self._members[scope].append(identity)
-        self.records[identity] = record
+        self.rows[identity] = row
         self.numbers[identity] = number
 
-    def _follow(self, record: Record, scope: Any, identity: Any, unsaid: frozenset[str]) -> Record:
-        """Return a record that has others of its scope before it, with what it leaves unsaid."""
-        if identity in self.records:
-            before = self.records[identity]
+    def _follow(self, row: Row, scope: Any, identity: Any, unsaid: frozenset[str]) -> Row:
+        """Return a row that has others of its scope before it, with what it leaves unsaid."""
+        if identity in self.rows:
+            before = self.rows[identity]
             open_before = self.unsaid.get(identity, unsaid)
         elif identity in self._earlier[scope]:
             before, open_before = self._earlier[scope][identity]
         else:  # the answer before took the row away
-            before, open_before = record, _NOTHING
+            before, open_before = row, _NOTHING
+        is_open = unsaid & self.kind.open_columns
         absent = [
-            column
-            for column in unsaid & self.kind.open_columns
-            if getattr(record, column) in _ABSENT
+            (column, place)
+            for place, column in enumerate(self.kind.columns)
+            if column in is_open and row[place] in _ABSENT
         ]
-        kept: dict[str, Any] = {column: getattr(before, column) for column in absent}
         self.unsaid[identity] = frozenset(
-            column for column in absent if kept[column] in _ABSENT and column in open_before
+            column for column, place in absent if before[place] in _ABSENT and column in open_before
         )
-        return replace(record, **kept)
+        values = list(row)
+        for _, place in absent:
+            values[place] = before[place]
+        return tuple(values)
 
 
 def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
@@ -111,10 +112,11 @@ def gather_records(answers: Sequence[Answer]) -> list[Replacement]:
     whole = {kind for kind, each in zip(blocks, gathered, strict=True) if each is not None}
     tables: dict[type[Record], _Told] = defaultdict(lambda: ([], []))
     for number, records in enumerate(answer.records for answer in answers):
-        for record in records.without(whole) if isinstance(records, RecordBlock) else records:
-            told, numbers = tables[type(record)]
-            told.append(record)
-            numbers.append(number)
+        rest = records.without(whole) if isinstance(records, RecordBlock) else records
+        for kind, rows in rows_of(rest).items():
+            told, numbers = tables[kind]
+            told += rows
+            numbers += [number] * len(rows)
     return [
         *(each for each in gathered if each is not None),
         *(_gather_rows(KINDS[of], told, answers, stamps) for of, told in tables.items()),
@@ -131,10 +133,10 @@ def _find_blocks(answers: Sequence[Answer]) -> dict[type[Record], _Held]:
     if not found:
         return found
     singly = {
-        type(record)
+        kind
         for answer in answers
         if not isinstance(answer.records, RecordBlock)
-        for record in answer.records
+        for kind in rows_of(answer.records)
     }
     return {
         kind: held for kind, held in found.items() if kind not in singly and KINDS[kind].is_one_row
@@ -178,36 +180,34 @@ def _gather_block(
 def _gather_rows(
     kind: Kind, told: _Told, answers: Sequence[Answer], stamps: _Stamps
 ) -> Replacement:
-    """Return the rows of a table whose records come one by one."""
-    records, numbers = told
-    if _is_each_alone(kind, records, numbers):
+    """Return the rows of a table that come one by one."""
+    rows, numbers = told
+    if _is_each_alone(kind, rows, numbers):
         said = [answer.unsaid.get(kind.table, _NOTHING) for answer in answers]
         says = [said[number] for number in numbers]
     else:
-        rows = _Rows(kind, answers)
-        for record, number in zip(records, numbers, strict=True):
-            rows.add(record, number)
-        records, numbers = list(rows.records.values()), list(rows.numbers.values())
+        left = _Rows(kind, answers)
+        for row, number in zip(rows, numbers, strict=True):
+            left.add(row, number)
+        rows, numbers = list(left.rows.values()), list(left.numbers.values())
         says = [
-            rows.unsaid.get(identity, rows.says[number])
-            for identity, number in zip(rows.records, numbers, strict=True)
+            left.unsaid.get(identity, left.says[number])
+            for identity, number in zip(left.rows, numbers, strict=True)
         ]
-    arrays = [
-        make_array(list(map(attrgetter(name), records)), of)
-        for name, of in zip(kind.columns, kind.schema.types, strict=False)
-    ]
+    columns = zip(zip(*rows, strict=True), kind.schema.types, strict=False)
+    arrays = [make_array(values, of) for values, of in columns]
     marks = {some: _mark(kind, some) for some in set(says)}
     places, unsaid = pa.array(numbers, pa.int32()), pa.array([marks[some] for some in says])
     return Replacement(kind, _make_data(kind, arrays, places, unsaid, stamps))
 
 
-def _is_each_alone(kind: Kind, records: Sequence[Record], numbers: Sequence[int]) -> bool:
-    """Whether no two records are about the same row, nor two answers about the same scope."""
-    if len(set(map(kind.get_identity, records))) < len(records):
+def _is_each_alone(kind: Kind, rows: Sequence[Row], numbers: Sequence[int]) -> bool:
+    """Whether no two rows have one identity, nor two answers one scope."""
+    if len(set(map(kind.get_identity, rows))) < len(rows):
         return False
     if kind.is_one_row:
         return True
-    scopes = list(map(kind.get_scope, records))
+    scopes = list(map(kind.get_scope, rows))
     return len(set(zip(scopes, numbers, strict=True))) == len(set(scopes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Self
 
 import duckdb
@@ -55,8 +55,9 @@ class Kind:
         self._lists = frozenset(field.name for field in fields(kind) if field.default == ())
         self.bits = {column: 1 << place for place, column in enumerate(columns)}
         self.schema = record_schema(kind)
-        self.get_scope = attrgetter(*kind.scope)
-        self.get_identity = attrgetter(*kind.identity)
+        # Of a row, its values in the columns' order.
+        self.get_scope = itemgetter(*map(columns.index, kind.scope))
+        self.get_identity = itemgetter(*map(columns.index, kind.identity))
         self.same_scope = same(kind.table, kind.scope)
         self.same_identity = same("old", kind.identity)
         self.scope = kind.scope
