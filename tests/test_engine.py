@@ -16,6 +16,7 @@ from propkit.errors import RequestError
 from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
+from propkit.store.batches import set_state
 from propkit.store.results import write_results
 from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
 
@@ -475,19 +476,28 @@ def test_a_long_pause_outlives_the_process(county: County, tmp_path: Path):
 
 
 def test_a_workbook_is_written_when_the_batch_ends(county: County, tmp_path: Path):
-    """By itself, also after a resume; a batch whose workbook fails is told of and complete."""
+    """By itself, also after a resume, of one that was killed before, too.
+
+    A batch whose workbook fails is told of and complete.
+    """
     book = tmp_path / "book.xlsx"
     with quick_kit(county, tmp_path / "one.duckdb") as kit:
         report = kit.collect(county.apns(2), datasets=ROLL, export_to=book, progress=False)
         is_written = book.stat().st_size > 1000
+        book.unlink()
+        set_state(kit.store, report.batch_id, "interrupted")  # killed when all was collected
+        resumed = kit.batch("last").resume().wait(LAST)
+        is_written_again = book.stat().st_size > 1000
         book.unlink()
         book.mkdir()
         failed = kit.collect(
             county.apns(2), datasets=ROLL, max_age=0, export_to=book, progress=False
         )
 
-    assert report.state == "completed"
+    assert report.state == resumed.state == "completed"
     assert is_written
+    assert is_written_again
+    assert (resumed.counts, resumed.requests) == (report.counts, report.requests)
     assert failed.state == "completed"
     assert "the workbook was not written" in (failed.error or "")
 

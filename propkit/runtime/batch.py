@@ -195,7 +195,7 @@ class Batch:
         return self
 
     def resume(self) -> Batch:
-        """Go on with the items that wait or were cancelled; without any, nothing happens.
+        """Go on with the items that wait or were cancelled; without any, only bring it to its end.
 
         So do those that failed because their source was blocked or refused the token: a person
         has looked since. What another batch has collected since this one was made is skipped.
