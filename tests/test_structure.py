@@ -38,7 +38,7 @@ FLOW = [
     ["features", "pages"],
     ["layers"],
     ["answers"],
-    ["pace", "breaker", "usage", "time_limits", "ending"],
+    ["pace", "breaker", "usage", "time_limits", "ending", "loops"],
     ["evidence"],
     ["asking"],
     ["http_line"],

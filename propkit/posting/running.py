@@ -11,13 +11,13 @@ import concurrent.futures.thread  # noqa: F401 -- it registers its own end when 
 import contextvars
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from propkit.loops import new_loop
 from propkit.notices import make_hooks, tell
 from propkit.posters import FunctionPoster, find_poster
 from propkit.posting.engine import Engine
@@ -171,13 +171,6 @@ async def post_listings(
     if cancelled is not None:
         raise cancelled
     return run.result()
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop that can start a browser; on Windows Jupyter sets another kind."""
-    if sys.platform == "win32":
-        return asyncio.ProactorEventLoop()
-    return asyncio.new_event_loop()
 
 
 class _Run:
