@@ -315,7 +315,8 @@ def test_older_records_stand_for_what_further_answers_ask_for(county: County, tm
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"workers": 0}, "workers must be a whole number from 1 up, not 0"),
+        ({"workers": 0}, "workers must be a whole number from 1 to 1000, not 0"),
+        ({"workers": 10**9}, "workers must be a whole number from 1 to 1000, not 1000000000"),
         ({"strategy": "wild"}, "no strategy 'wild'; expected one of parallel, hybrid, sequential"),
         (
             {"profile": "wild"},

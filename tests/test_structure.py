@@ -25,6 +25,7 @@ FLOW = [
     ["workbook_parts"],
     ["errors", "profiles", "durations", "sections", "settings"],
     ["identifiers"],
+    ["given"],
     ["identifier_lists"],
     ["queries"],
     ["criteria"],
