@@ -852,6 +852,7 @@ def test_what_cannot_be_used_is_named_with_what_was_expected(kit: pk.Kit, known:
         (lambda: batch.wait("1 min"), "a number of seconds or None, not '1 min'"),
         (lambda: kit.prune(None), "nothing is older than None"),
         (lambda: kit.prune("90d", apply="no"), "apply must be True or False, not 'no'"),
+        (lambda: kit.reparse("maricopa_assessor", apply=1), "apply must be True or False, not 1"),
         (lambda: kit.frame(["parcels"]), "no frame ['parcels']; expected one of parcels"),
         (lambda: kit.sql(None), "a query is a text, not None"),
         (lambda: kit.sql("SELECT $1", 5), "a list of values, or values by name, not 5"),
@@ -873,10 +874,14 @@ def test_what_cannot_be_used_is_named_with_what_was_expected(kit: pk.Kit, known:
     assert len(kit.batches()) == 1
 
 
-def test_a_batch_of_a_closed_kit_can_still_be_shown(county: County, path: Path):
+def test_a_batch_that_is_gone_can_still_be_shown(county: County, path: Path):
     """A notebook shows the cell's last value, whatever was closed meanwhile."""
     with pk.open(path, settings=quick_settings(county)) as kit:
-        batch = kit.start([])
+        batch, other = kit.start([]), kit.start([])
         batch.wait()
+        other.wait()
+        other.delete()
+        deleted = repr(other)
 
+    assert deleted == f"<Batch {other.id}: deleted>"
     assert repr(batch) == f"<Batch {batch.id}: the store is closed>"

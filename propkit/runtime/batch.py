@@ -114,6 +114,8 @@ class Batch:
             progress, state = self.progress, self.state
         except StoreClosedError:
             return f"<Batch {self.id}: the store is closed>"
+        except RequestError:
+            return f"<Batch {self.id}: deleted>"
         far = f", {progress.ended} of {progress.total} items" if progress else ""
         return f"<Batch {self.id}: {state}{far}>"
 
