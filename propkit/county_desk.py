@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from propkit.errors import RequestError
 from propkit.frames import deeds_frame, lookup_frame
+from propkit.given import check_flag
 from propkit.lookups import check_lookup
 from propkit.sharing.place import Place
 from propkit.sources import Sources
@@ -145,12 +146,13 @@ class CountyDesk:
         Raises
         ------
         RequestError
-            There is no such source.
+            There is no such source, or ``apply`` is neither True nor False.
         StoreError
             The store cannot be written.
         """
         if source not in self.sources:
             raise RequestError(f"no source {source!r}; expected one of {', '.join(self.sources)}")
+        check_flag("apply", apply)
         self._place.flush()
         return self._place.reparse(self.sources[source].source, apply=apply)
 

@@ -7,9 +7,14 @@ then, or a file that cannot be read apart, says nothing of a county or of a batc
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from propkit.errors import ProcessEndsError
+
+T = TypeVar("T")
 
 _PROBE = ThreadPoolExecutor(1, "propkit-probe")
 
@@ -24,6 +29,20 @@ def check_process(error: Exception | None) -> None:
     """
     if _is_ending():
         raise ProcessEndsError("the process ends; the next one can go on with it") from error
+
+
+async def call_in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread and return what it gives.
+
+    While this process ends there is none to be had: it is called here, and holds up the loop.
+    """
+    try:
+        work = asyncio.get_running_loop().run_in_executor(None, function)
+    except RuntimeError:
+        if not _is_ending():
+            raise
+        return function()
+    return await work
 
 
 def _is_ending() -> bool:

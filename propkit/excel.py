@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from propkit.errors import ExportError
+from propkit.given import check_path
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook
@@ -41,7 +42,7 @@ def write_workbook(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFra
     import xlsxwriter
     from xlsxwriter.exceptions import XlsxWriterException
 
-    target = Path(path).expanduser()
+    target = check_path("path", path)
     if target.suffix.lower() != ".xlsx":
         raise ExportError(f"{target.name!r} is no workbook's name; expected one ending in .xlsx")
     if not frames:

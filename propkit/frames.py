@@ -75,7 +75,7 @@ def table_frame(
     RequestError
         There is no such frame, or no history of it; the message lists those there are.
     """
-    if name not in _ORDERS:
+    if not isinstance(name, str) or name not in _ORDERS:
         raise RequestError(f"no frame {name!r}; expected one of {', '.join(FRAMES)}")
     if as_of is not None and name not in RECORD_TYPES:
         raise RequestError(f"no history of {name!r}; there is of {', '.join(RECORD_TYPES)}")
@@ -139,6 +139,8 @@ def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.D
     So the licence of what was collected goes where the data goes.
     """
     named = [names] if isinstance(names, str) else names
+    if not (named is None or isinstance(named, Iterable)):
+        raise RequestError(f"frames must be names of frames, or frames by name, not {names!r}")
     chosen = tuple(RECORD_TYPES) if named is None else tuple(named)
     if named is None and store.rows("SELECT 1 FROM layers LIMIT 1"):
         chosen += ("layers",)

@@ -119,5 +119,7 @@ class HistoryDesk:
 def _canonical(apn: str | Apn) -> str:
     if isinstance(apn, Apn):
         return apn.canonical
+    if not isinstance(apn, str):
+        raise RequestError(f"an APN is a text, not {apn!r}")
     found = parse_identifier(apn)
     return found.apn.canonical if found.apn is not None and found.is_valid else apn

@@ -70,6 +70,11 @@ def parse_datasets(datasets: str | Iterable[str] | None) -> tuple[str, ...]:
     """
     if datasets is None:
         return DATASETS
+    if not isinstance(datasets, Iterable):
+        raise RequestError(
+            f"datasets must be a table's name, or a list of them, not {datasets!r};"
+            f" expected some of {', '.join(ALL_DATASETS)}"
+        )
     asked = [datasets] if isinstance(datasets, str) else list(datasets)
     if unknown := [name for name in asked if name not in ALL_DATASETS]:
         raise RequestError(
@@ -86,11 +91,15 @@ def choose_datasets(kind: str, datasets: str | Iterable[str] | None) -> tuple[st
     RequestError
         No such kind or table, or a kind that fixes other tables than those asked for.
     """
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise RequestError(f"no kind {kind!r}; expected one of {', '.join(KINDS)}")
     if datasets is None:
         return KINDS[kind]
     asked = parse_datasets(datasets)
+    if not asked and KINDS[kind]:
+        raise RequestError(
+            f"datasets={datasets!r} names no table; None is all that {kind} collects"
+        )
     if kind not in _OPEN_KINDS and asked != KINDS[kind]:
         fixed = ", ".join(KINDS[kind]) or "no table"
         raise RequestError(

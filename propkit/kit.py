@@ -13,6 +13,7 @@ from propkit.county_desk import CountyDesk
 from propkit.errors import RequestError
 from propkit.evidence_desk import EvidenceDesk
 from propkit.frames import table_frame
+from propkit.given import check_callable, check_query, choose_listener
 from propkit.history_desk import HistoryDesk
 from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
@@ -118,7 +119,7 @@ class Kit(
         SourceError
             The county does not answer; see :mod:`propkit.errors`.
         """
-        frame = self._place.search(str(query), by, limit)
+        frame = self._place.search(check_query(query), by, limit)
         wants = self.settings.collect.enhance
         if (is_notebook() if wants is None else wants) and not self._is_paused and len(frame):
             self.enhance(frame)
@@ -260,7 +261,7 @@ class Kit(
             "export_to": None if export_to is None else str(check_workbook(export_to)),
         }
         order = make_order(plan, options, created_by=created_by)
-        listeners = [listener] if listener else []
+        listeners = [] if listener is None else [check_callable("listener", listener)]
         if self._notifiers:  # mail and webhook are sent by where it runs
             least = self.settings.notify.after_seconds
             listeners.append(EndListener(self._notifiers, least, tells_failures=True))
@@ -287,8 +288,7 @@ class Kit(
         StoreError
             The store cannot be written.
         """
-        listener = progress if callable(progress) else None
-        batch = self.start(parcels, listener=listener, **options)
+        batch = self.start(parcels, listener=choose_listener(progress), **options)
         return self.watch(batch, show=progress is True)
 
     def enhance(self, hits: object, *, top: int | None = None) -> Batch | None:
@@ -349,7 +349,7 @@ class Kit(
         failed, started here, gone on with or retried, also where a worker runs them. Of one that
         is stuck it hears where this process owns the store.
         """
-        self._notifiers.append(hook)
+        self._notifiers.append(check_callable("hook", hook))
 
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` when the kit is closed, after the store."""

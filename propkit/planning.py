@@ -236,10 +236,11 @@ def read_known(
         for term in terms
     }
     by_ways = {way.source: asked[first] for first, some in (ways or {}).items() for way in some}
+    looked_for = {**by_ways, **asked}
     return Known(
-        freshness=store.freshness({**by_ways, **asked}),
+        freshness=store.freshness(looked_for),
         keys=keys,
-        active=store.active(asked, kind),
+        active=store.active(looked_for, kind),
     )
 
 

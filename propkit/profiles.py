@@ -53,7 +53,7 @@ def choose_profile(name: str, cores: int, memory_bytes: int) -> Profile:
             name = "fast"
         else:
             name = "balanced"
-    if name not in PROFILES:
+    if not isinstance(name, str) or name not in PROFILES:
         raise RequestError(f"no profile {name!r}; expected one of {', '.join(PROFILES)}, auto")
     return PROFILES[name]
 

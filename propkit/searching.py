@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from propkit.collector import Collector
 from propkit.errors import RequestError
 from propkit.frames import hits_frame
+from propkit.given import check_whole
 from propkit.kinds import SEARCHES
 from propkit.runtime.thread import CollectorThread
 from propkit.sources import SourceConfig
@@ -32,8 +33,9 @@ def search_now(
     """
     if by not in SEARCHES:
         raise RequestError(f"cannot search by {by!r}; expected one of {', '.join(SEARCHES)}")
-    if not query.strip() or limit < 1:
-        raise RequestError(f"nothing to search for: query {query!r}, limit {limit!r}")
+    check_whole("limit", limit)
+    if not query.strip():
+        raise RequestError(f"nothing to search for: query {query!r}")
     source = next(name for name, config in sources.items() if config.terms.can_search)
     collector, thread = place()
     found = thread.submit(collector.search(source, query.strip(), by, limit)).result()

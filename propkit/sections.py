@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -97,6 +97,10 @@ class SourceSettings(BaseModel):
         return None if isinstance(value, str) and not value.strip() else value
 
 
+MOST_WORKERS: Final = 1000
+"""Each is a task in the collector's thread, whatever the hosts' paces let be in flight."""
+
+
 class CollectSettings(BaseModel):
     """How batches are run, whatever the source.
 
@@ -107,7 +111,7 @@ class CollectSettings(BaseModel):
 
     profile: Literal["conservative", "balanced", "fast", "auto"] = "balanced"
     """How hard to work; ``"auto"`` chooses by cores and memory."""
-    workers: int = Field(default=3, ge=1)
+    workers: int = Field(default=3, ge=1, le=MOST_WORKERS)
     """Most items in work at once on each host (1, 3 or 8 by the profile)."""
     strategy: Literal["sequential", "parallel", "hybrid"] = "parallel"
     """``"sequential"``: one request at a time; ``"hybrid"``: one at a time on each host."""

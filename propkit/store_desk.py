@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from propkit.durations import parse_duration, parse_moment
+from propkit.durations import NEVER, parse_duration, parse_moment
+from propkit.errors import RequestError
 from propkit.excel import write_workbook
 from propkit.frames import choose_frames, table_frame
+from propkit.given import check_flag, check_path
 from propkit.runtime.statistics import Statistics, make_statistics
 from propkit.sharing.place import Place
 from propkit.store import Reading
@@ -70,6 +72,12 @@ class StoreDesk:
         RequestError
             The SQL is wrong, or would write: the store is written by batches only.
         """
+        if not isinstance(query, str):
+            raise RequestError(f"a query is a text, not {query!r}")
+        if not isinstance(params, Iterable | None) or isinstance(params, str):
+            raise RequestError(
+                f"params must be a list of values, or values by name, not {params!r}"
+            )
         return self.store.query(query, params)
 
     def to_excel(
@@ -125,12 +133,15 @@ class StoreDesk:
         Records and their history, the newest answer of each page, and batches stay. ``older_than`` is a duration,
         e.g. ``"90d"``.
         """
-        return self._place.prune(parse_duration(older_than), apply=apply)
+        check_flag("apply", apply)
+        if (age := parse_duration(older_than)) == NEVER:
+            raise RequestError(f"nothing is older than {older_than!r}; expected e.g. '90d'")
+        return self._place.prune(age, apply=apply)
 
     def snapshot(self: StoreKit, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write a consistent copy for other tools, also while batches run; return its path.
 
         An existing file is replaced only where ``overwrite`` is set; else it is a RequestError.
         """
-        target = check_target(path, self.store.path, overwrite=overwrite)
+        target = check_target(check_path("path", path), self.store.path, overwrite=overwrite)
         return move_draft(self._place.draft_snapshot(), target)

@@ -152,7 +152,7 @@ def parse_price(term: Terms) -> Decimal:
 
 
 def _allow(terms: Iterable[Terms], mode: str) -> list[Terms]:
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise RequestError(f"no mode {mode!r}; expected one of {', '.join(MODES)}")
     return [term for term in terms if term.transport in MODES[mode] and term.keys_per_item is None]
 

@@ -202,10 +202,11 @@ def judge_ways(
     What a second way has collected whole is as good as collected here; else that counts which says
     more: fresh, in work, a table missing, too old.
     """
+    whole = [one.source for one in (term, *ways) if not tables_lost(term, one, tables)]
     judged = {
-        key: judge_active(source, batch)
+        key: judge_active(term.source, batch, by=source)
         for (source, key), batch in known.active.items()
-        if source == term.source
+        if source in whole
     }
     wanted = tables & set(term.provides)
     for way in (term, *ways):
@@ -258,9 +259,10 @@ def _judge_asked(  # noqa: PLR0917 - what judge_ways has
     return judged
 
 
-def judge_active(source: str, batch: str) -> Verdict:
-    """Return how a key stands that another batch has in work."""
-    return Verdict(source=source, status="active", reason=f"{source}: in work in batch {batch}")
+def judge_active(source: str, batch: str, *, by: str | None = None) -> Verdict:
+    """Return how a key stands that another batch has in work, ``by`` a second way maybe."""
+    reason = f"{by or source}: in work in batch {batch}"
+    return Verdict(source=source, status="active", reason=reason)
 
 
 def _judge(  # noqa: PLR0917 - the facts of one answer

@@ -222,7 +222,7 @@ def test_collecting_a_messy_list_ends_with_1(
         (["132-38-011A", "--mode", "fast"], "no mode 'fast'; expected one of"),
         (["132-38-011A", "--max-age", "soon"], "'soon' is no duration"),
         (["132-38-011A", "--priority", "urgent"], "no priority 'urgent'"),
-        (["132-38-011A", "--workers", "0"], "workers must be a whole number from 1 up, not 0"),
+        (["132-38-011A", "--workers", "0"], "workers must be a whole number from 1 to 1000, not 0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -16,6 +16,7 @@ from propkit.errors import RequestError
 from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
+from propkit.store.batches import set_state
 from propkit.store.results import write_results
 from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
 
@@ -314,7 +315,8 @@ def test_older_records_stand_for_what_further_answers_ask_for(county: County, tm
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"workers": 0}, "workers must be a whole number from 1 up, not 0"),
+        ({"workers": 0}, "workers must be a whole number from 1 to 1000, not 0"),
+        ({"workers": 10**9}, "workers must be a whole number from 1 to 1000, not 1000000000"),
         ({"strategy": "wild"}, "no strategy 'wild'; expected one of parallel, hybrid, sequential"),
         (
             {"profile": "wild"},
@@ -475,19 +477,28 @@ def test_a_long_pause_outlives_the_process(county: County, tmp_path: Path):
 
 
 def test_a_workbook_is_written_when_the_batch_ends(county: County, tmp_path: Path):
-    """By itself, also after a resume; a batch whose workbook fails is told of and complete."""
+    """By itself, also after a resume, of one that was killed before, too.
+
+    A batch whose workbook fails is told of and complete.
+    """
     book = tmp_path / "book.xlsx"
     with quick_kit(county, tmp_path / "one.duckdb") as kit:
         report = kit.collect(county.apns(2), datasets=ROLL, export_to=book, progress=False)
         is_written = book.stat().st_size > 1000
+        book.unlink()
+        set_state(kit.store, report.batch_id, "interrupted")  # killed when all was collected
+        resumed = kit.batch("last").resume().wait(LAST)
+        is_written_again = book.stat().st_size > 1000
         book.unlink()
         book.mkdir()
         failed = kit.collect(
             county.apns(2), datasets=ROLL, max_age=0, export_to=book, progress=False
         )
 
-    assert report.state == "completed"
+    assert report.state == resumed.state == "completed"
     assert is_written
+    assert is_written_again
+    assert (resumed.counts, resumed.requests) == (report.counts, report.requests)
     assert failed.state == "completed"
     assert "the workbook was not written" in (failed.error or "")
 
@@ -562,6 +573,19 @@ class SecondAssessor(MaricopaAssessor):
 
     name = "second_assessor"
     requests_per_item = 2
+
+
+class CheapAssessor(SecondAssessor):
+    """The second way once more, in a release that needs one request."""
+
+    requests_per_item = 1
+
+
+class ThirdAssessor(SecondAssessor):
+    """Yet another way in."""
+
+    name = "third_assessor"
+    requests_per_item = 3
 
 
 class SmallAssessor(SecondAssessor):
@@ -647,6 +671,88 @@ def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path
     assert again.entries[0].reason.startswith("second_assessor: ")
     assert (retried.counts, asked_again) == (report.counts, 0)
     assert parcels == in_order(county.truth(apns)["parcels"])
+
+
+def test_ways_in_are_tried_in_turn(county: County, tmp_path: Path):
+    """Where the second fails too the third is asked, and a retry asks nobody again."""
+    apns = county.apns(2)
+    sources = {
+        "first": (MaricopaAssessor(), NOBODY),
+        "second": (SecondAssessor(), f"{NOBODY}/else"),
+        "third": (ThirdAssessor(), county.base_url("assessor")),
+    }
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        report = kit.collect(apns, datasets=ROLL, progress=False)
+        requests = len(asked(county, "assessor"))
+        retried = kit.batch("last").retry().wait(LAST)
+        more = len(asked(county, "assessor")) - requests
+
+    assert report.counts == {
+        "maricopa_assessor": {"replaced": 2},
+        "second_assessor": {"replaced": 2},
+        "third_assessor": {"done": 2},
+    }
+    assert (report.totals, report.is_complete) == ({"done": 2}, True)
+    assert (retried.counts, more) == (report.counts, 0)
+
+
+def test_the_third_way_is_asked_also_when_the_batch_was_gone_on_with(
+    county: County, tmp_path: Path
+):
+    """What failed before, and which way came in its place, is in the store."""
+    apns, path = county.apns(1), tmp_path / "one.duckdb"
+    first = (MaricopaAssessor(), NOBODY)
+    third = (ThirdAssessor(), county.base_url("assessor"))
+    ways = {"first": first, "second": (SecondAssessor(), f"{NOBODY}/else"), "third": third}
+    with kit_with(county, path, ways) as kit:
+        cap = {"second_assessor": 1}  # below what an item takes: it waits
+        paused = kit.collect(apns, datasets=ROLL, max_requests=cap, progress=False)
+    ways["second"] = (CheapAssessor(), f"{NOBODY}/else")
+    with kit_with(county, path, ways) as kit:
+        report = kit.batch("last").resume().wait(LAST)
+
+    assert paused.totals == {"waiting": 1}
+    assert report.counts == {
+        "maricopa_assessor": {"replaced": 1},
+        "second_assessor": {"replaced": 1},
+        "third_assessor": {"done": 1},
+    }
+
+
+def test_a_wall_is_not_got_past_by_the_third_way_either(county: County, tmp_path: Path):
+    """The host that shows a captcha is asked no more, though another way has failed since."""
+    apns = county.apns(1)
+    sources = {
+        "first": (MaricopaAssessor(), county.base_url("assessor")),
+        "second": (SecondAssessor(), NOBODY),
+        "third": (ThirdAssessor(), county.base_url("assessor")),
+    }
+    county.switch(faults=[{"system": "assessor", "kind": "captcha"}])
+    with kit_with(county, tmp_path / "one.duckdb", sources) as kit:
+        report = kit.collect(apns, datasets=ROLL, progress=False)
+
+    assert report.counts == {"maricopa_assessor": {"replaced": 1}, "second_assessor": {"failed": 1}}
+    assert len(asked(county, "assessor")) == 1
+
+
+def test_an_older_record_stands_only_where_no_way_in_is_left(county: County, tmp_path: Path):
+    """``stale_ok`` is for what cannot be had: a second way that answers has something newer."""
+    apns, up, counts = county.apns(1), county.base_url("assessor"), []
+    ways = {"first": (MaricopaAssessor(), up), "second": (SecondAssessor(), up)}
+    down = {"system": "assessor", "kind": "status", "status": 500}
+    with kit_with(county, tmp_path / "one.duckdb", ways) as kit:
+        # A way that is down makes two requests: the last time the first two fail.
+        for faults in ([], [down], [{**down, "first": 2}]):
+            county.switch(faults=faults)
+            report = kit.collect(apns, datasets=ROLL, max_age=0, stale_ok=True, progress=False)
+            counts.append(report.counts)
+
+    instead = {"maricopa_assessor": {"replaced": 1}}
+    assert counts == [
+        {"maricopa_assessor": {"done": 1}},
+        {**instead, "second_assessor": {"skipped": 1}},
+        {**instead, "second_assessor": {"done": 1}},
+    ]
 
 
 def test_what_another_batch_collected_by_a_second_way_is_not_asked_for_again(

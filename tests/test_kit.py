@@ -147,9 +147,9 @@ def test_a_search_stops_at_its_limit_and_says_so(kit: pk.Kit, county: County):
     ("query", "options", "message"),
     [
         ("SMITH", {"by": "name"}, f"cannot search by 'name'; expected one of {CHOICES}"),
-        ("", {}, "nothing to search for: query '', limit 1000"),
-        ("  ", {"by": "apn"}, "nothing to search for: query '  ', limit 1000"),
-        ("SMITH", {"limit": 0}, "nothing to search for: query 'SMITH', limit 0"),
+        ("", {}, "nothing to search for: query ''"),
+        ("  ", {"by": "apn"}, "nothing to search for: query '  '"),
+        ("SMITH", {"limit": 0}, "limit must be a whole number from 1 up, not 0"),
     ],
 )
 def test_a_wrong_search_asks_nobody(
@@ -220,7 +220,7 @@ def test_a_plan_takes_no_options_twice(kit: pk.Kit, known: list[str]):
 def test_workers_are_at_least_one(kit: pk.Kit, known: list[str], workers: int):
     """Nobody at work would be a batch that never ends."""
     with pytest.raises(
-        RequestError, match=f"workers must be a whole number from 1 up, not {workers}"
+        RequestError, match=f"workers must be a whole number from 1 to 1000, not {workers}"
     ):
         kit.start(known[:1], workers=workers)
 
@@ -829,3 +829,59 @@ def test_a_workbook_of_an_unknown_frame_is_none(kit: pk.Kit, tmp_path: Path):
         kit.to_excel(tmp_path / "out.csv")
 
     assert not list(tmp_path.glob("out*"))
+
+
+def test_what_cannot_be_used_is_named_with_what_was_expected(kit: pk.Kit, known: list[str]):
+    """Never an error of Python's own from within, a wish that is passed over, or a query of "None"."""
+    kit.collect(known[:1], progress=False)
+    batch, apns = kit.batch("last"), known[:1]
+    path = "path must be a text or a Path, not 5"
+    asked: list[tuple[Callable[[], object], str]] = [
+        (lambda: kit.plan(apns, mode=[]), "no mode []; expected one of auto"),
+        (lambda: kit.plan(apns, kind={}), "no kind {}; expected one of comprehensive"),
+        (lambda: kit.plan(apns, source=[]), "source=[] is no map layer"),
+        (lambda: kit.plan(apns, datasets=5), "a table's name, or a list of them, not 5"),
+        (lambda: kit.plan(apns, datasets=[]), "datasets=[] names no table"),
+        (lambda: kit.start(apns, profile=[]), "no profile []; expected one of conservative"),
+        (lambda: kit.start(apns, export_to=5), "export_to must be a text or a Path, not 5"),
+        (lambda: kit.start(apns, listener="x"), "listener must be a function, not 'x'"),
+        (lambda: kit.collect(apns, progress=None), "not True or False, must be a function"),
+        (lambda: kit.notify(None), "hook must be a function, not None"),
+        (lambda: kit.batch(None), "its id, its number or 'last', not by None"),
+        (lambda: kit.batch(10**12), "no batch 1000000000000 in"),
+        (lambda: batch.wait("1 min"), "a number of seconds or None, not '1 min'"),
+        (lambda: kit.prune(None), "nothing is older than None"),
+        (lambda: kit.prune("90d", apply="no"), "apply must be True or False, not 'no'"),
+        (lambda: kit.reparse("maricopa_assessor", apply=1), "apply must be True or False, not 1"),
+        (lambda: kit.frame(["parcels"]), "no frame ['parcels']; expected one of parcels"),
+        (lambda: kit.sql(None), "a query is a text, not None"),
+        (lambda: kit.sql("SELECT $1", 5), "a list of values, or values by name, not 5"),
+        (lambda: kit.search(None), "query must be a text or an APN, not None"),
+        (lambda: kit.search("SMITH", limit="9"), "limit must be a whole number from 1 up, not '9'"),
+        (lambda: kit.changes(None, apn=5), "an APN is a text, not 5"),
+        (lambda: kit.explain(5, "owner_name"), "an APN is a text, not 5"),
+        (lambda: kit.to_excel(5), path),
+        (lambda: kit.to_excel("x.xlsx", frames=5), "or frames by name, not 5"),
+        (lambda: kit.snapshot(5), path),
+    ]
+    said = []
+    for ask, _ in asked:
+        with pytest.raises(RequestError) as caught:
+            ask()
+        said.append(str(caught.value))
+
+    assert [text for (_, text), found in zip(asked, said, strict=True) if text not in found] == []
+    assert len(kit.batches()) == 1
+
+
+def test_a_batch_that_is_gone_can_still_be_shown(county: County, path: Path):
+    """A notebook shows the cell's last value, whatever was closed meanwhile."""
+    with pk.open(path, settings=quick_settings(county)) as kit:
+        batch, other = kit.start([]), kit.start([])
+        batch.wait()
+        other.wait()
+        other.delete()
+        deleted = repr(other)
+
+    assert deleted == f"<Batch {other.id}: deleted>"
+    assert repr(batch) == f"<Batch {batch.id}: the store is closed>"

@@ -822,6 +822,20 @@ def test_what_a_second_way_has_collected_is_collected(answers, datasets, status,
     assert alone.counts == {"fresh" if is_own else "due": 1}  # where it may not be asked
 
 
+@pytest.mark.parametrize(("datasets", "status"), [(("parcels",), "active"), (("sales",), "due")])
+def test_what_another_batch_has_in_work_by_a_second_way_waits_too(datasets, status):
+    """Where that way gives all that is wanted of it."""
+    known = Known(active={("light", A): "b7"})
+
+    plan = plan_of(
+        A, terms=(ASSESSOR,), known=known, datasets=datasets, ways={"assessor": (LIGHT,)}
+    )
+
+    reason = {"active": "light: in work in batch b7", "due": "assessor: never collected"}
+    assert [(entry.status, entry.reason) for entry in plan.entries] == [(status, reason[status])]
+    assert [(item.source, item.state) for item in plan.items] == [("assessor", State.WAITING)]
+
+
 def test_what_is_in_work_waits_though_a_second_way_has_an_old_answer():
     known = Known(
         freshness=freshness(seen(("light", A), ago=3 * DAY)), active={("assessor", A): "b"}

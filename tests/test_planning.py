@@ -147,6 +147,21 @@ def test_what_another_batch_has_in_work_is_active(store, sources):
     assert everything.counts == {"due": 1}
 
 
+def test_what_another_batch_asks_a_second_way_for_is_active(store, sources):
+    """Its first way has failed, and the parcel is in work all the same."""
+    browser = f"{TREASURER}_browser"
+    terms = replace(sources[TREASURER].terms, source=browser, transport="browser")
+    batch = running(store, "collect", (browser, A))
+
+    plan = plan_of(store, {**sources, browser: Config(terms)}, [A, B], kind="taxes")
+
+    assert [(entry.status, entry.reason) for entry in plan.entries] == [
+        ("active", f"{browser}: in work in batch {batch}"),
+        ("due", f"{TREASURER}: never collected"),
+    ]
+    assert waiting(plan) == [(TREASURER, A), (TREASURER, B)]
+
+
 def test_a_validation_skips_what_the_roll_has_just_said(store, sources):
     """Also where the source that validates keeps no roll of its own."""
     write(store, result(A, [parcel(A)], source=ASSESSOR))

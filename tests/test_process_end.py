@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 import propkit as pk
 from tests.guests.notebooks import DEADLINE_SECONDS, settings_of
 
@@ -22,11 +24,13 @@ ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
-def ending(path: Path, county: County, *apns: str) -> Iterator[subprocess.Popen[str]]:
+def ending(
+    path: Path, county: County, *apns: str, book: Path | str = ""
+) -> Iterator[subprocess.Popen[str]]:
     """Start a process and wait until its main thread is over."""
     settings = json.dumps(settings_of(county))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.ending_run", str(path), settings, *apns],
+        [sys.executable, "-m", "tests.ending_run", str(path), settings, str(book), *apns],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -53,6 +57,19 @@ def test_what_a_process_cannot_do_at_its_end_is_no_failure(county: County, tmp_p
         assert batch.report.totals == {"waiting": 5}
         assert batch.resume().wait().state == "completed"
         assert batch.report.failures == ()
+
+
+def test_a_batch_that_ends_with_its_process_has_its_workbook(county: County, tmp_path: Path):
+    """No thread is to be had any more to write it in."""
+    path, book = tmp_path / "test.duckdb", tmp_path / "collected.xlsx"
+    with ending(path, county, *county.apns(2), book=book) as process:
+        assert process.wait(DEADLINE_SECONDS) == 0
+
+    with pk.open(path, settings=pk.Settings.load(**settings_of(county))) as kit:
+        head, log = kit.batch("last").head, kit.batch("last").log()
+    assert (head.state, head.error) == ("completed", None)
+    assert "exported" in set(log["event"])
+    assert len(pd.read_excel(book, sheet_name="parcels", engine="openpyxl")) == 2
 
 
 def test_a_guest_goes_on_with_what_its_owner_began_at_its_end(county: County, tmp_path: Path):

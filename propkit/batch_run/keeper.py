@@ -48,6 +48,7 @@ class Keeper:
         self._on_end = on_end
         self._left: list[Item] = []
         self._pictures: Counter[tuple[str, str | None]] = Counter()
+        self._instead_of: dict[tuple[str, str], Item] = {}  # what failed, by the next way's item
 
     def take_in(self, items: Iterable[Item], batch_size: int | None) -> None:
         """Take in the items of the batch; those beyond the batch size wait for the next run."""
@@ -58,6 +59,8 @@ class Keeper:
             if not self._queues.take_note(item):
                 continue
             self._tally.add(item)
+            if item.replaced_by is not None:
+                self._instead_of[item.replaced_by, item.key] = item
             if is_held_back:
                 self._queues.hold_back(item)
             elif item.state is State.WAITING:
@@ -130,7 +133,7 @@ class Keeper:
     def pass_by(self, item: Item) -> None:
         """Leave an item of a stopped source waiting, or to the next way in."""
         failure_class = self._run.stopped_by[item.source]
-        if failure_class not in _REPLACED or not self._next_ways(item.source, failure_class):
+        if failure_class not in _REPLACED or not self._next_ways(item, failure_class):
             self._left.append(item)
             self._end()
             return
@@ -147,7 +150,7 @@ class Keeper:
     def keep_stale(self) -> None:
         """Let older records stand for what waits at stopped sources, where that is allowed."""
         for item in self._left:
-            since = self._run.stale.get(item.identity)
+            since = self._stale_since(item)
             if since is not None and self._run.stopped_by[item.source] in _DOWN:
                 text = _stale(since, self._run.stopped[item.source])
                 kept = item.move(State.SKIPPED, error=text, ended_at=datetime.now(UTC))
@@ -174,9 +177,9 @@ class Keeper:
         self._on_end()
 
     def _follow(self, ended: Item, found: Iterable[FollowUp]) -> tuple[Item, list[Item]]:
-        """Make items of what an item leads to: what its answer asks for, or a second way.
+        """Make items of what an item leads to: what its answer asks for, or the next way.
 
-        The item that has ended names the second way, which counts in its place; one of a second
+        The item that has ended names the next way, which counts in its place; one of a second
         way tells of what only the first could give.
         """
         made = self._follow_ups(ended, found)
@@ -187,7 +190,7 @@ class Keeper:
             error = "; ".join(filter(None, [ended.error, said]))
             ended = replace(ended, missing=missing, error=error)
         if ended.failure_class in _REPLACED:
-            for way in self._next_ways(ended.source, ended.failure_class)[:1]:
+            for way in self._next_ways(ended, ended.failure_class)[:1]:
                 made += self._ask_instead(ended, way)
                 ended = replace(ended, replaced_by=way)
         return ended, made
@@ -232,18 +235,24 @@ class Keeper:
             priority=failed.priority,
             sequence=failed.sequence,
         )
+        self._instead_of.setdefault(item.identity, failed)
         return self._add_new(item)
 
-    def _next_ways(self, source: str, failure_class: str | None) -> tuple[str, ...]:
-        """Return the ways in to be tried in turn in place of a source.
+    def _next_ways(self, item: Item, failure_class: str | None) -> tuple[str, ...]:
+        """Return the ways in that are left to be tried in turn in place of an item.
 
         A host that shows a wall is asked in no other way: that would be to get past it.
         """
-        ways = self._run.fallbacks.get(source, ())
+        failed = self._instead_of.get(item.identity)
+        if failed is None:
+            ways = self._run.fallbacks.get(item.source, ())
+        else:
+            ways = self._next_ways(failed, failed.failure_class)
+            ways = ways[ways.index(item.source) + 1 :] if item.source in ways else ()
         if failure_class != SourceBlockedError.failure_class:
             return ways
         configs = self._collector.configs
-        return tuple(way for way in ways if configs[way].host != configs[source].host)
+        return tuple(way for way in ways if configs[way].host != configs[item.source].host)
 
     def _add_new(self, item: Item) -> list[Item]:
         if not self._queues.take_note(item):
@@ -256,13 +265,21 @@ class Keeper:
         return [item]
 
     def _keep_older(self, item: Item) -> Item:
-        """Let an older record stand where the source is down, and say so."""
-        since = self._run.stale.get(item.identity)
-        if since is None or item.failure_class not in _DOWN:
+        """Let an older record stand where the source is down in every way, and say so."""
+        since = self._stale_since(item)
+        failure_class = item.failure_class
+        if since is None or failure_class not in _DOWN or self._next_ways(item, failure_class):
             return item
         return replace(
             item, state=State.SKIPPED, failure_class=None, error=_stale(since, item.error)
         )
+
+    def _stale_since(self, item: Item) -> datetime | None:
+        """Return when the newest record was collected by this way, or one that it stands for."""
+        failed = self._instead_of.get(item.identity)
+        before = None if failed is None else self._stale_since(failed)
+        known = [self._run.stale.get(item.identity), before]
+        return max([since for since in known if since is not None], default=None)
 
 
 def _stale(since: datetime, why: str | None) -> str:

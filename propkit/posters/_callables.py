@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
+import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -75,7 +78,13 @@ class FunctionPoster:
             loop = asyncio.get_running_loop()
 
             def send() -> None:
-                asyncio.run_coroutine_threadsafe(_await(sending), loop).result()
+                work = _await(sending)
+                try:
+                    sent = asyncio.run_coroutine_threadsafe(work, loop)
+                except RuntimeError:  # its loop is closed
+                    work.close()
+                    raise PostingError("the run ended before the last click") from None
+                sent.result()
 
             said = await self._call(row, send)
         return _read(said)
@@ -87,8 +96,38 @@ class FunctionPoster:
     async def _call(self, *arguments: Any) -> Any:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(*arguments)
-        said = await asyncio.to_thread(self._function, *arguments)
+        said = await _call_apart(self._function, *arguments)
         return await said if inspect.isawaitable(said) else said
+
+
+async def _call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a thread of its own: one of a pool that hangs would keep the process."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Any] = loop.create_future()
+
+    def end(said: Any, error: BaseException | None) -> None:
+        if ended.done():  # nobody waits any more
+            return
+        if error is None:
+            ended.set_result(said)
+        else:
+            ended.set_exception(error)
+
+    def work() -> None:
+        said: Any = None
+        error: BaseException | None = None
+        try:
+            said = function(*arguments)
+        except StopIteration as raised:  # no coroutine can raise it
+            error = RuntimeError(repr(raised))
+        except BaseException as raised:  # noqa: BLE001 -- it is raised where it is waited for
+            error = raised
+        with suppress(RuntimeError):  # the run has ended meanwhile, and with it the loop
+            loop.call_soon_threadsafe(end, said, error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name="propkit-row", daemon=True).start()
+    return await ended
 
 
 async def _await(sending: Sending) -> None:

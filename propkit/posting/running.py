@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread  # noqa: F401 -- it registers its own end when imported
 import contextvars
+import logging
 import os
-import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from propkit.loops import new_loop
 from propkit.notices import make_hooks, tell
 from propkit.posters import FunctionPoster, find_poster
 from propkit.posting.engine import Engine
@@ -24,8 +26,11 @@ from propkit.posting.progress import Progress, ProgressCallback, RowCallback
 from propkit.posting.report import PostingNotice, PostingReport
 from propkit.settings import Settings
 
+log = logging.getLogger(__name__)
+
 _SLICE_SECONDS: Final = 0.2
 _END_SECONDS: Final = 1.0  # a function of a person may hang: nobody waits longer for that
+_EXIT_SECONDS: Final = 10.0  # to save and to close, once nothing is waited for that was sent
 
 
 def run_batch(  # noqa: PLR0917 -- the order that notebooks know
@@ -168,13 +173,6 @@ async def post_listings(
     return run.result()
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop that can start a browser; on Windows Jupyter sets another kind."""
-    if sys.platform == "win32":
-        return asyncio.ProactorEventLoop()
-    return asyncio.new_event_loop()
-
-
 class _Run:
     """One run in its thread."""
 
@@ -200,6 +198,11 @@ class _Run:
             target=context.run, args=(self._main,), name="propkit-posting", daemon=True
         )
         self._thread.start()
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long what is sent already may take to come to its end."""
+        return self._settings.posting.grace_seconds
 
     def wait(self, seconds: float) -> bool:
         """Wait a while for the end; return whether it has come."""
@@ -230,7 +233,7 @@ class _Run:
             finally:
                 with self._lock:
                     self._stop = None
-                # Closing the loop waits for a person's function that hangs: nobody else need wait.
+                # Closing the loop waits for threads that hang: nobody else need wait.
                 self._ended.set()
 
     async def _go(self) -> PostingReport:
@@ -283,13 +286,24 @@ _runs: Final[weakref.WeakSet[_Run]] = weakref.WeakSet()
 
 
 def _stop_all() -> None:
-    """End what runs as Interrupt does, while this process, which ends, still has its threads."""
-    runs = list(_runs)
+    """End what runs as Interrupt does, while this process, which ends, still has its threads.
+
+    What does not end is left: that it may be published is in the ledger, and the next run looks.
+    """
+    runs = [run for run in _runs if not run.wait(0)]
     for run in runs:
         run.stop()
+    grace = max([run.grace_seconds for run in runs], default=0.0)
+    deadline = time.monotonic() + grace + _EXIT_SECONDS
     for run in runs:
-        while not run.wait(_SLICE_SECONDS):
-            pass
+        while not run.wait(0) and (left := deadline - time.monotonic()) > 0:
+            try:
+                run.wait(left)
+            except KeyboardInterrupt:
+                for one in runs:
+                    one.stop()
+        if not run.wait(0):
+            log.warning("a run of postings does not end and is left; the same call goes on with it")
 
 
 # Later it is too late: what no thread can be had for would be taken for a failure of the row.

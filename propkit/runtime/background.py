@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from propkit.errors import RequestError
+from propkit.given import check_whole
 from propkit.plan import Plan
 from propkit.runtime.batch import Batch
 
@@ -39,8 +40,7 @@ def enhance(kit: Planning, hits: object, top: int) -> Batch | None:
     """
     if kit.is_paused:
         raise RequestError("collecting in the background is paused: kit.unpause() goes on with it")
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise RequestError(f"top must be a whole number from 1 up, not {top!r}")
+    check_whole("top", top)
     entries = kit.plan(hits, kind=KIND).entries
     first = list(dict.fromkeys(entry.apn for entry in entries if entry.apn))[:top]
     plan = kit.plan(first, kind=KIND)

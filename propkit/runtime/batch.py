@@ -6,11 +6,14 @@ import asyncio
 import html
 import time
 from collections.abc import Callable, Generator
+from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol
 
+from propkit.errors import RequestError
 from propkit.progress import Progress
 from propkit.runtime.report import BatchReport, make_report
 from propkit.store import Reading
+from propkit.store.askers import StoreClosedError
 from propkit.store.batches import BatchHead, read_head
 
 if TYPE_CHECKING:
@@ -107,9 +110,14 @@ class Batch:
 
     def __repr__(self) -> str:
         """Return id, state and how far it is."""
-        progress = self.progress
+        try:
+            progress, state = self.progress, self.state
+        except StoreClosedError:
+            return f"<Batch {self.id}: the store is closed>"
+        except RequestError:
+            return f"<Batch {self.id}: deleted>"
         far = f", {progress.ended} of {progress.total} items" if progress else ""
-        return f"<Batch {self.id}: {self.state}{far}>"
+        return f"<Batch {self.id}: {state}{far}>"
 
     def _repr_html_(self) -> str:
         return f"<pre style='white-space: pre-wrap'>{html.escape(repr(self))}</pre>"
@@ -195,7 +203,7 @@ class Batch:
         return self
 
     def resume(self) -> Batch:
-        """Go on with the items that wait or were cancelled; without any, nothing happens.
+        """Go on with the items that wait or were cancelled; without any, only bring it to its end.
 
         So do those that failed because their source was blocked or refused the token: a person
         has looked since. What another batch has collected since this one was made is skipped.
@@ -225,7 +233,8 @@ class Batch:
         Raises
         ------
         RequestError
-            It waits for its turn, and nobody is there to give it one.
+            ``timeout`` is no number of seconds, or the batch waits for its turn, and nobody is
+            there to give it one.
         StoreError
             The store could not be written.
         TimeoutError
@@ -236,6 +245,8 @@ class Batch:
 
     def wait_for_end(self, timeout: float | None = None) -> None:
         """Wait as :meth:`wait` does, without reading the report."""
+        if timeout is not None and (not isinstance(timeout, int | float) or isnan(timeout)):
+            raise RequestError(f"timeout must be a number of seconds or None, not {timeout!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, max(0.0, timeout))
         while not self._place.wait(self.id, left):

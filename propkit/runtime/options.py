@@ -10,8 +10,9 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from propkit.errors import RequestError
+from propkit.given import check_flag, check_path, check_whole
 from propkit.profiles import choose_profile, machine
-from propkit.sections import CollectSettings
+from propkit.sections import MOST_WORKERS, CollectSettings
 from propkit.sources import SourceConfig
 
 STRATEGIES = ("parallel", "hybrid", "sequential")
@@ -49,15 +50,17 @@ def run_criteria(
         strategy = chosen.strategy if strategy is None else strategy
     if strategy is not None and strategy not in STRATEGIES:
         raise RequestError(f"no strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
-    if not (stale_ok is None or isinstance(stale_ok, bool)):
-        raise RequestError(f"stale_ok must be True or False, not {stale_ok!r}")
+    if stale_ok is not None:
+        check_flag("stale_ok", stale_ok)
     names = {*configs, *(config.host for config in configs.values())}
     sources = {*asked["sources"], *chain.from_iterable(asked.get("fallbacks", {}).values())}
     size = settings.batch_size if batch_size is None else batch_size
     return {
-        "workers": settings.workers if workers is None else _whole("workers", workers),
+        "workers": settings.workers
+        if workers is None
+        else check_whole("workers", workers, MOST_WORKERS),
         "strategy": settings.strategy if strategy is None else strategy,
-        "batch_size": None if size is None else _whole("batch_size", size),
+        "batch_size": None if size is None else check_whole("batch_size", size),
         "max_requests": _caps(max_requests, names),
         "stale_ok": settings.stale_ok if stale_ok is None else stale_ok,
         "export_to": None if export_to is None else str(check_workbook(export_to)),
@@ -78,7 +81,7 @@ def check_workbook(path: str | os.PathLike[str]) -> Path:
     RequestError
         It does not end in .xlsx, or its folder cannot be written.
     """
-    place = Path(path).expanduser().absolute()
+    place = check_path("export_to", path).absolute()
     if place.suffix.lower() != ".xlsx":
         raise RequestError(f"{place.name!r} is no workbook's name; expected one ending in .xlsx")
     if not place.parent.is_dir():
@@ -91,22 +94,16 @@ def check_workbook(path: str | os.PathLike[str]) -> Path:
     return place
 
 
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RequestError(f"{name} must be a whole number from 1 up, not {value!r}")
-    return value
-
-
 def _caps(given: Caps, names: Collection[str]) -> Any:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        return _whole("max_requests", given)
+        return check_whole("max_requests", given)
     for name, cap in given.items():
         if name not in names:
             known = ", ".join(sorted(names))
             raise RequestError(
                 f"max_requests: no host or source {name!r}; expected some of {known}"
             )
-        _whole(f"max_requests[{name!r}]", cap)
+        check_whole(f"max_requests[{name!r}]", cap)
     return dict(given)

@@ -57,7 +57,7 @@ def make_run(
     budget = criteria.get("budget")
     spent = sum((prices[i.source] for i in items if i.attempts and i.source in prices), Decimal(0))
     is_stale_ok = criteria.get("stale_ok", False)
-    waiting = [item for item in items if item.state is State.WAITING]
+    open_items = [i for i in items if i.state is State.WAITING or i.replaced_by is not None]
     terms = {name: collector.configs[name].terms for name in sources}
     not_given = {
         way: tables_lost(terms[first], terms[way], criteria["datasets"])
@@ -79,7 +79,7 @@ def make_run(
         credits_left=None if budget is None else Decimal(budget) - spent,
         credits_of=prices,
         batch_size=criteria.get("batch_size"),
-        stale=_stale(collector, sources, waiting, fallbacks) if is_stale_ok else {},
+        stale=_stale(collector, sources, open_items, fallbacks) if is_stale_ok else {},
         progress_seconds=collector.settings.progress_seconds,
         export_to=criteria.get("export_to"),
         listeners=list(listeners),
@@ -208,19 +208,19 @@ def _caps(collector: Collector, sources: Iterable[str], given: Any) -> Mapping[s
 def _stale(
     collector: Collector,
     sources: Iterable[str],
-    waiting: Sequence[Item],
+    open_items: Sequence[Item],
     fallbacks: Mapping[str, tuple[str, ...]],
 ) -> dict[tuple[str, str], datetime]:
-    """Return when what is stored under the waiting keys was collected.
+    """Return when what is stored under the keys was collected that wait, by any way in.
 
     So it is with the keys that the answers about them will ask for, as far as they are known, and
     with what a second way has collected under them.
     """
     store = collector.store
     keys: dict[str, list[str]] = {}
-    for item in waiting:
+    for item in open_items:
         keys.setdefault(item.source, []).append(item.key)
-    apns = list(dict.fromkeys(item.apn for item in waiting if item.apn))
+    apns = list(dict.fromkeys(item.apn for item in open_items if item.apn))
     for name in sources:
         source = collector.configs[name].source
         if source.needs is not None:

@@ -7,13 +7,13 @@ share one thread, and with it the paces of hosts and what is in work.
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from propkit.errors import StoreError
+from propkit.loops import new_loop
 from propkit.sources import SourceConfig
 from propkit.store import Store
 from propkit.store.paces import read_paces
@@ -41,7 +41,7 @@ class CollectorThread:
         self.looking_up = asyncio.Lock()
         self._store = store
         self._uses = 0
-        self._loop = _new_loop()
+        self._loop = new_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="propkit-collector", daemon=True
         )
@@ -98,13 +98,6 @@ class CollectorThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if sys.platform == "win32":
-        # Jupyter sets a kind of loop there that cannot start a browser.
-        return asyncio.ProactorEventLoop()
-    return asyncio.new_event_loop()
 
 
 def kept_rates(store: Store, sources: Mapping[str, SourceConfig]) -> dict[str, float]:

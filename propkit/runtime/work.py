@@ -13,7 +13,7 @@ from pathlib import Path
 
 from propkit.batch_run import Run, SourceGuard, run_batch
 from propkit.collector import Collector
-from propkit.ending import check_process
+from propkit.ending import call_in_thread, check_process
 from propkit.errors import (
     FAILURE_CLASSES,
     PropkitError,
@@ -214,7 +214,7 @@ class BatchWork:
                 self._start_again()
 
     def resume(self, *, only_if: str | None = None) -> None:
-        """Go on with the items that wait or were cancelled; without any, nothing happens.
+        """Go on with the items that wait or were cancelled; without any, only bring it to its end.
 
         So do those that failed because their source was blocked or refused the token: a person
         has looked since. What another batch has collected since this one was made is skipped.
@@ -232,9 +232,11 @@ class BatchWork:
             requeue_cancelled(self._store, self.id)
             self._requeue_failed(STOPPING)
             skip_known(self.collector, head)
-            if self._has_waiting():
+            is_unfinished = head.state in UNFINISHED
+            # A process that dies once all is collected leaves the workbook to be written.
+            if self._has_waiting() or (is_unfinished and head.criteria.get("export_to")):
                 self._start_again()
-            elif head.state in UNFINISHED:
+            elif is_unfinished:
                 set_state(self._store, self.id, "completed")
 
     def delete(self) -> None:
@@ -385,7 +387,7 @@ class BatchWork:
     async def _export(self, run: Run, path: str) -> None:
         """Write the workbook that the batch asks for; what goes wrong with it is told."""
         try:
-            await asyncio.to_thread(self._export_to, path)
+            await call_in_thread(lambda: self._export_to(path))
         except (PropkitError, OSError) as error:
             run.warnings.append(f"the workbook was not written: {error}")
         else:

@@ -170,8 +170,8 @@ class Sources(dict[str, SourceConfig]):
         self._configure = configure
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (
-            isinstance(name, str) and self._find_layer(name) is not None
+        return isinstance(name, str) and (
+            super().__contains__(name) or self._find_layer(name) is not None
         )
 
     # Gone through as they are now: another thread may ask for a layer meanwhile.

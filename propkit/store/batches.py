@@ -145,10 +145,12 @@ def read_head(store: Reading, batch: str | int) -> BatchHead:
         There is no such batch.
     """
     where, params = "WHERE batch_id = $1", [str(batch)]
+    if isinstance(batch, bool) or not isinstance(batch, str | int):
+        raise RequestError(f"a batch is named by its id, its number or 'last', not by {batch!r}")
     if batch == "last":
         where, params = "ORDER BY kind = 'enhance', number DESC LIMIT 1", []
     elif isinstance(batch, int) or batch.isdecimal():
-        where, params = "WHERE number = $1::INTEGER", [str(batch)]
+        where, params = "WHERE number = $1::HUGEINT", [str(batch)]
     rows = store.rows(f"SELECT * FROM batch_heads {where}", params)
     if not rows:
         raise RequestError(f"no batch {batch!r} in {store.path.name}; see kit.batches()")

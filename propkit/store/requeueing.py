@@ -13,10 +13,6 @@ from propkit.store.database import Store
 _Step = tuple[str, Sequence[Any]]
 """A statement, and what its placeholders stand for."""
 
-_SECOND = (
-    "SELECT 1 FROM items AS second WHERE second.batch_id = $1"
-    " AND second.source = items.replaced_by AND second.key = items.key"
-)
 _AGAIN = (
     "state = 'waiting', failure_class = NULL, error = NULL, started_at = NULL, ended_at = NULL,"
     " replaced_by = NULL"
@@ -37,16 +33,28 @@ def requeue_failed(
 ) -> None:
     """Move a batch's failed items, or those of some failure classes, to waiting.
 
-    What a second way has delivered is not asked for again. Where it failed, or waits, the first
-    way is asked again, and what the second came to is forgotten: should the first one fail again,
-    it is asked again, too. ``ways`` has the second ways by source.
+    What a later way has delivered is not asked for again. Where they failed, or wait, the first
+    way is asked again, and what the others came to is forgotten: should the first one fail again,
+    they are asked again, too. ``ways`` has the second ways by source.
     """
     is_class = "coalesce(list_contains($2::VARCHAR[], {0}.failure_class), true)"
     requeue = (
-        f"UPDATE items SET {_AGAIN} WHERE batch_id = $1 AND state = 'failed'"
-        f" AND ({is_class.format('items')}"
-        f" AND NOT EXISTS ({_SECOND} AND second.state IN ('done', 'not_found', 'skipped'))"
-        f" OR EXISTS ({_SECOND} AND second.state = 'failed' AND {is_class.format('second')}))"
+        "WITH RECURSIVE turns AS ("
+        " SELECT source, key, replaced_by AS way FROM items"
+        " WHERE batch_id = $1 AND replaced_by IS NOT NULL"
+        " UNION SELECT turns.source, turns.key, items.replaced_by FROM turns JOIN items"
+        " ON batch_id = $1 AND items.source = way AND items.key = turns.key"
+        " WHERE replaced_by IS NOT NULL),"
+        " later AS (SELECT turns.source, turns.key,"
+        " bool_or(state IN ('done', 'not_found', 'skipped')) AS is_given,"
+        f" bool_or(state = 'failed' AND {is_class.format('items')}) AS is_wanted"
+        " FROM turns JOIN items ON batch_id = $1 AND items.source = way AND items.key = turns.key"
+        " GROUP BY ALL),"
+        " again AS (SELECT source, key FROM items LEFT JOIN later USING (source, key)"
+        " WHERE batch_id = $1 AND state = 'failed' AND is_given IS DISTINCT FROM true"
+        f" AND ({is_class.format('items')} OR is_wanted))"
+        f" UPDATE items SET {_AGAIN} FROM again WHERE items.batch_id = $1"
+        " AND items.source = again.source AND items.key = again.key"
     )
     forget = (
         "DELETE FROM items USING (SELECT unnest($2::VARCHAR[][]) AS way) AS ways, items AS first"
@@ -57,7 +65,8 @@ def requeue_failed(
     # Two first ways may share a second one, which was forgotten for one of them only.
     heal = (
         "UPDATE items SET replaced_by = NULL WHERE batch_id = $1 AND replaced_by IS NOT NULL"
-        f" AND NOT EXISTS ({_SECOND})"
+        " AND NOT EXISTS (FROM items AS second WHERE second.batch_id = $1"
+        " AND second.source = items.replaced_by AND second.key = items.key)"
     )
     pairs = [[first, second] for first, others in ways.items() for second in others]
     steps: list[_Step] = [(forget, [batch_id, pairs]), (heal, [batch_id])] if pairs else []

@@ -66,6 +66,7 @@ def test_any_function_will_do(post: Post, function: Any) -> None:
         (PostingError, "failed"),
         (ValueError, "unknown"),
         (TimeoutError, "unknown"),
+        (StopIteration, "unknown"),
     ],
 )
 def test_what_a_function_says(post: Post, said: Any, outcome: str) -> None:

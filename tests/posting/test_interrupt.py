@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
+from propkit.posters import FunctionPoster
 from tests.posting.sheets import make_trucks, outcomes, read_sheet, statuses
 from tests.posting.site import FakeSite, SitePoster
 
@@ -44,6 +45,37 @@ atexit.register(run.join, 60)  # others take long to end
 run.start()
 begun.wait(60)
 threading._register_atexit(ending.set)  # the first of what happens at the end
+"""
+
+HANGING = """
+import logging, sys, threading
+import propkit as pk
+from propkit.posters import FunctionPoster
+from propkit.posting import running
+
+logging.basicConfig()
+running._EXIT_SECONDS = 0.2
+begun, told, never = threading.Event(), threading.Event(), threading.Event()
+
+def post(row):
+    if row["truck_id"] == "T002":
+        begun.set()
+        never.wait()
+    begun.wait(60)
+
+def tell(percent, line):
+    told.set()
+    never.wait()
+
+run = threading.Thread(
+    target=lambda: pk.run_batch(
+        sys.argv[1], poster=FunctionPoster(post, workers=2), store=sys.argv[2], workers=2,
+        progress_cb=tell, settings=pk.Settings.load(posting={"grace_seconds": 0}),
+    ),
+    daemon=True,
+)
+run.start()
+told.wait(60)
 """
 
 
@@ -100,6 +132,28 @@ def test_a_run_ends_in_order_when_its_process_ends(tmp_path: Path) -> None:
     assert list(read_sheet(sheet)["posting_status"].str[:6]) == ["Posted", "Posted", "", ""]
     again = pk.run_batch(sheet, poster=lambda row: None, store=ledger)
     assert list(outcomes(again).values()) == ["skipped", "skipped", "posted", "posted"]
+
+
+def test_what_hangs_does_not_keep_a_process_that_ends(tmp_path: Path) -> None:
+    """Neither a function nor a callback of a person; the ledger has what may be published."""
+    sheet, ledger = tmp_path / "trucks.csv", tmp_path / "ledger.duckdb"
+    make_trucks(3).to_csv(sheet, index=False)
+
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, str(sheet), str(ledger)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert "a run of postings does not end and is left" in done.stderr
+    poster = FunctionPoster(lambda row: None)
+    poster.name = "post"
+    again = pk.run_batch(sheet, poster=poster, store=ledger)
+    assert outcomes(again) == {"T001": "skipped", "T002": "unknown", "T003": "posted"}
 
 
 async def test_a_cancelled_cell_keeps_what_was_posted(tmp_path: Path) -> None:

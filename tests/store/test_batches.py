@@ -292,6 +292,30 @@ def test_what_a_second_way_has_delivered_is_not_requeued(
     }
 
 
+@pytest.mark.parametrize(
+    ("third", "only", "expected"),
+    [
+        ("done", None, [("failed", SECOND), ("failed", RECORDER), ("done", None)]),
+        ("failed", ["timeout"], [("waiting", None)]),
+        ("failed", ["rejected"], [("failed", SECOND), ("failed", RECORDER), ("failed", None)]),
+        ("waiting", ["blocked"], [("waiting", None)]),
+    ],
+)
+def test_the_first_of_three_ways_begins_anew_where_the_last_has_not_delivered(
+    store: Store, third: str, only: list[str] | None, expected: list[tuple[str, str | None]]
+):
+    """Whichever of them failed with the class that is asked for."""
+    last = item_of(RECORDER, "1", third, "timeout" if third == "failed" else None)
+    second = replace(item_of(SECOND, "1", "failed", "unavailable"), replaced_by=RECORDER)
+    items = [item_of(FIRST, "1", "failed", "blocked"), second, last]
+    batch = create_batch(store, items, kind="collect", criteria={}).batch_id
+
+    requeue_failed(store, batch, {FIRST: [SECOND, RECORDER]}, only)
+
+    found = {item.source: (item.state.value, item.replaced_by) for item in read_items(store, batch)}
+    assert [found[name] for name in (FIRST, SECOND, RECORDER) if name in found] == expected
+
+
 def test_a_second_way_that_two_share_is_forgotten_for_both_or_none(store: Store):
     """Nobody is left replaced by an item that is gone."""
     other = replace(item_of(FIRST, "1", "failed", "rejected"), source=RECORDER)
