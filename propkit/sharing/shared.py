@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,13 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.leaving import LeftBatches, resume_left, tell_listener
+from propkit.sharing.leaving import (
+    LeftBatches,
+    go_on_again,
+    order_again,
+    resume_left,
+    tell_listener,
+)
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -39,7 +46,7 @@ _FOLLOW_SECONDS = 0.2
 _HANDING_SECONDS = 0.05
 _LAST_EVENT_SECONDS = 5.0
 _ENDING_SECONDS = 30.0
-_PAYING = ("buy", "purchase", "settle")
+_PAYING = ("purchase", "settle")
 """Operations of :mod:`propkit.leads.operations` that may cost something each time."""
 _PURCHASE_LOST = (
     "the owner was lost while it dealt with a purchase, which is not repeated by itself:"
@@ -286,32 +293,20 @@ class SharedPlace:
 
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started, once, and follow it for the listeners."""
-        self.check()
-        place = self._place
-        try:
-            place.start(order, ())
-        except OwnerLostError:
-            self._move_from(place)
-            if self._is_stored(order.batch_id):
-                resume_left(self._place, order.batch_id)
-            else:
-                self._place.start(order, ())
-        self._follow_for(order.batch_id, listeners)
+        self._order(order.batch_id, lambda place: place.start(order, ()), listeners)
 
     def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out, and follow the batch that it may have started."""
-        ask = self._ask_once if name in _PAYING else self.ask
-        answer = ask(lambda place: place.leads(name, given))
         if name == "buy":
-            self._follow_for(answer, listeners)
-        return answer
+            return self._order(given["batch_id"], lambda place: place.leads(name, given), listeners)
+        ask = self._ask_once if name in _PAYING else self.ask
+        return ask(lambda place: place.leads(name, given))
 
     def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out, and follow the batch that it may have started."""
-        answer = self.ask(lambda place: place.areas(name, given))
         if name == "start":
-            self._follow_for(answer, listeners)
-        return answer
+            return self._order(given["batch_id"], lambda place: place.areas(name, given), listeners)
+        return self.ask(lambda place: place.areas(name, given))
 
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
@@ -357,16 +352,24 @@ class SharedPlace:
             lost.close()
 
     def _go_on(self, batch_id: str, do: Callable[[AnyPlace], None]) -> None:
-        self.check()
-        place = self._place
-        try:
-            do(place)
-        except OwnerLostError:
-            self._move_from(place)
-            self._left.settle(batch_id)
-            if not self._place.is_running(batch_id):
-                do(self._place)
+        """Have a batch gone on with; one that a lost owner went on with is left to run."""
+        self._ask_in_turn(do, lambda place: go_on_again(place, batch_id, do))
         self._wanted.add(batch_id)
+
+    def _order(
+        self, batch_id: str, do: Callable[[AnyPlace], T], listeners: Iterable[Listener]
+    ) -> str:
+        """Have a batch stored and started once: the id tells whether a lost owner stored it."""
+        self._ask_in_turn(do, lambda place: order_again(place, batch_id, do))
+        self._follow_for(batch_id, listeners)
+        return batch_id
+
+    def _ask_in_turn(
+        self, first: Callable[[AnyPlace], object], then: Callable[[AnyPlace], object]
+    ) -> None:
+        """Do what is not just done again: ``then``, wherever the answer to ``first`` was lost."""
+        turns = chain([first], repeat(then))
+        self.ask(lambda place: next(turns)(place))  # noqa: PLW0108 -- the next one, each time
 
     def _follow_for(self, batch_id: str, listeners: Iterable[Listener]) -> None:
         self._wanted.add(batch_id)
@@ -379,10 +382,6 @@ class SharedPlace:
             )
             self._followers[batch_id] = follower
             follower.start()
-
-    def _is_stored(self, batch_id: str) -> bool:
-        found = self.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id])
-        return bool(found)
 
     def _follow(self, batch_id: str, listeners: list[Listener]) -> None:
         """Fetch a batch's events for its listeners, until it ends."""

@@ -29,6 +29,7 @@ from propkit.sharing.leaving import resume_left
 from propkit.sharing.server import _answer
 from propkit.store import Store
 from propkit.store.holders import may_serve
+from tests.guests.dying import dying_kit
 from tests.guests.notebooks import (
     CellError,
     Notebook,
@@ -132,6 +133,29 @@ def test_a_batch_that_nobody_waits_for_is_shown_and_can_be_resumed(
         assert kit.batch("last").progress is None
         report = kit.batch("last").resume().wait()
         assert (report.state, report.totals) == ("completed", {"done": 40})
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("verb", ["start", "retry", "resume"])
+def test_a_batch_is_begun_once_though_one_owner_after_the_other_is_lost(
+    county: County, path: Path, known: list[str], verb: str, *, is_done: bool
+):
+    """Three are lost at the call; the first may have carried it out, unheard: nothing is asked twice."""
+    with dying_kit(path, load(settings_of(county))) as (kit, lose):
+        plan, batch = kit.plan(known[:3], datasets="parcels"), None
+        if verb != "start":
+            county.switch(faults=[{"kind": "status", "status": 401, "system": "assessor"}])
+            batch = kit.start(plan)
+            assert batch.wait().totals == {"failed": 3}
+            county.switch(faults=[])
+            county.clear_ledger()
+        lose(verb, is_done=is_done)
+
+        batch = kit.start(plan) if batch is None else getattr(batch, verb)()
+
+        assert batch.wait().totals == {"done": 3}
+        assert kit.batches()["batch_id"].tolist() == [batch.id]
+        assert len(county.ledger("assessor")) == 3
 
 
 def test_an_owner_that_closes_hands_over(county: County, path: Path, known: list[str]):
