@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from propkit.errors import StoreInUseError
+from propkit.errors import StoreError, StoreInUseError
 from propkit.settings import Settings
-from propkit.sharing.discovery import check_versions, read_discovery
+from propkit.sharing.discovery import check_versions, read_discovery, why_unread
 from propkit.sharing.handing import is_being_handed_over
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
@@ -53,6 +53,12 @@ def share_place(place: HerePlace) -> SharedPlace:
 
 
 def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | GuestPlace:
+    if not path.exists() and (guest := attach(path)) is not None:
+        guest.close()
+        raise StoreError(
+            f"{path} was moved or deleted, and another process has it open still:"
+            " close it there first"
+        )
     began = time.monotonic()
     while True:
         try:
@@ -66,6 +72,10 @@ def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | Guest
             if guest is not None:
                 return guest
             if waited > _patience(path, held):
+                if why := why_unread(path):
+                    raise StoreInUseError(
+                        f"{held}. It may serve others, but {why}", pid=held.pid
+                    ) from None
                 raise
         time.sleep(_LOOK_SECONDS)
 

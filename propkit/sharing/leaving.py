@@ -95,7 +95,7 @@ def go_on_again(place: P, batch_id: str, do: Callable[[P], object]) -> None:
             raise
 
 
-def tell_listener(listener: Listener, progress: Progress) -> None:
+def tell(listener: Listener, progress: Progress) -> None:
     """Tell a listener of an event; what it raises is logged."""
     try:
         listener(progress)

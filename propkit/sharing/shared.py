@@ -20,13 +20,7 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.leaving import (
-    LeftBatches,
-    go_on_again,
-    order_again,
-    resume_left,
-    tell_listener,
-)
+from propkit.sharing.leaving import LeftBatches, go_on_again, order_again, resume_left, tell
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -343,6 +337,8 @@ class SharedPlace:
                 return  # another thread has been quicker
             # Said at once: on a busy computer it may take seconds.
             log.warning("the owner of %s was lost; the next one is looked for", self.store.path)
+            if not self.store.path.exists():
+                raise StoreError(f"{self.store.path} was moved or deleted while it was open")
             place = self._rejoin()
             log.warning("%s goes on; %s now", self.store.path, place.owner)
             self._left.add(self._wanted)
@@ -394,6 +390,6 @@ class SharedPlace:
                 for number, progress in self.ask(lambda place: place.events(batch_id, since)):  # noqa: B023
                     after = number
                     for listener in listeners:
-                        tell_listener(listener, progress)
+                        tell(listener, progress)
         except PropkitError as error:
             log.warning("batch %s is not followed any more: %s", batch_id, error)

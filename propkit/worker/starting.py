@@ -58,9 +58,11 @@ def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
             if worker is not None and worker.poll() is not None:
                 raise StoreError(f"the worker has ended: {_last_line(path)}")
             if time.monotonic() > deadline:
+                if worker is not None:
+                    worker.terminate()  # nobody is to find the file taken by it later on
                 raise StoreError(
-                    f"the worker does not get hold of {path} within {_START_SECONDS:.0f} s; "
-                    f"see {log_path(path)}"
+                    f"the worker does not get hold of {path} within {_START_SECONDS:.0f} s: "
+                    f"{_last_line(path)}"
                 )
             time.sleep(_LOOK_SECONDS)
         return place

@@ -336,6 +336,37 @@ def test_a_file_that_nobody_wrote_is_in_nobodys_way(path: Path, county: County, 
         assert kit.frame("parcels").empty
 
 
+def test_a_file_that_was_moved_away_is_not_made_anew(
+    kit: pk.Kit, owner: Notebook, path: Path, county: County
+):
+    """Two stores of one name would spoil each other, and a new one would seem to have lost all."""
+    path.rename(path.with_name("elsewhere.duckdb"))
+
+    with pytest.raises(StoreError, match="another process has it open still: close it there first"):
+        pk.open(path, settings=load(settings_of(county)))
+    owner.kill()
+    with pytest.raises(StoreError, match="was moved or deleted while it was open"):
+        kit.frame("parcels")
+    assert not path.exists()
+
+
+def test_an_owners_file_that_others_may_read_is_named(
+    owner: Notebook, path: Path, county: County, monkeypatch: pytest.MonkeyPatch
+):
+    """On some shares no file is private: who is not let in learns why."""
+    monkeypatch.setattr("propkit.sharing.joining.JOIN_SECONDS", 0.0)
+    monkeypatch.setattr("propkit.sharing.joining.STRANGER_SECONDS", 0.0)
+    discovery_path(path).chmod(0o644)
+
+    with pytest.raises(StoreInUseError) as failure:
+        pk.open(path, settings=load(settings_of(county)))
+
+    assert failure.value.pid == owner.pid
+    assert str(failure.value).endswith(
+        f"others than you may read or write {discovery_path(path)}, which is not used so"
+    )
+
+
 def test_when_the_file_cannot_be_taken_over_the_message_is_clear(
     kit: pk.Kit, owner: Notebook, path: Path
 ):
