@@ -107,9 +107,11 @@ def test_a_contact_is_unlocked_once_and_keeps_what_is_known(county: County, path
         quote = account.unlock(key, "phone")
         account.unlock(key, "phone", purchase=True, **CAPS)
         account.unlock(key, "phone", purchase=True, **CAPS)
+        quote_again = account.unlock(key, "phone")
         found = account.unlock([key], "email", purchase=True, **CAPS)
 
         assert quote.to_dict("records") == [{"person_key": key, "phone": 1, "cost": 0}]
+        assert quote_again.to_dict("records") == [{"person_key": key, "phone": 0, "cost": 0}]
         assert county.account()["records"] == before + 2
         assert [len(found["phones"][0]), len(found["emails"][0])] == [1, 1]
         assert found["radar_id"][0] == person["radar_id"]
