@@ -10,6 +10,7 @@ import json
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from propkit.store.jobs import Job, failed_since, stuck_jobs
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 10.0
+_SURE_LOOKS: Final = 1.5
+"""A batch is stuck when it is silent for longer than so many looks: a live one beats as often."""
 _COMMAND_SECONDS: Final = 30.0
 
 
@@ -41,6 +44,7 @@ class Watch:
         self._tell = tell
         self._began_at = datetime.now(UTC)
         self._known: set[tuple[str, str, datetime | None]] = set()
+        self._silent: dict[str, float] = {}
         self._has_news = threading.Event()
         self._is_ended = False
         self._thread: threading.Thread | None = None
@@ -76,7 +80,11 @@ class Watch:
 
     def _look(self) -> None:
         found = [(job, "failed") for job in failed_since(self._store, self._began_at)]
-        found += [(job, "stuck") for job in stuck_jobs(self._store)]
+        # When a computer wakes up, or its clock is set, every batch is silent until its next beat.
+        silent, now = stuck_jobs(self._store), time.monotonic()
+        self._silent = {job.id: self._silent.get(job.id, now) for job in silent}
+        sure = now - _SURE_LOOKS * _LOOK_SECONDS
+        found += [(job, "stuck") for job in silent if self._silent[job.id] < sure]
         for job, event in found:
             known = (event, job.id, job.completed_at)
             if known not in self._known:
