@@ -151,7 +151,7 @@ def read_head(store: Reading, batch: str | int) -> BatchHead:
     if batch == "last":
         where, params = "ORDER BY kind = 'enhance', number DESC LIMIT 1", []
     elif isinstance(batch, int) or batch.isdecimal():
-        where, params = "WHERE number = $1::INTEGER", [str(batch)]
+        where, params = "WHERE number = TRY_CAST($1 AS INTEGER)", [str(batch)]
     rows = store.rows(f"SELECT * FROM batch_heads {where}", params)
     if not rows:
         raise RequestError(f"no batch {batch!r} in {store.path.name}; see kit.batches()")
