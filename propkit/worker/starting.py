@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -94,5 +95,6 @@ def _last_line(path: Path) -> str:
     try:
         lines = log_path(path).read_text("utf-8", "replace").split("\n")
     except OSError:
-        return "it left no log"
+        can_write = os.access(path.parent, os.W_OK)
+        return "it left no log" if can_write else f"{path.parent} cannot be written"
     return next((line for line in reversed(lines) if line.strip()), "its log is empty")

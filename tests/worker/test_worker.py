@@ -137,6 +137,17 @@ def test_a_worker_that_cannot_begin_says_why(settings: pk.Settings, path: Path):
     assert path.read_text() == "no database"
 
 
+def test_a_worker_that_may_not_write_says_so(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It cannot even leave a log that would say why it has ended."""
+    monkeypatch.setattr(starting, "_start", lambda *_: Mock(poll=Mock(return_value=1)))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with pytest.raises(StoreError, match=f"^the worker has ended: {path.parent} cannot be written"):
+        pk.open(path, settings=settings, worker=True)
+
+
 def test_a_worker_that_does_not_get_the_file_is_ended(
     settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
