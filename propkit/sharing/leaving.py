@@ -79,10 +79,16 @@ def resume_left(place: Workplace, batch_id: str) -> None:
 
 def order_again(place: P, batch_id: str, do: Callable[[P], object]) -> None:
     """Order a batch anew, unless the order that was not answered has been stored."""
-    if place.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id]):
+    if _is_stored(place, batch_id):
         resume_left(place, batch_id)
     else:
         do(place)
+
+
+def delete_again(place: Workplace, batch_id: str) -> None:
+    """Forget a batch, unless the wish that was not answered was carried out."""
+    if _is_stored(place, batch_id):
+        place.delete(batch_id)
 
 
 def go_on_again(place: P, batch_id: str, do: Callable[[P], object]) -> None:
@@ -101,3 +107,8 @@ def tell(listener: Listener, progress: Progress) -> None:
         listener(progress)
     except Exception:
         log.exception("a listener failed")
+
+
+def _is_stored(place: Workplace, batch_id: str) -> bool:
+    found = place.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id])
+    return bool(found)

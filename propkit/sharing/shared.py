@@ -20,7 +20,14 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.leaving import LeftBatches, go_on_again, order_again, resume_left, tell
+from propkit.sharing.leaving import (
+    LeftBatches,
+    delete_again,
+    go_on_again,
+    order_again,
+    resume_left,
+    tell,
+)
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -35,6 +42,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 AnyPlace = GuestPlace | HerePlace
+Do = Callable[[AnyPlace], object]
 
 _FOLLOW_SECONDS = 0.2
 _HANDING_SECONDS = 0.05
@@ -267,7 +275,7 @@ class SharedPlace:
     def delete(self, batch_id: str) -> None:
         """Forget a batch; what it collected stays."""
         self._wanted.discard(batch_id)
-        self._ask_about(batch_id, lambda place: place.delete(batch_id))
+        self._ask_in_turn(lambda at: at.delete(batch_id), lambda at: delete_again(at, batch_id))
 
     def flush(self) -> None:
         """Commit what was collected so far."""
@@ -347,22 +355,18 @@ class SharedPlace:
             self._tie()
             lost.close()
 
-    def _go_on(self, batch_id: str, do: Callable[[AnyPlace], None]) -> None:
+    def _go_on(self, batch_id: str, do: Do) -> None:
         """Have a batch gone on with; one that a lost owner went on with is left to run."""
         self._ask_in_turn(do, lambda place: go_on_again(place, batch_id, do))
         self._wanted.add(batch_id)
 
-    def _order(
-        self, batch_id: str, do: Callable[[AnyPlace], T], listeners: Iterable[Listener]
-    ) -> str:
+    def _order(self, batch_id: str, do: Do, listeners: Iterable[Listener]) -> str:
         """Have a batch stored and started once: the id tells whether a lost owner stored it."""
         self._ask_in_turn(do, lambda place: order_again(place, batch_id, do))
         self._follow_for(batch_id, listeners)
         return batch_id
 
-    def _ask_in_turn(
-        self, first: Callable[[AnyPlace], object], then: Callable[[AnyPlace], object]
-    ) -> None:
+    def _ask_in_turn(self, first: Do, then: Do) -> None:
         """Do what is not just done again: ``then``, wherever the answer to ``first`` was lost."""
         turns = chain([first], repeat(then))
         self.ask(lambda place: next(turns)(place))  # noqa: PLW0108 -- the next one, each time

@@ -158,6 +158,20 @@ def test_a_batch_is_begun_once_though_one_owner_after_the_other_is_lost(
         assert len(county.ledger("assessor")) == 3
 
 
+def test_a_batch_is_forgotten_once_though_the_owner_is_lost_at_it(
+    county: County, path: Path, known: list[str]
+):
+    """That it was carried out, unheard, is no error."""
+    with dying_kit(path, load(settings_of(county))) as (kit, lose):
+        batch = kit.start(known[:1], datasets="parcels")
+        batch.wait()
+        lose("delete", is_done=True)
+
+        batch.delete()
+
+        assert kit.batches().empty
+
+
 def test_an_owner_that_closes_hands_over(county: County, path: Path, known: list[str]):
     """Its batch goes on under the guest that waits; the file that says where it is has gone."""
     settings = settings_of(county, per_second=50)
