@@ -53,12 +53,6 @@ def share_place(place: HerePlace) -> SharedPlace:
 
 
 def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | GuestPlace:
-    if not path.exists() and (guest := attach(path)) is not None:
-        guest.close()
-        raise StoreError(
-            f"{path} was moved or deleted, and another process has it open still:"
-            " close it there first"
-        )
     began = time.monotonic()
     while True:
         try:
@@ -88,8 +82,14 @@ def own_place(path: Path, settings: Settings, sources: Sources) -> HerePlace:
     StoreInUseError
         Another process has it.
     StoreError
-        The file is no store.
+        The file is no store, or was moved away from a process that has it open.
     """
+    if not path.exists() and (guest := attach(path)) is not None:
+        guest.close()
+        who = "this process" if is_held_here(path) else guest.owner.removeprefix("guest of ")
+        raise StoreError(
+            f"{path} was moved or deleted, and {who} has it open still: close it there first"
+        )
     if settings.store.serve:
         # Before the file is taken: others who find it taken see that by what this process has loaded.
         from propkit.sharing.server import serve_place

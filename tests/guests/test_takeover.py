@@ -356,12 +356,24 @@ def test_a_file_that_was_moved_away_is_not_made_anew(
     """Two stores of one name would spoil each other, and a new one would seem to have lost all."""
     path.rename(path.with_name("elsewhere.duckdb"))
 
-    with pytest.raises(StoreError, match="another process has it open still: close it there first"):
+    with pytest.raises(StoreError, match=f"and PID {owner.pid} has it open still: close it there"):
         pk.open(path, settings=load(settings_of(county)))
     owner.kill()
     with pytest.raises(StoreError, match="was moved or deleted while it was open"):
         kit.frame("parcels")
     assert not path.exists()
+
+
+def test_a_file_that_was_deleted_is_made_anew_when_it_is_closed(path: Path, county: County):
+    """In the same notebook too: its kit would go on with what nobody finds."""
+    settings = load(settings_of(county))
+    with pk.open(path, settings=settings):
+        path.unlink()
+        with pytest.raises(StoreError, match="and this process has it open still"):
+            pk.open(path, settings=settings)
+
+    with pk.open(path, settings=settings) as kit:
+        assert kit.frame("parcels").empty
 
 
 def test_an_owners_file_that_others_may_read_is_named(
