@@ -87,7 +87,8 @@ def read_criteria(given: object) -> Criteria:
     given
         Values by name, a list of entries ``{"name": …, "value": […]}``, or Criteria. A flag is
         True or False; a number, date or text is one value, a list of them, or (numbers, dates) a
-        tuple of the least and the most, one of them None where that end is open.
+        tuple of the least and the most, one of them None where that end is open. A column of a
+        frame is a list of its values.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def read_criteria(given: object) -> Criteria:
     for name, value in pairs:
         if name in entries:
             raise RequestError(f"the criterion {name!r} is given twice; list its values in one")
-        entries[name] = _READERS[check_name(name, tuple(_READERS), "criterion")](name, value)
+        read = _READERS[check_name(name, tuple(_READERS), "criterion")]
+        entries[name] = read(name, _plain(value))
     return Criteria(tuple({"name": name, "value": entries[name]} for name in sorted(entries)))
 
 
@@ -127,6 +129,15 @@ def _pairs(given: object) -> list[tuple[str, Any]]:
         if not isinstance(entry, Mapping) or set(entry) != {"name", "value"}:
             raise RequestError(f"a criterion has a name and a value, not {entry!r}")
     return [(entry["name"], entry["value"]) for entry in given]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as Python holds it: NumPy's numbers, and a frame's column as a list."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def _values(name: str, value: Any) -> list[Any]:

@@ -36,6 +36,8 @@ _ORDERS = {
     "postings": "intent_at, posting_id",
 }
 
+_HANDED_OVER = ("lead_persons", "layers")
+"""Tables that a workbook has besides the records, where they hold anything."""
 _LOOKUP_DTYPES = {
     "text": "string[pyarrow]",
     "texts": "object",
@@ -134,14 +136,16 @@ def _as_value(value: Any, kind: str) -> Any:
 
 
 def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.DataFrame]:
-    """Return frames by name; None is every record table, with the layers that any came from.
+    """Return frames by name; None is every record table, and what else there is to hand over.
 
-    So the licence of what was collected goes where the data goes.
+    Those are persons that were bought, and the layers that parcels came from: so the licence of
+    what was collected goes where the data goes.
     """
     named = [names] if isinstance(names, str) else names
     if not (named is None or isinstance(named, Iterable)):
         raise RequestError(f"frames must be names of frames, or frames by name, not {names!r}")
     chosen = tuple(RECORD_TYPES) if named is None else tuple(named)
-    if named is None and store.rows("SELECT 1 FROM layers LIMIT 1"):
-        chosen += ("layers",)
+    for more in _HANDED_OVER if named is None else ():
+        if store.rows(f"SELECT 1 FROM {more} LIMIT 1"):  # noqa: S608
+            chosen += (more,)
     return {name: table_frame(store, name) for name in chosen}

@@ -347,8 +347,8 @@ class NotifySettings(BaseModel):
 
     after_seconds: float = Field(default=60.0, ge=0)
     """Of ends only those of batches that took so long are told of."""
-    webhook: HttpUrl | None = None
-    """An address that is sent JSON."""
+    webhook: HttpUrl | None = Field(default=None, repr=False)
+    """An address that is sent JSON; whoever knows it can write there, so it is shown nowhere."""
     mail_to: tuple[str, ...] = ()
     """E-mail addresses; none, no mail is sent."""
     mail_from: str | None = None

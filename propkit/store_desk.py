@@ -94,7 +94,8 @@ class StoreDesk:
         path
             Ends in .xlsx; an existing file is replaced.
         frames
-            Names of frames, or DataFrames by sheet name; None is every record table.
+            Names of frames, or DataFrames by sheet name; None is every record table, with persons
+            of leads and layers where there are any.
         changes
             Add a sheet of what has changed since then; what :meth:`changes` takes.
 

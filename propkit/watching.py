@@ -10,6 +10,7 @@ import json
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from propkit.store.jobs import Job, find_trouble
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 10.0
+_SURE_LOOKS: Final = 1.5
+"""A batch is stuck when it is silent for longer than so many looks: a live one beats as often."""
 _COMMAND_SECONDS: Final = 30.0
 
 
@@ -41,6 +44,7 @@ class Watch:
         self._tell = tell
         self._began_at = datetime.now(UTC)
         self._known: set[tuple[str, str, datetime | None]] = set()
+        self._silent: dict[str, float] = {}
         self._has_news = threading.Event()
         self._is_ended = False
         self._thread: threading.Thread | None = None
@@ -75,7 +79,15 @@ class Watch:
                 log.info("the batches could not be looked at: %s", error)
 
     def _look(self) -> None:
-        for job, event in find_trouble(self._store, self._began_at):
+        found, now = find_trouble(self._store, self._began_at), time.monotonic()
+        # When a computer wakes up, or its clock is set, every batch is silent until its next beat.
+        self._silent = {
+            job.id: self._silent.get(job.id, now) for job, event in found if event == "stuck"
+        }
+        sure = now - _SURE_LOOKS * _LOOK_SECONDS
+        for job, event in found:
+            if event == "stuck" and self._silent[job.id] >= sure:
+                continue
             known = (event, job.id, job.completed_at)
             if known not in self._known:
                 self._known.add(known)

@@ -7,6 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,11 @@ from propkit.errors import RequestError
         ("AVM", (None, Decimal("300000.50")), [[None, 300000.5]]),
         ("AVM", [(1, 2), (5, None)], [[1, 2], [5, None]]),
         ("AVM", [[1, 2.0]], [[1, 2]]),
+        ("AVM", (np.int64(1), np.float64(2.5)), [[1, 2.5]]),
+        ("Beds", np.array([4, 3]), [[3, 3], [4, 4]]),
+        ("Pool", np.bool_(True), [1]),
+        ("City", pd.Series(["TEMPE", "MESA"], dtype="string[pyarrow]"), ["MESA", "TEMPE"]),
+        ("FirstDate", (pd.Timestamp("2024-01-01"), None), ["from: 1/1/2024"]),
         ("LastTransferRecDate", "2024-06-30", ["from: 6/30/2024 to: 6/30/2024"]),
         (
             "LastTransferRecDate",

@@ -482,6 +482,14 @@ def test_a_token_is_never_shown(text):
     assert SECRET not in said
 
 
+def test_the_address_of_a_webhook_is_not_shown():
+    """Whoever knows it can write into the chat behind it."""
+    settings = Settings.load(notify={"webhook": f"https://hooks.example/{SECRET}"})
+
+    assert str(settings.notify.webhook).endswith(SECRET)
+    assert SECRET not in f"{settings!r} {settings}"
+
+
 # ---------------------------------------------------------------- durations
 
 DURATIONS = [

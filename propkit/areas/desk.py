@@ -18,6 +18,7 @@ from propkit.runtime.report import BatchReport
 from propkit.settings import Settings
 from propkit.sources import Sources
 from propkit.store import Reading
+from propkit.store.batches import new_batch_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,7 @@ class AreasDesk:
         said = self._place.areas("measure", asked)
 
         def start(listeners: list[Listener]) -> Batch:
-            order = {"source": source, "measured": said}
+            order = {"source": source, "measured": said, "batch_id": new_batch_id()}
             return self._batch(self._place.areas("start", order, listeners))
 
         return AreaPlan(

@@ -21,6 +21,7 @@ from propkit.runtime.thread import CollectorThread
 from propkit.sources import Ask, SourceConfig, Sources
 from propkit.sources._layer_source import LayerSource
 from propkit.store import Store
+from propkit.store.batches import read_batch_id
 from propkit.store.results import replace_rows
 from propkit.usage import Usage
 
@@ -48,7 +49,7 @@ class AreasPlace(Protocol):
         ...
 
     def start_plan(
-        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener]
+        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener], batch_id: str
     ) -> str:
         """Start a batch and return its id."""
         ...
@@ -106,7 +107,7 @@ def _measure(place: AreasPlace, given: Given) -> dict[str, Any]:
 
 def _start(place: AreasPlace, given: Given, listeners: Iterable[Listener]) -> str:
     config, source = find_layer_config(place.sources, given.get("source"))
-    said = given.get("measured")
+    said, batch_id = given.get("measured"), read_batch_id(given.get("batch_id"))
     if not isinstance(said, dict):
         raise RequestError("the area was not measured")
     area = read_area_order(said["area"])
@@ -115,7 +116,7 @@ def _start(place: AreasPlace, given: Given, listeners: Iterable[Listener]) -> st
     place.store.writer.submit(
         lambda connection: replace_rows(connection, "layers", [row], "source")
     ).result()
-    return place.start_plan(plan, {"area": area.as_json()}, listeners)
+    return place.start_plan(plan, {"area": area.as_json()}, listeners, batch_id)
 
 
 def _describe(place: AreasPlace, given: Given) -> dict[str, Any]:

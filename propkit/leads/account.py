@@ -70,10 +70,10 @@ class LeadAccount:
     ) -> pd.DataFrame:
         """Return the persons behind leads.
 
-        Without ``purchase=True`` only how many there are: radar_id, persons, cost (USD). With it
-        they are bought within both caps, each lead once, and returned as ``kit.frame`` has them
-        under ``lead_persons``; what was bought before costs nothing. What was paid for and never
-        arrived is asked for ``again`` only when that is said.
+        Without ``purchase=True`` only how many would be bought: radar_id, persons, cost (USD).
+        With it they are bought within both caps, each lead once, and returned as ``kit.frame`` has
+        them under ``lead_persons``; what was bought before counts none and costs nothing. What was
+        paid for and never arrived is asked for ``again`` only when that is said.
 
         Raises
         ------
@@ -160,8 +160,17 @@ def quote_contacts(place: Place, kind: str, keys: Sequence[str]) -> list[list[An
     """Return what persons of leads, or contacts of persons, would cost: key, count, USD as text."""
 
     async def work(buyer: Buyer, ask: PayingAsk) -> list[list[Any]]:
-        rows = []
+        paid = read_purchases(
+            buyer.store,
+            "kind = $1 AND state = 'bought' AND list_contains($2, key)",
+            [kind, list(keys)],
+        )
+        bought = {one.key for one in paid}  # of what is unlocked the source tells no price
+        rows: list[list[Any]] = []
         for key in keys:
+            if key in bought:
+                rows.append([key, 0, "0.00"])
+                continue
             envelope = read_envelope(await _call(buyer, kind, key)(ask, False))  # noqa: FBT003
             rows.append(
                 [key, envelope.count, None if envelope.cost is None else str(envelope.cost)]

@@ -18,6 +18,7 @@ from propkit.progress import Listener
 from propkit.runtime.batch import Batch
 from propkit.sources import SourceConfig
 from propkit.store import Reading
+from propkit.store.batches import new_batch_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,7 @@ class LeadsDesk:
             listeners: list[Listener],
         ) -> Batch:
             caps = {"max_records": max_records, "max_cost": str(max_cost), "again": again}
-            order = {**asked, **caps, "records": said["records"]}
+            order = {**asked, **caps, "records": said["records"], "batch_id": new_batch_id()}
             return self._batch(self._place.leads("buy", order, listeners))
 
         preview = LeadPreview(

@@ -32,6 +32,7 @@ from propkit.runtime.thread import CollectorThread
 from propkit.sources import SourceConfig
 from propkit.sources.propertyradar import Envelope, PayingAsk
 from propkit.store import Store
+from propkit.store.batches import read_batch_id
 from propkit.store.purchases import keep_criteria
 
 Given = Mapping[str, Any]
@@ -58,7 +59,7 @@ class LeadsPlace(Protocol):
         ...
 
     def start_plan(
-        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener]
+        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener], batch_id: str
     ) -> str:
         """Start a batch and return its id."""
         ...
@@ -102,7 +103,7 @@ def _buy(place: LeadsPlace, given: Given, listeners: Iterable[Listener]) -> str:
     criteria = _criteria(given)
     max_records, max_cost = read_caps(given.get("max_records"), _decimal(given, "max_cost"))
     order = Order(
-        batch_id="",
+        batch_id=read_batch_id(given.get("batch_id")),
         criteria=criteria,
         page_size=_whole(given, "page_size"),
         total=_whole(given, "records"),
@@ -114,7 +115,7 @@ def _buy(place: LeadsPlace, given: Given, listeners: Iterable[Listener]) -> str:
         kept = keep_criteria(place.store, criteria)  # while the store is asked
         refuse_twice(place.store, criteria, again=given.get("again") is True)
         kept.result()
-        return place.start_plan(plan, order_criteria(order), listeners)
+        return place.start_plan(plan, order_criteria(order), listeners, order.batch_id)
 
 
 def _settle(place: LeadsPlace, given: Given) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from propkit.store.jobs import Health, Job, LogPage
 
 Kind = Literal["comprehensive", "taxes", "sales_and_documents", "validation", "search", "enhance"]
+JobKind = Literal[Kind, "leads", "area"]
+"""What else runs in the store, ordered in a notebook, is listed with the other jobs."""
 Dataset = Literal[
     "parcels",
     "residences",
@@ -126,7 +128,7 @@ class JobQuery(_Asked):
 
     status: State | None = Field(default=None, description="Only jobs in this state.")
     created_by: Name | None = Field(default=None, description="Only this user's jobs.")
-    kind: Kind | None = Field(default=None, description="Only this kind of job.")
+    kind: JobKind | None = Field(default=None, description="Only this kind of job.")
     up_to: Number | None = Field(
         default=None,
         description="Only jobs up to this number: what comes meanwhile moves no page.",

@@ -238,11 +238,11 @@ def _read_body(model: type[M], body: bytes) -> M:
 
 
 def _find(kit: Kit, job_id: str) -> Job:
-    from propkit.sharing.wire import read_id
+    from propkit.store.batches import read_batch_id
     from propkit.store.jobs import read_job
 
     try:
-        return read_job(kit.store, read_id(job_id))
+        return read_job(kit.store, read_batch_id(job_id))
     except RequestError:
         raise ProblemError(404, "There is no such job.") from None
 

@@ -14,7 +14,8 @@ from propkit.lookups import check_lookup
 from propkit.sharing.discovery import PROTOCOL, check_versions
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Order
-from propkit.sharing.wire import as_json, load_params, read_id, read_number
+from propkit.sharing.wire import as_json, load_params, read_number
+from propkit.store.batches import read_batch_id
 
 MAX_WAIT_SECONDS: Final = 1.0
 """No call keeps the owner waiting for longer, so that it can end."""
@@ -83,48 +84,48 @@ def _rates(place: HerePlace, _: Body) -> dict[str, float]:
 
 
 def _is_running(place: HerePlace, body: Body) -> bool:
-    return place.is_running(read_id(body.get("batch_id")))
+    return place.is_running(read_batch_id(body.get("batch_id")))
 
 
 def _will_run(place: HerePlace, body: Body) -> bool:
-    return place.will_run(read_id(body.get("batch_id")))
+    return place.will_run(read_batch_id(body.get("batch_id")))
 
 
 def _progress(place: HerePlace, body: Body) -> Any:
-    progress = place.progress(read_id(body.get("batch_id")))
+    progress = place.progress(read_batch_id(body.get("batch_id")))
     return None if progress is None else as_json(progress)
 
 
 def _events(place: HerePlace, body: Body) -> list[Any]:
     after = int(read_number(body.get("after")))
-    found = place.events(read_id(body.get("batch_id")), after)
+    found = place.events(read_batch_id(body.get("batch_id")), after)
     return [[number, as_json(progress)] for number, progress in found]
 
 
 def _wait(place: HerePlace, body: Body) -> bool:
     seconds = read_number(body.get("seconds"), most=MAX_WAIT_SECONDS)
-    return place.wait(read_id(body.get("batch_id")), seconds)
+    return place.wait(read_batch_id(body.get("batch_id")), seconds)
 
 
 def _cancel(place: HerePlace, body: Body) -> None:
-    place.cancel(read_id(body.get("batch_id")))
+    place.cancel(read_batch_id(body.get("batch_id")))
 
 
 def _leave(place: HerePlace, body: Body) -> None:
-    place.leave(read_id(body.get("batch_id")))
+    place.leave(read_batch_id(body.get("batch_id")))
 
 
 def _retry(place: HerePlace, body: Body) -> None:
     only = body.get("only")
-    place.retry(read_id(body.get("batch_id")), None if only is None else str(only)[:40])
+    place.retry(read_batch_id(body.get("batch_id")), None if only is None else str(only)[:40])
 
 
 def _free(place: HerePlace, body: Body) -> None:
-    place.free(read_id(body.get("batch_id")))
+    place.free(read_batch_id(body.get("batch_id")))
 
 
 def _resume(place: HerePlace, body: Body) -> None:
-    place.resume(read_id(body.get("batch_id")))
+    place.resume(read_batch_id(body.get("batch_id")))
 
 
 def _leads(place: HerePlace, body: Body) -> Any:
@@ -152,7 +153,7 @@ def _change_postings(place: HerePlace, body: Body) -> None:
 
 
 def _delete(place: HerePlace, body: Body) -> None:
-    place.delete(read_id(body.get("batch_id")))
+    place.delete(read_batch_id(body.get("batch_id")))
 
 
 def _figures(place: HerePlace, _: Body) -> Any:

@@ -84,6 +84,19 @@ def _adapter() -> TypeAdapter[Discovery]:
     return TypeAdapter(Discovery)
 
 
+def why_unread(store: Path) -> str:
+    """Return why an owner's file is there and not used; empty where that is not so."""
+    path = discovery_path(store)
+    try:
+        with path.open("rb") as file:
+            is_private = _is_private(file.fileno())
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return "" if is_private else f"others than you may read or write {path}, which is not used so"
+
+
 def remove_discovery(store: Path, token: str) -> None:
     """Remove the file, where it is still the one with this token."""
     found = read_discovery(store)

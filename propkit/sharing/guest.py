@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import flight
@@ -33,8 +35,12 @@ from propkit.terms import Terms
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
+
 _SECONDS = 30.0
 """For an answer to a short call."""
+_LOOK_SECONDS = 0.5
+"""How often who waits looks up, so that Interrupt is noticed everywhere."""
 _LONG_SECONDS = 900.0
 """For an answer to a query, a search, an end of a batch, a copy."""
 
@@ -63,21 +69,25 @@ class OwnerLink:
 
     def call(self, what: str, *, limit_seconds: float = _SECONDS, **body: Any) -> Any:
         """Call the owner and return its answer."""
-        with self._mapped():
-            action = flight.Action(what, json.dumps(body).encode())
+        action = flight.Action(what, json.dumps(body).encode())
+
+        def ask() -> Any:
             (answer,) = self._client.do_action(action, self._options(limit_seconds))
             return json.loads(answer.body.to_pybytes())["answer"]
 
+        return self._wait_for(ask)
+
     def table(self, **body: Any) -> pa.Table:
         """Ask for a table."""
-        with self._mapped():
-            ticket = flight.Ticket(json.dumps(body).encode())
-            return self._client.do_get(ticket, self._options(_LONG_SECONDS)).read_all()
+        ticket = flight.Ticket(json.dumps(body).encode())
+        options = self._options(_LONG_SECONDS)
+        return self._wait_for(lambda: self._client.do_get(ticket, options).read_all())
 
     def exchange(self, wanted: pa.Table, **body: Any) -> pa.Table:
         """Ask about a table that is sent."""
-        with self._mapped():
-            command = flight.FlightDescriptor.for_command(json.dumps(body).encode())
+        command = flight.FlightDescriptor.for_command(json.dumps(body).encode())
+
+        def ask() -> pa.Table:
             writer, reader = self._client.do_exchange(command, self._options(_LONG_SECONDS))
             with writer:
                 writer.begin(wanted.schema)
@@ -85,14 +95,19 @@ class OwnerLink:
                 writer.done_writing()
                 return reader.read_all()
 
+        return self._wait_for(ask)
+
     def put(self, body: bytes, table: pa.Table) -> None:
         """Send a table with what is to be done with it."""
-        with self._mapped():
-            command = flight.FlightDescriptor.for_command(body)
+        command = flight.FlightDescriptor.for_command(body)
+
+        def send() -> None:
             writer, _ = self._client.do_put(command, table.schema, self._options(_LONG_SECONDS))
             with writer:
                 writer.write_table(table)
                 writer.done_writing()
+
+        self._wait_for(send)
 
     def close(self) -> None:
         """Let the connection go."""
@@ -100,6 +115,31 @@ class OwnerLink:
 
     def _options(self, seconds: float) -> Any:
         return flight.FlightCallOptions(timeout=seconds, headers=self._headers)
+
+    def _wait_for(self, ask: Callable[[], T]) -> T:
+        """Return what the owner answers; in the main thread Interrupt ends the wait.
+
+        There a thread asks: one that waits in Flight does not notice Interrupt, and an owner that
+        computes, or was suspended, may be silent for long.
+        """
+        with self._mapped():
+            if threading.current_thread() is not threading.main_thread():
+                return ask()
+            answer: Future[T] = Future()
+            asking = threading.Thread(
+                target=_answer, args=(ask, answer), name="propkit-asking", daemon=True
+            )
+            try:
+                asking.start()
+                while not wait([answer], timeout=_LOOK_SECONDS).done:
+                    pass
+            except KeyboardInterrupt as error:
+                error.add_note(
+                    f"the process that owns the store (PID {self._pid}) had not answered yet: it is"
+                    " busy, or was suspended"
+                )
+                raise
+            return answer.result()
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -117,6 +157,13 @@ class OwnerLink:
             raise OwnerLostError(
                 f"the process that owned the store (PID {self._pid}) cannot be reached any more"
             ) from error
+
+
+def _answer(ask: Callable[[], T], answer: Future[T]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:  # noqa: BLE001 -- it is raised where the answer is waited for
+        answer.set_exception(error)
 
 
 class GuestStore(Reading):

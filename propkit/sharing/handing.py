@@ -47,7 +47,8 @@ def handing_over(store: Path) -> Iterator[None]:
 def is_being_handed_over(store: Path) -> bool:
     """Whether another process, which lives, hands the store over just now."""
     try:
-        age = time.time() - handing_path(store).stat().st_mtime
+        # A clock that was set back makes a file of the future.
+        age = abs(time.time() - handing_path(store).stat().st_mtime)
         pid = int(handing_path(store).read_text("ascii"))
     except (OSError, ValueError):
         return False

@@ -282,10 +282,10 @@ class HerePlace:
         )
 
     def start_plan(
-        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener]
+        self, plan: Plan, criteria: Mapping[str, Any], listeners: Iterable[Listener], batch_id: str
     ) -> str:
         """Start a batch that is run as ``criteria`` say, and return its id."""
-        order = make_order(plan, {})
+        order = make_order(plan, {}, batch_id=batch_id)
         self.start(replace(order, criteria={**order.criteria, **criteria}), listeners)
         return order.batch_id
 

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from propkit.errors import StoreInUseError
+from propkit.errors import StoreError, StoreInUseError
 from propkit.settings import Settings
-from propkit.sharing.discovery import check_versions, read_discovery
+from propkit.sharing.discovery import check_versions, read_discovery, why_unread
 from propkit.sharing.handing import is_being_handed_over
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
@@ -66,6 +66,10 @@ def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | Guest
             if guest is not None:
                 return guest
             if waited > _patience(path, held):
+                if why := why_unread(path):
+                    raise StoreInUseError(
+                        f"{held}. It may serve others, but {why}", pid=held.pid
+                    ) from None
                 raise
         time.sleep(_LOOK_SECONDS)
 
@@ -78,8 +82,14 @@ def own_place(path: Path, settings: Settings, sources: Sources) -> HerePlace:
     StoreInUseError
         Another process has it.
     StoreError
-        The file is no store.
+        The file is no store, or was moved away from a process that has it open.
     """
+    if not path.exists() and (guest := attach(path)) is not None:
+        guest.close()
+        who = "this process" if is_held_here(path) else guest.owner.removeprefix("guest of ")
+        raise StoreError(
+            f"{path} was moved or deleted, and {who} has it open still: close it there first"
+        )
     if settings.store.serve:
         # Before the file is taken: others who find it taken see that by what this process has loaded.
         from propkit.sharing.server import serve_place

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TypeVar
 
 from propkit.errors import PropkitError, RequestError
 from propkit.progress import Listener, Progress
@@ -13,6 +14,8 @@ from propkit.runtime.batch import Workplace
 from propkit.store.batches import read_head
 
 log = logging.getLogger(__name__)
+
+P = TypeVar("P", bound=Workplace)
 
 
 class LeftBatches:
@@ -74,9 +77,38 @@ def resume_left(place: Workplace, batch_id: str) -> None:
             place.resume(batch_id)
 
 
-def tell_listener(listener: Listener, progress: Progress) -> None:
+def order_again(place: P, batch_id: str, do: Callable[[P], object]) -> None:
+    """Order a batch anew, unless the order that was not answered has been stored."""
+    if _is_stored(place, batch_id):
+        resume_left(place, batch_id)
+    else:
+        do(place)
+
+
+def delete_again(place: Workplace, batch_id: str) -> None:
+    """Forget a batch, unless the wish that was not answered was carried out."""
+    if _is_stored(place, batch_id):
+        place.delete(batch_id)
+
+
+def go_on_again(place: P, batch_id: str, do: Callable[[P], object]) -> None:
+    """Go on with a batch anew, unless it runs: the order that was not answered, or another guest."""
+    try:
+        if not place.will_run(batch_id):
+            do(place)
+    except RequestError:
+        if not place.will_run(batch_id):
+            raise
+
+
+def tell(listener: Listener, progress: Progress) -> None:
     """Tell a listener of an event; what it raises is logged."""
     try:
         listener(progress)
     except Exception:
         log.exception("a listener failed")
+
+
+def _is_stored(place: Workplace, batch_id: str) -> bool:
+    found = place.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id])
+    return bool(found)

@@ -53,10 +53,16 @@ class Order:
     created_by: str | None = None
 
 
-def make_order(plan: Plan, options: Mapping[str, Any], *, created_by: str | None = None) -> Order:
-    """Return the order that a plan comes to."""
+def make_order(
+    plan: Plan,
+    options: Mapping[str, Any],
+    *,
+    created_by: str | None = None,
+    batch_id: str | None = None,
+) -> Order:
+    """Return the order that a plan comes to; ``batch_id`` where it has one already."""
     return Order(
-        batch_id=new_batch_id(),
+        batch_id=batch_id or new_batch_id(),
         kind=plan.kind,
         criteria={
             "origin": plan.origin,

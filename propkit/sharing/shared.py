@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,14 @@ from propkit.progress import Listener, Progress
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.leaving import LeftBatches, resume_left, tell_listener
+from propkit.sharing.leaving import (
+    LeftBatches,
+    delete_again,
+    go_on_again,
+    order_again,
+    resume_left,
+    tell,
+)
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -34,12 +42,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 AnyPlace = GuestPlace | HerePlace
+Do = Callable[[AnyPlace], object]
 
 _FOLLOW_SECONDS = 0.2
 _HANDING_SECONDS = 0.05
 _LAST_EVENT_SECONDS = 5.0
 _ENDING_SECONDS = 30.0
-_PAYING = ("buy", "purchase", "settle")
+_PAYING = ("purchase", "settle")
 """Operations of :mod:`propkit.leads.operations` that may cost something each time."""
 _PURCHASE_LOST = (
     "the owner was lost while it dealt with a purchase, which is not repeated by itself:"
@@ -266,7 +275,7 @@ class SharedPlace:
     def delete(self, batch_id: str) -> None:
         """Forget a batch; what it collected stays."""
         self._wanted.discard(batch_id)
-        self._ask_about(batch_id, lambda place: place.delete(batch_id))
+        self._ask_in_turn(lambda at: at.delete(batch_id), lambda at: delete_again(at, batch_id))
 
     def flush(self) -> None:
         """Commit what was collected so far."""
@@ -286,32 +295,20 @@ class SharedPlace:
 
     def start(self, order: Order, listeners: Iterable[Listener]) -> None:
         """Have a batch stored and started, once, and follow it for the listeners."""
-        self.check()
-        place = self._place
-        try:
-            place.start(order, ())
-        except OwnerLostError:
-            self._move_from(place)
-            if self._is_stored(order.batch_id):
-                resume_left(self._place, order.batch_id)
-            else:
-                self._place.start(order, ())
-        self._follow_for(order.batch_id, listeners)
+        self._order(order.batch_id, lambda place: place.start(order, ()), listeners)
 
     def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out, and follow the batch that it may have started."""
-        ask = self._ask_once if name in _PAYING else self.ask
-        answer = ask(lambda place: place.leads(name, given))
         if name == "buy":
-            self._follow_for(answer, listeners)
-        return answer
+            return self._order(given["batch_id"], lambda place: place.leads(name, given), listeners)
+        ask = self._ask_once if name in _PAYING else self.ask
+        return ask(lambda place: place.leads(name, given))
 
     def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out, and follow the batch that it may have started."""
-        answer = self.ask(lambda place: place.areas(name, given))
         if name == "start":
-            self._follow_for(answer, listeners)
-        return answer
+            return self._order(given["batch_id"], lambda place: place.areas(name, given), listeners)
+        return self.ask(lambda place: place.areas(name, given))
 
     def figures(self) -> StoreStatistics:
         """Return the figures of the file and of its writer."""
@@ -348,6 +345,8 @@ class SharedPlace:
                 return  # another thread has been quicker
             # Said at once: on a busy computer it may take seconds.
             log.warning("the owner of %s was lost; the next one is looked for", self.store.path)
+            if not self.store.path.exists():
+                raise StoreError(f"{self.store.path} was moved or deleted while it was open")
             place = self._rejoin()
             log.warning("%s goes on; %s now", self.store.path, place.owner)
             self._left.add(self._wanted)
@@ -356,17 +355,21 @@ class SharedPlace:
             self._tie()
             lost.close()
 
-    def _go_on(self, batch_id: str, do: Callable[[AnyPlace], None]) -> None:
-        self.check()
-        place = self._place
-        try:
-            do(place)
-        except OwnerLostError:
-            self._move_from(place)
-            self._left.settle(batch_id)
-            if not self._place.is_running(batch_id):
-                do(self._place)
+    def _go_on(self, batch_id: str, do: Do) -> None:
+        """Have a batch gone on with; one that a lost owner went on with is left to run."""
+        self._ask_in_turn(do, lambda place: go_on_again(place, batch_id, do))
         self._wanted.add(batch_id)
+
+    def _order(self, batch_id: str, do: Do, listeners: Iterable[Listener]) -> str:
+        """Have a batch stored and started once: the id tells whether a lost owner stored it."""
+        self._ask_in_turn(do, lambda place: order_again(place, batch_id, do))
+        self._follow_for(batch_id, listeners)
+        return batch_id
+
+    def _ask_in_turn(self, first: Do, then: Do) -> None:
+        """Do what is not just done again: ``then``, wherever the answer to ``first`` was lost."""
+        turns = chain([first], repeat(then))
+        self.ask(lambda place: next(turns)(place))  # noqa: PLW0108 -- the next one, each time
 
     def _follow_for(self, batch_id: str, listeners: Iterable[Listener]) -> None:
         self._wanted.add(batch_id)
@@ -380,10 +383,6 @@ class SharedPlace:
             self._followers[batch_id] = follower
             follower.start()
 
-    def _is_stored(self, batch_id: str) -> bool:
-        found = self.store.rows("SELECT 1 FROM batch_heads WHERE batch_id = $1", [batch_id])
-        return bool(found)
-
     def _follow(self, batch_id: str, listeners: list[Listener]) -> None:
         """Fetch a batch's events for its listeners, until it ends."""
         after = 0
@@ -395,6 +394,6 @@ class SharedPlace:
                 for number, progress in self.ask(lambda place: place.events(batch_id, since)):  # noqa: B023
                     after = number
                     for listener in listeners:
-                        tell_listener(listener, progress)
+                        tell(listener, progress)
         except PropkitError as error:
             log.warning("batch %s is not followed any more: %s", batch_id, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Container, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,6 +16,7 @@ from propkit import errors
 from propkit.errors import PropkitError, RequestError, StoreError
 from propkit.items import Item, State
 from propkit.sharing.place import Order
+from propkit.store.batches import read_batch_id
 
 MAX_BODY: Final = 32 * 2**20
 """Bytes of the largest JSON that the owner reads."""
@@ -24,7 +24,6 @@ MAX_TABLE: Final = 2**30
 """Bytes of the largest table that the owner reads."""
 
 _FRESH = "fresh"
-_BATCH_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,16}")
 _ITEM_SCHEMA: Final = pa.schema(
     [
         ("source", pa.string()),
@@ -101,13 +100,6 @@ def read_json(body: bytes) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise RequestError("the request is no JSON object")
-    return value
-
-
-def read_id(value: object) -> str:
-    """Return a batch's id; anything else is a RequestError."""
-    if not isinstance(value, str) or not _BATCH_ID.fullmatch(value):
-        raise RequestError("the request names no batch")
     return value
 
 
@@ -227,7 +219,7 @@ def load_order(body: bytes, table: pa.Table, sources: Container[str]) -> Order:
     if unknown := sorted(name for name in named if name not in sources):
         raise RequestError(f"the order names sources that the owner has not: {unknown}")
     return Order(
-        batch_id=read_id(head.batch_id),
+        batch_id=read_batch_id(head.batch_id),
         kind=head.kind,
         criteria=criteria.model_dump(mode="json"),
         options=head.options.model_dump(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from propkit.store.item_tables import OUTCOME
 from propkit.store.reading import Reading
 from propkit.store.results import feed_tables, make_items, make_rows
 
+_BATCH_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,16}")
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 
 UNFINISHED = ("pending", "running", "paused", "interrupted")
@@ -67,6 +69,13 @@ class BatchHead:
 def new_batch_id() -> str:
     """Return an id that no other batch has: the time, and what tells batches of one second apart."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def read_batch_id(value: object) -> str:
+    """Return what may be a batch's id; anything else is a RequestError."""
+    if not isinstance(value, str) or not _BATCH_ID.fullmatch(value):
+        raise RequestError("the request names no batch")
+    return value
 
 
 def create_batch(
@@ -150,7 +159,7 @@ def read_head(store: Reading, batch: str | int) -> BatchHead:
     if batch == "last":
         where, params = "ORDER BY kind = 'enhance', number DESC LIMIT 1", []
     elif isinstance(batch, int) or batch.isdecimal():
-        where, params = "WHERE number = $1::HUGEINT", [str(batch)]
+        where, params = "WHERE number = TRY_CAST($1 AS INTEGER)", [str(batch)]
     rows = store.rows(f"SELECT * FROM batch_heads {where}", params)
     if not rows:
         raise RequestError(f"no batch {batch!r} in {store.path.name}; see kit.batches()")

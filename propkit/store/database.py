@@ -16,7 +16,7 @@ import pyarrow as pa
 from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.store.askers import Askers
 from propkit.store.guarding import check_guest_sql, check_reading
-from propkit.store.holders import explain_failure
+from propkit.store.holders import check_in_place, explain_failure, identify
 from propkit.store.memory import MERGING, Memory
 from propkit.store.migrating import migrate
 from propkit.store.private import (
@@ -60,6 +60,7 @@ class Store(Reading):
         # DuckDB refuses a call where another thread's is under way.
         self._connection_lock = threading.Lock()
         self._connection = _connect(path)
+        self._identity = identify(path)
         try:
             if not migrate(self._connection):
                 # Nobody else can hold the file, so what still runs there died with its process.
@@ -70,7 +71,7 @@ class Store(Reading):
             self._let_go()
             raise
         self._memory = Memory(self._cursor)
-        self.writer = Writer(self._cursor, self._memory, lambda: keep_private(path))
+        self.writer = Writer(self._cursor, self._memory, self._prepare)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -130,6 +131,10 @@ class Store(Reading):
         remove_unused_log(self.path)
         self._connection.close()
         remove_spill_folder(self.path)
+
+    def _prepare(self) -> None:
+        check_in_place(self.path, self._identity)
+        keep_private(self.path)
 
     def sparing(self) -> AbstractContextManager[None]:
         """Keep DuckDB's memory small while a batch runs, save while somebody asks."""

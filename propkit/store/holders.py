@@ -1,4 +1,4 @@
-"""Why a file cannot be opened, in words: who holds it, or what it is."""
+"""Why a file cannot be opened, or written any more, in words: who holds it, what it is, where."""
 
 from __future__ import annotations
 
@@ -29,6 +29,34 @@ def explain_failure(path: Path, message: str) -> StoreError:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         return StoreError(f"{path} cannot be written: choose a folder that is yours to write")
     return StoreError(f"{path} cannot be opened: {message}")
+
+
+def identify(path: Path) -> tuple[int, int]:
+    """Return what tells a file from any other, also from a later one of its name."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def check_in_place(path: Path, identity: tuple[int, int]) -> None:
+    """Refuse to write a file that nobody would find again.
+
+    Raises
+    ------
+    StoreError
+        It was moved, deleted or replaced while it was open.
+    """
+    try:
+        if identify(path) == identity:
+            return
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return  # the folder cannot be looked into just now; DuckDB has the file
+    raise StoreError(
+        f"{path} was moved, deleted or replaced while it was open, and nothing more is written to"
+        " it: what it holds can still be read and exported here; put it back, close it and open it"
+        " again"
+    )
 
 
 def command_name(pid: int) -> str | None:

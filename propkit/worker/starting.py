@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -58,9 +59,11 @@ def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
             if worker is not None and worker.poll() is not None:
                 raise StoreError(f"the worker has ended: {_last_line(path)}")
             if time.monotonic() > deadline:
+                if worker is not None:
+                    worker.terminate()  # nobody is to find the file taken by it later on
                 raise StoreError(
-                    f"the worker does not get hold of {path} within {_START_SECONDS:.0f} s; "
-                    f"see {log_path(path)}"
+                    f"the worker does not get hold of {path} within {_START_SECONDS:.0f} s: "
+                    f"{_last_line(path)}"
                 )
             time.sleep(_LOOK_SECONDS)
         return place
@@ -92,5 +95,6 @@ def _last_line(path: Path) -> str:
     try:
         lines = log_path(path).read_text("utf-8", "replace").split("\n")
     except OSError:
-        return "it left no log"
+        can_write = os.access(path.parent, os.W_OK)
+        return "it left no log" if can_write else f"{path.parent} cannot be written"
     return next((line for line in reversed(lines) if line.strip()), "its log is empty")

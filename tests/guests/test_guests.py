@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
+import socket
+import threading
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,7 +20,8 @@ from propkit.frames import FRAMES
 from propkit.records import RECORD_TYPES
 from propkit.runtime import work
 from propkit.sharing import server
-from propkit.sharing.guest import GuestPlace
+from propkit.sharing.discovery import Discovery
+from propkit.sharing.guest import GuestPlace, OwnerLink
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
 from propkit.sharing.shared import SharedPlace
@@ -131,6 +135,27 @@ async def test_a_batch_can_be_awaited_in_a_guest(kit: pk.Kit, known: list[str]):
 
     assert report.state == "completed"
     assert ticks > 1
+
+
+def test_interrupt_ends_the_wait_for_an_owner_that_does_not_answer(path: Path):
+    """It may be suspended, or compute: who waits in a cell is told so, and is free at once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        link = OwnerLink(Discovery(address="127.0.0.1", port=port, token="t", pid=4711))
+
+        def interrupt() -> None:
+            wait_until(lambda: "propkit-asking" in {one.name for one in threading.enumerate()})
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            link.table(sql="SELECT 1", params=None)
+        interrupting.join()
+
+    assert stopped.value.__notes__ == [
+        "the process that owns the store (PID 4711) had not answered yet: it is busy, or was suspended"
+    ]
 
 
 def test_collect_in_a_guest_shows_and_reports(

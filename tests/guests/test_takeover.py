@@ -29,6 +29,7 @@ from propkit.sharing.leaving import resume_left
 from propkit.sharing.server import _answer
 from propkit.store import Store
 from propkit.store.holders import may_serve
+from tests.guests.dying import dying_kit
 from tests.guests.notebooks import (
     CellError,
     Notebook,
@@ -132,6 +133,43 @@ def test_a_batch_that_nobody_waits_for_is_shown_and_can_be_resumed(
         assert kit.batch("last").progress is None
         report = kit.batch("last").resume().wait()
         assert (report.state, report.totals) == ("completed", {"done": 40})
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("verb", ["start", "retry", "resume"])
+def test_a_batch_is_begun_once_though_one_owner_after_the_other_is_lost(
+    county: County, path: Path, known: list[str], verb: str, *, is_done: bool
+):
+    """Three are lost at the call; the first may have carried it out, unheard: nothing is asked twice."""
+    with dying_kit(path, load(settings_of(county))) as (kit, lose):
+        plan, batch = kit.plan(known[:3], datasets="parcels"), None
+        if verb != "start":
+            county.switch(faults=[{"kind": "status", "status": 401, "system": "assessor"}])
+            batch = kit.start(plan)
+            assert batch.wait().totals == {"failed": 3}
+            county.switch(faults=[])
+            county.clear_ledger()
+        lose(verb, is_done=is_done)
+
+        batch = kit.start(plan) if batch is None else getattr(batch, verb)()
+
+        assert batch.wait().totals == {"done": 3}
+        assert kit.batches()["batch_id"].tolist() == [batch.id]
+        assert len(county.ledger("assessor")) == 3
+
+
+def test_a_batch_is_forgotten_once_though_the_owner_is_lost_at_it(
+    county: County, path: Path, known: list[str]
+):
+    """That it was carried out, unheard, is no error."""
+    with dying_kit(path, load(settings_of(county))) as (kit, lose):
+        batch = kit.start(known[:1], datasets="parcels")
+        batch.wait()
+        lose("delete", is_done=True)
+
+        batch.delete()
+
+        assert kit.batches().empty
 
 
 def test_an_owner_that_closes_hands_over(county: County, path: Path, known: list[str]):
@@ -310,6 +348,49 @@ def test_a_file_that_nobody_wrote_is_in_nobodys_way(path: Path, county: County, 
 
     with pk.open(path, settings=load(settings_of(county))) as kit:
         assert kit.frame("parcels").empty
+
+
+def test_a_file_that_was_moved_away_is_not_made_anew(
+    kit: pk.Kit, owner: Notebook, path: Path, county: County
+):
+    """Two stores of one name would spoil each other, and a new one would seem to have lost all."""
+    path.rename(path.with_name("elsewhere.duckdb"))
+
+    with pytest.raises(StoreError, match=f"and PID {owner.pid} has it open still: close it there"):
+        pk.open(path, settings=load(settings_of(county)))
+    owner.kill()
+    with pytest.raises(StoreError, match="was moved or deleted while it was open"):
+        kit.frame("parcels")
+    assert not path.exists()
+
+
+def test_a_file_that_was_deleted_is_made_anew_when_it_is_closed(path: Path, county: County):
+    """In the same notebook too: its kit would go on with what nobody finds."""
+    settings = load(settings_of(county))
+    with pk.open(path, settings=settings):
+        path.unlink()
+        with pytest.raises(StoreError, match="and this process has it open still"):
+            pk.open(path, settings=settings)
+
+    with pk.open(path, settings=settings) as kit:
+        assert kit.frame("parcels").empty
+
+
+def test_an_owners_file_that_others_may_read_is_named(
+    owner: Notebook, path: Path, county: County, monkeypatch: pytest.MonkeyPatch
+):
+    """On some shares no file is private: who is not let in learns why."""
+    monkeypatch.setattr("propkit.sharing.joining.JOIN_SECONDS", 0.0)
+    monkeypatch.setattr("propkit.sharing.joining.STRANGER_SECONDS", 0.0)
+    discovery_path(path).chmod(0o644)
+
+    with pytest.raises(StoreInUseError) as failure:
+        pk.open(path, settings=load(settings_of(county)))
+
+    assert failure.value.pid == owner.pid
+    assert str(failure.value).endswith(
+        f"others than you may read or write {discovery_path(path)}, which is not used so"
+    )
 
 
 def test_when_the_file_cannot_be_taken_over_the_message_is_clear(

@@ -13,6 +13,8 @@ from propkit.errors import (
     PurchaseUnsettledError,
     RequestError,
 )
+from propkit.frames import choose_frames
+from propkit.records import RECORD_TYPES
 from tests.leads.selling import CRITERIA, WAIT, leads_kit
 
 if TYPE_CHECKING:
@@ -107,13 +109,16 @@ def test_a_contact_is_unlocked_once_and_keeps_what_is_known(county: County, path
         quote = account.unlock(key, "phone")
         account.unlock(key, "phone", purchase=True, **CAPS)
         account.unlock(key, "phone", purchase=True, **CAPS)
+        quote_again = account.unlock(key, "phone")
         found = account.unlock([key], "email", purchase=True, **CAPS)
 
         assert quote.to_dict("records") == [{"person_key": key, "phone": 1, "cost": 0}]
+        assert quote_again.to_dict("records") == [{"person_key": key, "phone": 0, "cost": 0}]
         assert county.account()["records"] == before + 2
         assert [len(found["phones"][0]), len(found["emails"][0])] == [1, 1]
         assert found["radar_id"][0] == person["radar_id"]
         assert found["last_name"][0] == person["last_name"]
+        assert list(choose_frames(kit.store, None)) == [*RECORD_TYPES, "lead_persons"]
 
 
 def test_the_caps_hold_for_persons_too(county: County, path: Path):

@@ -10,6 +10,7 @@ import pytest
 import propkit as pk
 from propkit.errors import RequestError, StoreError
 from propkit.leads import LeadPreview
+from tests.guests.dying import dying_kit
 from tests.guests.notebooks import Notebook, notebook, wait_until
 from tests.leads.selling import CAPS, CRITERIA, leads_settings, paid_ids, states, stored_ids
 
@@ -82,6 +83,24 @@ def test_a_guest_reads_and_unlocks_persons(kit: pk.Kit, county: County):
     assert set(bought["radar_id"]) == {radar_id}
     assert len(account.lists()) == 0
     assert [charge["kind"] for charge in county.account()["charges"]][-1] == "persons"
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_leads_are_bought_in_one_batch_though_one_owner_after_the_other_is_lost(
+    county: County, path: Path, *, is_done: bool
+):
+    """The order is found by its id where it was stored unheard, and is made where it was not."""
+    with dying_kit(path, pk.Settings.load(**leads_settings(county))) as (kit, lose):
+        preview = kit.leads(CRITERIA)
+        assert isinstance(preview, LeadPreview)
+        lose("leads", is_done=is_done)
+
+        batch = preview.buy(**CAPS)
+
+        assert batch.wait(timeout=WAIT).state == "completed"
+        assert kit.batches()["batch_id"].tolist() == [batch.id]
+        assert stored_ids(kit) == paid_ids(county)
+        assert set(paid_ids(county).values()) == {1}
 
 
 def test_a_purchase_is_not_repeated_when_its_owner_is_lost(

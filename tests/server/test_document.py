@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from tornado.web import RequestHandler
 
+from propkit.areas.ordering import KIND as AREA
 from propkit.errors import FAILURE_CLASSES
 from propkit.items import PRIORITIES
 from propkit.kinds import DATASETS, KINDS, MODES, SEARCHES
@@ -40,6 +41,7 @@ def choices(field: str) -> tuple[str, ...]:
 def test_the_choices_are_the_codes_own():
     """What can be ordered in a notebook can be ordered here."""
     assert get_args(models.Kind) == tuple(KINDS)
+    assert get_args(models.JobKind) == (*KINDS, "leads", AREA)
     assert get_args(models.Dataset) == DATASETS
     assert get_args(models.State) == STATES
     assert get_args(models.FailureClass) == FAILURE_CLASSES

@@ -281,6 +281,7 @@ def test_pages_and_filters(slow: Jupyter, county: County):
         "status=CANCELLED": [cancelled],
         "status=PENDING": [],
         "kind=comprehensive": made[::-1],
+        "kind=leads": [],
         "status=CANCELLED&kind=validation": [cancelled],
         f"created_by={getpass.getuser()}": [cancelled, *made[::-1]],
         "created_by=nobody%20else": [],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import time_machine
 
+from propkit.errors import StoreError
 from propkit.store import Store
 from tests.store.made import NOON, noon, page, parcel, payments, result, write
 
@@ -114,3 +115,26 @@ def test_a_clock_set_back_between_two_answers_makes_neither_disappear(path: Path
         ]
         assert store.rows("SELECT count(*) AS n FROM payloads") == [{"n": 2}]
         assert store.duplicates() == {}
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_moved_while_it_is_open_is_written_no_more(
+    tmp_path: Path, *, is_replaced: bool
+):
+    """Nobody would find what goes there; what it holds can be read, and put back it is as it was."""
+    path, elsewhere = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
+    with closing(Store.open(path)) as store:
+        write(store, result("before", [parcel("before")]))
+        path.rename(elsewhere)
+        if is_replaced:
+            path.write_bytes(b"another")
+
+        with pytest.raises(StoreError, match="was moved, deleted or replaced while it was open"):
+            store.writer.submit(
+                lambda connection: connection.execute("DELETE FROM parcels")
+            ).result()
+
+        assert store.rows("SELECT apn FROM parcels") == [{"apn": "before"}]
+        elsewhere.replace(path)
+    with closing(Store.open(path)) as store:
+        assert store.rows("SELECT apn FROM parcels") == [{"apn": "before"}]

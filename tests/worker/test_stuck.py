@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -90,6 +91,24 @@ def test_a_batch_that_hangs_is_freed_and_gone_on_with(
             "stuck: none",
             "failed within a day: none",
         ]
+
+
+def test_a_batch_that_is_silent_when_the_computer_wakes_up_is_not_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Its next sign of life is seconds away: only who is silent for longer is stuck."""
+    silent, told = [Mock(id="sleeper"), Mock(id="hung")], []
+    monkeypatch.setattr(watching, "find_trouble", lambda *_: [(job, "stuck") for job in silent])
+    monkeypatch.setattr(watching, "_LOOK_SECONDS", 0.0)
+    watch = watching.Watch(Mock(), lambda job, event: told.append((job.id, event)))
+
+    watch._look()
+    del silent[0]
+    watch._look()
+    silent.append(Mock(id="sleeper"))
+    watch._look()
+
+    assert told == [("hung", "stuck")]
 
 
 def test_only_what_runs_is_freed(settings: pk.Settings, path: Path, apns: list[str]):

@@ -10,9 +10,11 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -23,6 +25,7 @@ from propkit.opening import _resume_unfinished
 from propkit.sharing.discovery import read_discovery
 from propkit.sharing.handing import handing_path, is_being_handed_over
 from propkit.store.jobs import read_job
+from propkit.worker import starting
 from propkit.worker.command import _OwnLog
 from propkit.worker.handing import dump_settings, load_settings, log_path
 from tests.collecting import QUICK
@@ -132,6 +135,32 @@ def test_a_worker_that_cannot_begin_says_why(settings: pk.Settings, path: Path):
         pk.open(path, settings=settings, worker=True)
 
     assert path.read_text() == "no database"
+
+
+def test_a_worker_that_may_not_write_says_so(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It cannot even leave a log that would say why it has ended."""
+    monkeypatch.setattr(starting, "_start", lambda *_: Mock(poll=Mock(return_value=1)))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with pytest.raises(StoreError, match=f"^the worker has ended: {path.parent} cannot be written"):
+        pk.open(path, settings=settings, worker=True)
+
+
+def test_a_worker_that_does_not_get_the_file_is_ended(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it waits for is said; nobody finds the file taken by it later on."""
+    log_path(path).write_text("worker 1 waits: PID 4711 has it\n")
+    worker = Mock(poll=Mock(return_value=None))
+    monkeypatch.setattr(starting, "_start", lambda *_: worker)
+    monkeypatch.setattr(starting, "_START_SECONDS", -1.0)
+
+    with pytest.raises(StoreError, match=r"does not get hold of .*: worker 1 waits: PID 4711"):
+        pk.open(path, settings=settings, worker=True)
+
+    worker.terminate.assert_called_once_with()
 
 
 def test_a_kit_that_wants_a_worker_is_content_with_another_owner(
@@ -550,8 +579,9 @@ def test_those_who_find_a_store_free_leave_it_to_its_heir(settings: pk.Settings,
     handing_path(path).write_text(f"{sleeper.pid}\n")
 
     assert is_being_handed_over(path)
-    os.utime(handing_path(path), (0, 0))
-    assert not is_being_handed_over(path)
+    for moment in (0, time.time() + 3600):  # the clock was set back since
+        os.utime(handing_path(path), (moment, moment))
+        assert not is_being_handed_over(path)
     os.utime(handing_path(path))
     sleeper.communicate(b"\n")
     assert not is_being_handed_over(path)
