@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 settings.register_profile("propkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("propkit")
 
+# Of this process and of those that it starts: what they need not import stays out.
+_WITHOUT = str(Path(__file__).parent / "without")
+sys.path.insert(0, _WITHOUT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_WITHOUT, os.environ.get("PYTHONPATH")]))
+
 _OUTER_BROWSER = os.environ.get("PROPKIT_BROWSER")
 _BLOCKED: list[str] = []
 _LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", ""}
