@@ -29,6 +29,7 @@ _WITHOUT = str(Path(__file__).parent / "without")
 sys.path.insert(0, _WITHOUT)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_WITHOUT, os.environ.get("PYTHONPATH")]))
 
+_LONG = ("browser", "notebook", "timeout")
 _OUTER_BROWSER = os.environ.get("PROPKIT_BROWSER")
 _BLOCKED: list[str] = []
 _LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", ""}
@@ -53,6 +54,14 @@ def _refuse(where: object) -> OSError:
 def pytest_xdist_auto_num_workers() -> int:
     """Run one test more than there are cores: many wait for a page, a process or a pace."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; what is shuffled stays so within each part.
+
+    Else one such test goes on alone for a minute when all others are done.
+    """
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, _LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)
