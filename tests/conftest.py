@@ -178,6 +178,14 @@ def _playwright_browsers() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms-playwright"
 
 
+@pytest.fixture
+def hasty_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for nothing that is under way when a batch is cancelled, where the county hangs."""
+    from propkit.batch_run import work
+
+    monkeypatch.setattr(work, "CANCEL_SECONDS", 0.05)
+
+
 @pytest.fixture(scope="session")
 def _county_process(_clean_environment: None, _loopback_only: None) -> Iterator[County]:
     from propkit.demo_county.county import start_county

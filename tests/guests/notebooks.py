@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "notebook.py"
 DEADLINE_SECONDS = 60.0
 
+HASTY_CANCEL = "from propkit.batch_run import work; work.CANCEL_SECONDS = 0.05"
+"""A cell: wait for nothing that is under way when a batch is cancelled, where the county hangs."""
+
 
 class CellError(Exception):
     """A cell has failed in the other notebook; ``kind`` is the class of its error."""
