@@ -26,7 +26,7 @@ lab: $(VENV)/.run $(VENV)/.browser ## open the notebooks in JupyterLab
 		--ServerApp.jpserver_extensions="{'propkit.server': True}" notebooks
 
 test: check $(VENV)/.browser $(VENV)/.curl ## check, then run all tests
-	@$(PY) -m pytest -q -n auto
+	@$(PY) -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.test ## formatting, lint and types
 	@$(PY) -m ruff format --check --output-format concise . || { echo "make: some files are not formatted; 'make format' does it." >&2; exit 1; }

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 settings.register_profile("propkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("propkit")
 
+# Of this process and of those that it starts: what they need not import stays out.
+_WITHOUT = str(Path(__file__).parent / "without")
+sys.path.insert(0, _WITHOUT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_WITHOUT, os.environ.get("PYTHONPATH")]))
+
+_LONG = ("browser", "notebook", "timeout")
 _OUTER_BROWSER = os.environ.get("PROPKIT_BROWSER")
 _BLOCKED: list[str] = []
 _LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", ""}
@@ -48,6 +54,14 @@ def _refuse(where: object) -> OSError:
 def pytest_xdist_auto_num_workers() -> int:
     """Run one test more than there are cores: many wait for a page, a process or a pace."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; what is shuffled stays so within each part.
+
+    Else one such test goes on alone for a minute when all others are done.
+    """
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, _LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -162,6 +176,14 @@ def _playwright_browsers() -> Path:
     if sys.platform == "win32":
         return Path(os.environ["LOCALAPPDATA"]) / "ms-playwright"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms-playwright"
+
+
+@pytest.fixture
+def hasty_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for nothing that is under way when a batch is cancelled, where the county hangs."""
+    from propkit.batch_run import work
+
+    monkeypatch.setattr(work, "CANCEL_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="session")

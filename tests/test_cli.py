@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -174,13 +175,15 @@ def test_a_plan_lists_what_is_not_usable(
 # --- collect ----------------------------------------------------------------------------------
 
 
-def test_collecting_a_good_list_ends_with_0(pointed: County, folder: Path, known: list[str]):
+def test_collecting_a_good_list_ends_with_0(
+    run_here: Run, pointed: County, folder: Path, known: list[str]
+):
     """Plan, report, store and workbook; the second time nobody is asked."""
     table = write_csv(folder, *(pk.Apn(apn).display for apn in known[:3]))
     done = propkit("collect", table, "--db", "a.duckdb", "--export", "a.xlsx")
     pointed.clear_ledger()
 
-    again = propkit("collect", table, "--db", "a.duckdb")
+    again = run_here("collect", table, "--db", "a.duckdb")
 
     assert done.returncode == again.returncode == DONE
     assert done.stdout.startswith("Plan: 3 identifiers from ")
@@ -347,10 +350,12 @@ def test_a_store_in_use_names_the_process(pointed: County, folder: Path, known: 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_polite_end_keeps_what_was_fetched(
+    run_here: Run,
     pointed: County,
     folder: Path,
     known: list[str],
     monkeypatch: pytest.MonkeyPatch,
+    *,
     number: signal.Signals,
 ):
     """Ended in mid-run: exit code 1, whole items in the store; run again, it asks for the rest."""
@@ -364,6 +369,7 @@ def test_a_polite_end_keeps_what_was_fetched(
         run.stderr.readline()  # the first line of progress: it collects
         while len(pointed.ledger("assessor")) < 6:
             assert run.poll() is None
+            time.sleep(0.01)
         run.send_signal(number)
         said, _ = run.communicate(timeout=30)
     with duckdb.connect(folder / "a.duckdb") as connection:
@@ -376,7 +382,7 @@ def test_a_polite_end_keeps_what_was_fetched(
         monkeypatch.setenv(f"PROPKIT_SOURCES__MARICOPA_{source}__REQUESTS_PER_SECOND", "500")
     pointed.clear_ledger()
 
-    again = propkit("collect", *known[:40], "--db", "a.duckdb")
+    again = run_here("collect", *known[:40], "--db", "a.duckdb")
 
     asked = {entry["path"] for entry in pointed.ledger("assessor")}
     assert run.returncode == FAILED
@@ -392,7 +398,11 @@ def test_a_polite_end_keeps_what_was_fetched(
 
 
 def test_a_killed_run_goes_on(
-    pointed: County, folder: Path, known: list[str], monkeypatch: pytest.MonkeyPatch
+    run_here: Run,
+    pointed: County,
+    folder: Path,
+    known: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """After kill -9 the list shows the batch as interrupted and --resume finishes it."""
     for source in ("ASSESSOR", "TREASURER", "RECORDER"):
@@ -401,13 +411,14 @@ def test_a_killed_run_goes_on(
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         while len(pointed.ledger("assessor")) < 6:
             assert run.poll() is None
+            time.sleep(0.01)
         run.kill()
     for source in ("ASSESSOR", "TREASURER", "RECORDER"):
         monkeypatch.setenv(f"PROPKIT_SOURCES__MARICOPA_{source}__REQUESTS_PER_SECOND", "500")
 
-    listed = propkit("batches", "--db", "a.duckdb")
-    resumed = propkit("batches", "--db", "a.duckdb", "--resume", "last")
-    listed_again = propkit("batches", "--db", "a.duckdb")
+    listed = run_here("batches", "--db", "a.duckdb")
+    resumed = run_here("batches", "--db", "a.duckdb", "--resume", "last")
+    listed_again = run_here("batches", "--db", "a.duckdb")
 
     assert (listed.returncode, resumed.returncode) == (DONE, DONE)
     assert re.search(r"^ *1 +\S+ +interrupted +", listed.stdout, re.MULTILINE)
@@ -423,7 +434,7 @@ def test_an_export_writes_the_tables_asked_for(
     run_here: Run, pointed: County, folder: Path, known: list[str]
 ):
     """All record tables, or those named, spaces or not."""
-    propkit("collect", known[0], "--db", "a.duckdb")
+    run_here("collect", known[0], "--db", "a.duckdb")
 
     every = run_here("export", "--db", "a.duckdb", "all.xlsx")
     some = run_here("export", "--db", "a.duckdb", "some.xlsx", "--frames", "sales, parcels")

@@ -18,7 +18,7 @@ from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
 from propkit.store.batches import set_state
 from propkit.store.results import write_results
-from tests.collecting import in_order, quick_kit, quick_settings, table_as_truth
+from tests.collecting import free_county, in_order, quick_kit, quick_settings, table_as_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,17 @@ LAST = 60
 NOBODY = "http://127.0.0.1:9/nobody"
 
 
-@pytest.fixture
-def county() -> Iterator[County]:
-    with start_county(parcels=300, limits=dict.fromkeys(SYSTEMS)) as county:
+@pytest.fixture(scope="module")
+def _small_county() -> Iterator[County]:
+    with start_county(parcels=300) as county:
         yield county
+
+
+@pytest.fixture
+def county(_small_county: County) -> County:
+    """Return a county of few parcels: no faults, no limits, an empty ledger."""
+    free_county(_small_county)
+    return _small_county
 
 
 def asked(county: County, system: str) -> list[str]:
@@ -155,7 +162,7 @@ def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: P
             many,
             datasets=ROLL,
             priority="low",
-            workers=20,
+            workers=10,
             listener=lambda event: event.counts.get("done", 0) > 3 and sent.set(),
         )
         assert sent.wait(LAST)
@@ -177,7 +184,7 @@ def test_a_low_batch_is_not_starved_by_a_busier_one(county: County, tmp_path: Pa
     apns = county.apns(65)
     settings = quick_settings(county, ageing_seconds=0.1)
     slow = settings.sources["maricopa_assessor"].model_copy(
-        update={"requests_per_second": 40, "max_in_flight": 1}
+        update={"requests_per_second": 100, "max_in_flight": 1}
     )
     settings = settings.model_copy(
         update={"sources": {**settings.sources, "maricopa_assessor": slow}}

@@ -26,6 +26,7 @@ import pytest
 from propkit.records import RECORD_TYPES
 from propkit.store import writer
 from tests.collecting import in_order, quick_kit, table_as_truth
+from tests.guests.notebooks import wait_until
 
 if TYPE_CHECKING:
     from propkit.demo_county import County
@@ -115,8 +116,8 @@ def follow(child: subprocess.Popen[str], most_requests: float) -> Life:
 
 def asked_since(county: County, number: int) -> tuple[Counter[Key], int]:
     """Count the first requests of items after a ledger's number; return the last number too."""
-    while any(county.health()["in_flight"].values()):
-        pass  # what the dead child sent last is still being answered
+    # What the dead child sent last is still being answered.
+    wait_until(lambda: not any(county.health()["in_flight"].values()))
     asked: Counter[Key] = Counter()
     for entry in county.ledger(since=number):
         number = entry["number"]

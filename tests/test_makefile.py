@@ -90,7 +90,7 @@ def test_a_first_test_installs_once_and_looks_for_a_browser(clone: Clone) -> Non
         "python -m ruff check --quiet .",
         "python -m mypy",
         "python -m propkit.browser",
-        "python -m pytest -q -n auto",
+        "python -m pytest -q -n auto --dist worksteal",
     ]
 
 

@@ -69,12 +69,20 @@ FACTS: dict[str, dict[str, object]] = {
 }
 
 
+# The demo county's pace is one that a person can follow.
+QUICK_DEMO = """\
+from propkit import opening as _opening
+for _limit in _opening.DEMO_LIMITS.values():
+    _limit["requests_per_second"] = 1000"""
+
+
 @pytest.fixture
 def kernel_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make a kernel of this very interpreter, whatever kernels the machine has."""
     spec = tmp_path / "jupyter/kernels/propkit-test"
     spec.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    quick = f"--IPKernelApp.exec_lines={QUICK_DEMO}"
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", quick]
     text = {"argv": argv, "display_name": "propkit", "language": "python"}
     (spec / "kernel.json").write_text(json.dumps(text), "utf-8")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))

@@ -44,7 +44,7 @@ def test_an_area_goes_on_after_kills(county: County, tmp_path: Path, source: str
                 seen = len(county.ledger("arcgis"))
                 wanted, deadline = seen + moments.randint(1, 12), time.monotonic() + 2
                 while len(county.ledger("arcgis")) < wanted and time.monotonic() < deadline:
-                    pass
+                    time.sleep(0.005)
                 child.kill()
                 return {}
             said: dict[str, str] = json.loads(child.stdout.readline())

@@ -28,13 +28,14 @@ kit = pk.demo("propkit.duckdb", parcels=200)
 county = kit.county
 apns = county.apns(24)"""
 PANEL = "panel = kit.panel(apns)\npanel"
-# Computes until it is interrupted.
+# Says that it has begun, and computes until it is interrupted.
 BUSY = """\
 try:
+    print("computes", flush=True)
     while True:
         sum(range(1000))
 except KeyboardInterrupt:
-    print("computed")"""
+    print("and ends")"""
 AGAIN = "other = kit.panel()\nother"
 STATE = """\
 batch = kit.batch("last")
@@ -107,7 +108,7 @@ def _see_it_end(lab: LabPage) -> None:
     """See the bars go on while another cell computes, to the end."""
     page = lab.page
     said = page.inner_text(_in(1, ".propkit-counts"))
-    lab.run_cell(9)
+    _begin_computing(lab, 9)
     page.wait_for_function(
         "before => document.querySelector('.propkit-counts')?.textContent !== before", arg=said
     )
@@ -125,11 +126,17 @@ def _see_it_end(lab: LabPage) -> None:
     lab.keep("summary")
 
 
+def _begin_computing(lab: LabPage, number: int) -> None:
+    """Run a cell that computes until it is interrupted; an interrupt before it begins is lost."""
+    lab.run_cell(number)
+    lab.page.locator(_in(number, ".jp-OutputArea")).filter(has_text="computes").wait_for()
+
+
 def _stop_computing(lab: LabPage, number: int) -> None:
     """Interrupt the cell that has computed all the time."""
-    assert lab.output(number) == ""
+    assert lab.output(number).strip() == "computes"
     lab.execute("notebook:interrupt-kernel")
-    lab.page.locator(_in(number, ".jp-OutputArea")).filter(has_text="computed").wait_for()
+    lab.page.locator(_in(number, ".jp-OutputArea")).filter(has_text="and ends").wait_for()
 
 
 def _cancel_while_the_kernel_is_busy(lab: LabPage) -> None:
@@ -140,7 +147,7 @@ def _cancel_while_the_kernel_is_busy(lab: LabPage) -> None:
     page.click(_in(1, ".propkit-do-fetch_anyway"))
     page.locator(_in(1, ".propkit-tone-yellow >> nth=0")).wait_for()
     page.evaluate("document.querySelector('.propkit-said').scrollIntoView()")
-    lab.run_cell(2)
+    _begin_computing(lab, 2)
     page.click(_in(1, ".propkit-do-cancel"))
     page.locator(_in(1, ".propkit-summary h4")).filter(has_text="Cancelled after").wait_for()
     _stop_computing(lab, 2)

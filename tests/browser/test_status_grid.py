@@ -1,6 +1,6 @@
 """The table of parcels in a real JupyterLab: 50,000 rows that change while a person looks.
 
-``PROPKIT_GRID_SECONDS=4`` makes them change for a few seconds in place of half a minute;
+``PROPKIT_GRID_SECONDS=60`` makes them change for a minute in place of a few seconds;
 ``pytest -rP`` shows the figures.
 """
 
@@ -19,7 +19,7 @@ from tests.browser.lab import READY_SECONDS
 if TYPE_CHECKING:
     from tests.browser.lab import LabPage
 
-SECONDS = float(os.environ.get("PROPKIT_GRID_SECONDS", "30"))
+SECONDS = float(os.environ.get("PROPKIT_GRID_SECONDS", "10"))
 ROWS = 50_000
 UPDATES_PER_SECOND = 500
 
@@ -153,7 +153,7 @@ def _look_while_rows_change(lab: LabPage) -> None:
     assert made >= UPDATES_PER_SECOND * SECONDS
     assert messages <= 5 * seconds + 1
     assert cpu <= 0.1 * seconds
-    assert grown <= 20
+    assert grown <= 0.5 * seconds
     assert view.evaluate("node => node.scrollTop") == 270
     counts = page.evaluate(
         "[...document.querySelectorAll('.propkit-chip')].map(chip => chip.dataset.code)"

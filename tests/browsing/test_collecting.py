@@ -110,7 +110,8 @@ def test_a_wall_stops_the_source_and_shows_what_was_seen(county: County, tmp_pat
     """The screenshot and the page are kept; nobody asks again, by no other way."""
     apns = apns_known_everywhere(county, 4)
     county.switch(faults=[{"kind": "captcha", "system": "treasurer"}])
-    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, workers=1) as kit:
+    settings = {"workers": 1, "request_timeout": 60}
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, **settings) as kit:
         by_http = kit.collect(apns, datasets=TAXES, progress=False)
         asked = len(county.ledger("treasurer"))
         report = kit.collect(apns, datasets=TAXES, mode="browser", max_age=0, progress=False)
@@ -194,7 +195,8 @@ def test_whoever_looks_at_a_batch_counts_each_parcel_by_its_best_way(
     fault = {"kind": "status", "status": 503, "system": "treasurer"}
     county.switch(faults=[{**fault, "path": f"Parcel={apn}"} for apn in apns[1:]])
     first, ways = "maricopa_treasurer", {"datasets": TAXES, "mode": "api_then_browser"}
-    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, retry_attempts=2) as kit:
+    settings = {"retry_attempts": 2, "request_timeout": 60}
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, **settings) as kit:
         plan = kit.plan(apns, **ways)
         report = kit.collect(plan, progress=False)
         batch = kit.batch("last")
@@ -306,7 +308,9 @@ def test_a_browser_killed_in_mid_run_costs_no_item(county: County, tmp_path: Pat
     assert duplicates == {}
 
 
-def test_cancel_and_close_leave_no_browser(county: County, tmp_path: Path) -> None:
+def test_cancel_and_close_leave_no_browser(
+    county: County, tmp_path: Path, hasty_cancel: None
+) -> None:
     apns = apns_known_everywhere(county, 4)
     # The first parcel has its five requests; after them the county is silent.
     county.switch(faults=[{"kind": "hang", "system": "treasurer", "seconds": 200, "after": 5}])

@@ -1,23 +1,40 @@
 """Another notebook over the same store: a process of its own that runs cells for a test.
 
-Run as ``python notebook.py STORE SETTINGS``, where SETTINGS is JSON. It opens the store, says so,
-then reads cells, a line of JSON each, and answers with the value of the last expression.
+It opens the store, says so, then reads cells and answers each with the value of the last
+expression, as JSON.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-import sys
+import os
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import propkit as pk
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
-def main(path: str, settings: dict[str, Any]) -> None:
-    """Open the store and run what comes."""
+
+def main(
+    cells: Connection,
+    said: Connection,
+    place: tuple[dict[str, str], str],
+    path: str,
+    settings: dict[str, Any],
+) -> None:
+    """Open the store and run what comes; ``place`` is the environment and the working folder."""
+    environment, folder = place
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+
+    def say(**line: Any) -> None:
+        said.send(json.dumps(line, default=str))
+
     names: dict[str, Any] = {"pk": pk, "path": path, "events": [], "time": time}
     try:
         names["kit"] = kit = pk.open(path, settings=pk.Settings.load(**settings))
@@ -25,13 +42,22 @@ def main(path: str, settings: dict[str, Any]) -> None:
         say(error=type(error).__name__, message=str(error))
         return
     say(value=repr(kit))
-    for line in sys.stdin:
+    while (code := next_cell(cells)) is not None:
         try:
-            say(value=run_cell(json.loads(line), names))
+            say(value=run_cell(code, names))
         except BaseException as error:  # noqa: BLE001 -- the test wants to see it
             message = f"{error}\n{traceback.format_exc()}"
             say(error=type(error).__name__, message=message)
     kit.close()
+
+
+def next_cell(cells: Connection) -> str | None:
+    """Wait for a cell; None when no more will come."""
+    try:
+        code: str = cells.recv()
+    except EOFError:
+        return None
+    return code
 
 
 def run_cell(code: str, names: dict[str, Any]) -> Any:
@@ -42,12 +68,3 @@ def run_cell(code: str, names: dict[str, Any]) -> Any:
     if last is None:
         return None
     return eval(compile(ast.Expression(last.value), "cell", "eval"), names)  # noqa: S307
-
-
-def say(**line: Any) -> None:
-    """Write a line to the test."""
-    print(json.dumps(line, default=str), flush=True)  # noqa: T201 -- the test reads it
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.collecting import QUICK
+from tests.guests.notebook import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from propkit.demo_county import County
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).parent / "notebook.py"
 DEADLINE_SECONDS = 60.0
+
+# Each is forked off a process that has imported what they need, which takes a second of a core.
+_PROCESSES = get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["propkit.kit", "propkit.opening", "pyarrow.flight"])
+
+HASTY_CANCEL = "from propkit.batch_run import work; work.CANCEL_SECONDS = 0.05"
+"""A cell: wait for nothing that is under way when a batch is cancelled, where the county hangs."""
 
 
 class CellError(Exception):
@@ -36,13 +41,16 @@ class Notebook:
     """A process with a kit of its own over the store."""
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(path), json.dumps(settings)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        cells, self._cells = _PROCESSES.Pipe(duplex=False)
+        self._said, said = _PROCESSES.Pipe(duplex=False)
+        place = (dict(os.environ), str(Path.cwd()))
+        self._process = _PROCESSES.Process(
+            target=main, args=(cells, said, place, str(path), settings), daemon=True
         )
+        self._process.start()
+        cells.close()
+        said.close()
+        assert self._process.pid is not None
         self.pid = self._process.pid
 
     def run(self, code: str) -> Any:
@@ -52,17 +60,14 @@ class Notebook:
 
     def send(self, code: str) -> None:
         """Begin a cell."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(code) + "\n")
-        self._process.stdin.flush()
+        self._cells.send(code)
 
     def receive(self) -> Any:
         """Wait for the end of a cell."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise CellError("Ended", f"exit code {self._process.wait()}")
-        said = json.loads(line)
+        try:
+            said = json.loads(self._said.recv())
+        except EOFError:
+            raise CellError("Ended", f"exit code {self.close()}") from None
         if "error" in said:
             raise CellError(said["error"], said["message"])
         return said["value"]
@@ -74,14 +79,12 @@ class Notebook:
 
     def close(self) -> int:
         """Let it close its kit and end; return its exit code."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        if not self._process.stdout.closed:
-            self._process.stdout.read()
-            self._process.stdout.close()
-        return self._process.wait(DEADLINE_SECONDS)
+        self._cells.close()
+        self._process.join(DEADLINE_SECONDS)
+        if self._process.exitcode is None:
+            raise TimeoutError(f"the notebook {self.pid} does not end")
+        self._said.close()
+        return self._process.exitcode
 
 
 def settings_of(county: County, per_second: float = 5000, **others: Any) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def started(path: Path, settings: dict[str, Any], count: int = 1) -> Iterator[li
         for one in begun:
             try:
                 one.close()
-            except (OSError, subprocess.TimeoutExpired):
+            except TimeoutError:
                 one.kill()
 
 

@@ -26,7 +26,7 @@ from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
 from propkit.sharing.shared import SharedPlace
 from tests.collecting import quick_kit
-from tests.guests.notebooks import Notebook, notebook, settings_of, wait_until
+from tests.guests.notebooks import HASTY_CANCEL, Notebook, notebook, settings_of, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,9 +172,10 @@ def test_a_guest_cancels_resumes_and_retries(county: County, path: Path, known: 
     """The batch stops at the owner's, goes on at its will, and failed items are asked again."""
     settings = settings_of(county, per_second=20)
     with (
-        notebook(path, settings),
+        notebook(path, settings) as owner,
         pk.open(path, settings=pk.Settings.load(**settings)) as kit,
     ):
+        owner.run(HASTY_CANCEL)
         # One is not answered: the batch does not end before it is cancelled.
         county.switch(faults=[{"kind": "hang", "system": "assessor", "path": known[39]}])
         batch = kit.start(known[:40], datasets="parcels")
@@ -218,9 +219,10 @@ def test_collecting_in_the_background_is_stopped_and_goes_on(
     settings = settings_of(county)
     county.switch(faults=[{"kind": "hang", "system": "assessor"}])  # it may not end before
     with (
-        notebook(path, settings),
+        notebook(path, settings) as owner,
         pk.open(path, settings=pk.Settings.load(**settings)) as kit,
     ):
+        owner.run(HASTY_CANCEL)
         batch = kit.enhance(known[:15])
         assert batch is not None
         kit.pause()

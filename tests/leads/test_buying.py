@@ -392,7 +392,7 @@ def test_a_refused_token_is_told(county: County, path: Path):
 
 def test_counts_are_tried_again_and_purchases_are_not(county: County, path: Path):
     """A free count that fails is asked again; a paid page answered 429 is not bought, nor again."""
-    count = {"kind": "status", "status": 503, "system": "propertyradar", "first": 2}
+    count = {"kind": "status", "status": 500, "system": "propertyradar", "first": 2}
     paid = {"kind": "status", "status": 429, "system": "propertyradar", "first": 1}
     county.switch(faults=[{**count, "path": "Purchase=0"}, {**paid, "path": "Purchase=1"}])
     with leads_kit(county, path) as kit:

@@ -110,7 +110,7 @@ def test_leads_are_paid_for_once_whatever_happens(
             wait_for = paid_requests(county) + moments.randint(1, 4)
             deadline = time.monotonic() + moments.uniform(0.05, 1.2)
             while paid_requests(county) < wait_for and time.monotonic() < deadline:
-                pass
+                time.sleep(0.005)
             child.kill()
     while True:  # each unsettled page pauses the batch: the next run settles it and goes on
         with run(path, order) as child:

@@ -11,6 +11,7 @@ import pytest
 from propkit.errors import RequestError
 from propkit.leads.settling import judge_purchase
 from propkit.store.purchases import Purchase
+from tests.guests.notebooks import wait_until
 from tests.leads.selling import CAPS, CRITERIA, WAIT, leads_kit, paid_ids, states, stored_ids
 
 if TYPE_CHECKING:
@@ -200,21 +201,20 @@ def test_a_page_under_way_is_waited_for_and_not_settled(county: County, path: Pa
     county.switch(leads={"answer_after": 0.5})
     with leads_kit(county, path) as kit:
         batch = kit.leads(CRITERIA, purchase=True, max_records=PAGE, max_cost=0)
-        while "Purchase=1" not in str(county.ledger("propertyradar")):
-            pass
+        wait_until(lambda: "Purchase=1" in str(county.ledger("propertyradar")))
         settled = kit.settle()
 
         assert settled.empty
         assert batch.wait(WAIT).is_complete
 
 
+@pytest.mark.usefixtures("hasty_cancel")
 def test_a_cancelled_batch_leaves_its_last_page_unsettled(county: County, path: Path):
     """What was sent before the cancel may be bought: it is shown, and settled."""
     county.switch(leads={"answer_after": 30})
     with leads_kit(county, path) as kit:
         batch = kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS)
-        while "Purchase=1" not in str(county.ledger("propertyradar")):
-            pass
+        wait_until(lambda: "Purchase=1" in str(county.ledger("propertyradar")))
         report = batch.cancel()
         county.switch(leads={"answer_after": 0})
 

@@ -234,7 +234,7 @@ def _environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
         **kept,
         **{name: str(home / place) for name, place in folders.items()},
         **{f"PROPKIT_{name.upper()}": json.dumps(value) for name, value in settings.items()},
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE), os.environ["PYTHONPATH"]]),
         "JUPYTER_NO_CONFIG": "1",
     }
 

@@ -8,22 +8,10 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.server.serving import JOBS, ROOT, Jupyter, jupyter
+from tests.server.serving import JOBS, ROOT, Jupyter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from propkit.demo_county import County
-
-
-@pytest.fixture
-def server(county: County, tmp_path: Path) -> Iterator[Jupyter]:
-    """Start a server that asks the county ten times a second."""
-    with jupyter(tmp_path / "notebooks", county, per_second=10) as server:
-        yield server
 
 
 def shell(command: str, server: Jupyter) -> str:
@@ -58,9 +46,9 @@ def test_the_example_of_the_readme(server: Jupyter):
     assert without_id(f"HTTP/{shown}") <= without_id(said)
 
 
-def test_the_life_of_a_job(server: Jupyter, county: County):
+def test_the_life_of_a_job(server: Jupyter, county: County, apns: list[str]):
     """403 without the token; 422, 201, 409, 202, 202 and 204 with it."""
-    order = json.dumps({"identifiers": county.apns(20), "datasets": ["parcels"]})
+    order = json.dumps({"identifiers": apns, "datasets": ["parcels"]})
     token, kind = '-H "Authorization: token $TOKEN"', '-H "Content-Type: application/json"'
     post = f"{token} {kind} -d"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import propkit as pk
-from tests.guests.notebooks import notebook, settings_of
+from tests.guests.notebooks import HASTY_CANCEL, notebook, settings_of
 from tests.server.serving import JOBS, Client, Jupyter, jupyter
 
 if TYPE_CHECKING:
@@ -138,14 +138,13 @@ def test_what_is_fresh_is_a_job_that_has_ended(client: Client, apns: list[str]):
     assert told["criteria"]["identifiers"] == {"fresh": 3}
 
 
-def test_a_job_is_cancelled_and_gone_on_with(slow: Jupyter, county: County):
+def test_a_job_is_cancelled_and_gone_on_with(client: Client, county: County, apns: list[str]):
     """202 each time; 409 where it has ended, runs, or is in the way of an equal one."""
-    client, chosen = slow.client, county.apns(40)
     county.switch(faults=[HANG])  # it may not end before
-    job = client.create(chosen, datasets=["parcels"])
+    job = client.create(apns, datasets=["parcels"])
     path = f"{JOBS}/{job['id']}"
 
-    twin = client.post(JOBS, {"identifiers": chosen, "datasets": ["parcels"]})
+    twin = client.post(JOBS, {"identifiers": apns, "datasets": ["parcels"]})
     problem = twin.problem()
     assert problem == {
         "type": "about:blank",
@@ -346,6 +345,7 @@ def test_a_notebook_owns_the_store_and_both_see_the_jobs(county: County, tmp_pat
         jupyter(folder, county) as server,
     ):
         client = server.client
+        owner.run(HASTY_CANCEL)
         county.switch(faults=[HANG])  # it may not end before
         job = client.create(county.apns(40), datasets=["parcels"])
         assert owner.run("kit.batch('last').id") == job["id"]

@@ -99,7 +99,7 @@ def test_the_button_asks_and_collects_all_that_is_visible(kit: pk.Kit, county: C
 
 
 def test_while_a_batch_runs_the_button_says_so_and_cancel_ends_it(
-    kit: pk.Kit, county: County, held: None
+    kit: pk.Kit, county: County, held: None, hasty_cancel: None
 ) -> None:
     panel = kit.panel(county.apns(4))
     press(panel, "collect")
@@ -225,7 +225,7 @@ def test_choices_make_another_plan(kit: pk.Kit, county: County) -> None:
 
 
 def test_another_batch_can_be_waited_for_added_to_or_ended(
-    kit: pk.Kit, county: County, held: None
+    kit: pk.Kit, county: County, held: None, hasty_cancel: None
 ) -> None:
     first = kit.start(county.apns(2))
     panel = kit.panel(county.apns(4))

@@ -52,7 +52,9 @@ def test_each_batch_is_a_row_with_what_can_be_done(kit: pk.Kit, county: County) 
     turn_until(panel, lambda: _rows(panel)[0][4] == "3 / 0")
 
 
-def test_a_job_is_cancelled_gone_on_with_and_deleted(kit: pk.Kit, county: County) -> None:
+def test_a_job_is_cancelled_gone_on_with_and_deleted(
+    kit: pk.Kit, county: County, hasty_cancel: None
+) -> None:
     county.switch(faults=[{"kind": "hang", "system": "treasurer"}])
     panel = kit.jobs()
     batch = kit.start(county.apns(2))

@@ -124,6 +124,7 @@ def test_only_what_runs_is_freed(settings: pk.Settings, path: Path, apns: list[s
         assert batch.state == "completed"
 
 
+@pytest.mark.usefixtures("hasty_cancel")
 def test_a_batch_that_lives_is_left_like_any_other(county: County, path: Path, apns: list[str]):
     """Freed though it was well: it stops, keeps what it has and can be gone on with."""
     settings = pk.Settings.load(**settings_of(county))

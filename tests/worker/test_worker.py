@@ -349,6 +349,7 @@ def test_who_is_quicker_with_an_unfinished_batch_is_in_nobodys_way():
         _resume_unfinished(Resumed(taken_up=False))  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("hasty_cancel")
 def test_what_a_run_notes_is_in_the_log_while_it_runs(county: County, path: Path, apns: list[str]):
     """So it is there when the process is killed."""
     settings = slow(county)
