@@ -139,7 +139,7 @@ def create_batch(
 
     number = store.writer.submit(work).result()
     # Freed by the thread that took them, and given back at once: it takes nothing of Arrow's again
-    # that would do so, and of 100,000 items the batch would be 17 MB larger to its end.
+    # that would do so, and a batch of 100,000 items would begin 17 MB larger.
     tables.clear()
     pa.default_memory_pool().release_unused()
     return replace(head, number=number)
