@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -120,6 +121,16 @@ def test_an_unknown_batch_is_named(store: Store, name: str | int):
     batch_of(store, "1")
 
     with pytest.raises(RequestError, match=f"no batch {name!r} in test.duckdb"):
+        read_head(store, name)
+
+
+@pytest.mark.parametrize("name", [True, 1.5, None, ["1"]])
+def test_what_is_no_name_of_a_batch_is_refused(store: Store, name: Any):
+    """A flag counts as a number in Python, and would be the first batch."""
+    batch_of(store, "1")
+
+    said = f"a batch is named by its id, its number or 'last', not by {name!r}"
+    with pytest.raises(RequestError, match=f"^{re.escape(said)}$"):
         read_head(store, name)
 
 
