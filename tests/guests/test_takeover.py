@@ -20,6 +20,7 @@ import propkit as pk
 from propkit.errors import StoreError, StoreInUseError
 from propkit.sharing import leaving
 from propkit.sharing.discovery import (
+    PROTOCOL,
     Discovery,
     discovery_path,
     read_discovery,
@@ -423,7 +424,7 @@ def test_another_version_is_refused_by_name(
     with pytest.raises(StoreError) as failure:
         pk.open(path, settings=load(settings_of(county)))
 
-    assert f"is held by propkit {pk.__version__} (protocol 1, PID {owner.pid})" in str(
+    assert f"is held by propkit {pk.__version__} (protocol {PROTOCOL}, PID {owner.pid})" in str(
         failure.value
     )
     assert "this is propkit 9.4.1" in str(failure.value)
@@ -432,9 +433,9 @@ def test_another_version_is_refused_by_name(
 def test_the_owner_refuses_another_version_too(owner: Notebook, kit: pk.Kit):
     """Who says hello as another version hears both names."""
     with pytest.raises(StoreError, match=r"propkit 7\.1\.0"):
-        kit._place._place._link.call("hello", version="7.1.0", protocol=1)
-    with pytest.raises(StoreError, match="protocol 1"):
-        kit._place._place._link.call("hello", version=pk.__version__, protocol=2)
+        kit._place._place._link.call("hello", version="7.1.0", protocol=PROTOCOL)
+    with pytest.raises(StoreError, match=f"protocol {PROTOCOL}"):
+        kit._place._place._link.call("hello", version=pk.__version__, protocol=PROTOCOL + 1)
 
 
 def test_a_patch_release_is_no_other_version(
