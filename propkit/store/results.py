@@ -71,7 +71,6 @@ _get_page = attrgetter("name", "url", "status", "content_type", "fetched_at")
 
 _ITEMS_AT_ONCE = 5000
 _RECORDS_A_WEIGHT = 20
-_HASHED_AT_ONCE, _LARGE_BYTES = 2047, 2**17
 
 Row = dict[str, Any]
 _Answered = tuple["Result", Page, str]  # a result, a page of it, its digest
@@ -178,7 +177,11 @@ def write_results(
         ]
     )
     tables = {each.table: each.data for each in replacements}
-    pages = [(result, page, _digest(page.body)) for result in group for page in result.pages]
+    pages = [
+        (result, page, hashlib.sha256(page.body).hexdigest())
+        for result in group
+        for page in result.pages
+    ]
     rows = {
         "fetches": _make_fetches(pages),
         "items": [(r.batch_id, *_get_item(item)) for r in group for item in r.follow_ups],
@@ -299,20 +302,6 @@ def _remove_old_shapes(new: Feeds, group: Sequence[Result]) -> None:
         )
 
 
-def _digest(body: bytes) -> str:
-    """Return a body's sha256.
-
-    Of more than 2,047 bytes at once hashlib lets go of the interpreter's lock, and to have it back
-    while a batch collects takes ten times as long as to hash an answer.
-    """
-    told = hashlib.sha256()
-    at_once = _HASHED_AT_ONCE if len(body) < _LARGE_BYTES else len(body)
-    view = memoryview(body)
-    for first in range(0, len(body), at_once):
-        told.update(view[first : first + at_once])
-    return told.hexdigest()
-
-
 def _make_fetches(pages: Sequence[_Answered]) -> list[tuple[Any, ...]]:
     return [
         (
@@ -362,7 +351,7 @@ def _make_evidence(group: Sequence[Result]) -> list[tuple[Any, ...]]:
             sight.url,
             sight.status,
             sight.seen_at,
-            None if sight.page is None else _digest(sight.page.body),
+            None if sight.page is None else hashlib.sha256(sight.page.body).hexdigest(),
             sight.screenshot,
             sight.console,
         )
