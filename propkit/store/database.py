@@ -17,7 +17,7 @@ from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.store.askers import Askers
 from propkit.store.guarding import check_guest_sql, check_reading
 from propkit.store.holders import check_in_place, explain_failure, identify
-from propkit.store.memory import MERGING, Memory
+from propkit.store.memory import MERGING, THREADS, Memory
 from propkit.store.migrating import migrate
 from propkit.store.private import (
     keep_private,
@@ -35,7 +35,7 @@ _LARGE_BATCH = 5_000
 """So many items leave row groups of thousands of rows; those of fewer are merged at the end."""
 _NAME = "propkit"
 """What the file is called in SQL."""
-_STILL_SET = ["memory_limit", MERGING]
+_STILL_SET = ["memory_limit", THREADS, MERGING]
 """What propkit itself changes while the file is open."""
 _MOST_KEPT = 2
 """Connections that are kept for the next who asks: to begin with one costs as much as it asks."""

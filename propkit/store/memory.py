@@ -1,4 +1,4 @@
-"""How much memory DuckDB may take: little while a batch runs, what it likes while somebody asks.
+"""What DuckDB may take: little memory and one thread while a batch runs, all while somebody asks.
 
 A checkpoint takes what it may, and so does what was read once and might be read again. A query
 of a person's own must not fail, or go by way of the disk, because a batch runs beside it.
@@ -7,6 +7,9 @@ A checkpoint also merges small row groups with their neighbours, up to three ful
 table written anew for a few thousand new rows: most of its memory, and of its time. A batch that
 only adds rows leaves groups that are large enough; one that replaces rows leaves holes in them,
 which only merging fills.
+
+A batch's statements are small. To hand parts of them to further threads takes more than these then
+save, in time too.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ KEPT_MEMORY = "32MB"
 """What stays of it between two groups."""
 MERGING = "max_vacuum_tasks"
 """DuckDB's setting: how often in each table a checkpoint may merge row groups."""
+THREADS = "threads"
+"""DuckDB's setting: how many threads work on a statement, with the one that asks."""
 
 
 class Memory:
@@ -100,10 +105,10 @@ class Memory:
         is_low = self._sparing > 0 and self._asking == 0
         if is_low == self._is_low:
             return
-        change = f"RESET memory_limit; RESET {MERGING}"
+        change = f"RESET memory_limit; RESET {THREADS}; RESET {MERGING}"
         if is_low:
             merging = f"RESET {MERGING}" if self._is_merging else f"SET {MERGING} = 0"
-            change = f"SET memory_limit = '{BATCH_MEMORY}'; {merging}"
+            change = f"SET memory_limit = '{BATCH_MEMORY}'; SET {THREADS} = 1; {merging}"
         with suppress(duckdb.Error, StoreError), self._connect() as connection:
             # Refused where the writer holds more just now, or it was closed: the next one does it,
             # or the writer itself, after its group.
