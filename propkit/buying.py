@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
@@ -111,8 +110,6 @@ class Buyer:
             if not (isinstance(tab, _Tab) and tab.order == order):
                 await self.check_settled()
                 tab = _read_tab(self.store, order)
-            elif tab.written is not None:
-                await asyncio.wrap_future(tab.written)
             tab.refuse_paid(item.key)
             _, start, limit = read_page_key(item.key)
             limit, envelope, page = await self._fit(tab, ask, start, limit)
@@ -173,9 +170,10 @@ class Buyer:
             It was certainly not bought.
         """
         answered = tab.answered.purchase_id if tab and tab.answered else None
+        # Of the page before the last the writer was told to commit it: it does so before this.
         written = asyncio.wrap_future(write_intent(self.store, purchase, answered))
-        if tab is not None:
-            tab.written = self.store.writer.flush() if answered else None
+        if answered:
+            self.store.writer.flush()
         before = await written
         if before is not None:
             await self.check_settled()
@@ -261,9 +259,8 @@ class _Tab:
     """What a batch has bought so far, as the journal has it: read once, then kept in mind.
 
     ``paid`` has the last purchase that was paid for, by key; ``seen`` the leads that have come.
-    ``answered`` is the last purchase, whose outcome is on its way to the journal; ``written`` is
-    done when that of the one before it has arrived there. ``said`` is what came with the last page,
-    ``said_at`` when (the clock of :func:`time.monotonic`).
+    ``answered`` is the last purchase, whose outcome is on its way to the journal. ``said`` is what
+    came with the last page, ``said_at`` when (the clock of :func:`time.monotonic`).
     """
 
     order: Order
@@ -271,7 +268,6 @@ class _Tab:
     paid: dict[str, Purchase]
     seen: set[str]
     answered: Purchase | None = None
-    written: Future[None] | None = None
     said: Envelope | None = None
     said_at: float = 0.0
 
@@ -320,11 +316,11 @@ class _Tab:
         notes = []
         if bought.total != self.order.total:
             notes.append(f"there were {self.order.total} records when ordered, now {bought.total}")
-        ids = read_ids(parsed)
-        repeated = len(bought.rows) - len(self.seen.union(ids)) + len(self.seen)
+        new = set(read_ids(parsed)).difference(self.seen)
+        repeated = len(bought.rows) - len(new)
         if repeated and not self.order.is_again:
             notes.append(f"{repeated} of {len(bought.rows)} records had come before")
-        self.seen.update(ids)
+        self.seen.update(new)
         if len(bought.rows) != purchase.records_asked:
             notes.append(f"{purchase.records_asked} records were asked for")
         return f"the result set moved: {'; '.join(notes)}" if notes else ""

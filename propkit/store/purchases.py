@@ -14,9 +14,10 @@ import json
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -24,13 +25,12 @@ import duckdb
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.store.database import Store
-from propkit.store.results import (
-    Settlement,
-    feed_tables,
-    make_rows,
-    replace_rows,
-    settle_purchase,
-)
+from propkit.store.replacing import make_table
+from propkit.store.results import Settlement, feed_tables, replace_rows, settle_purchase
+from propkit.store.schema import LEDGER_SCHEMAS
+
+_SCHEMA = LEDGER_SCHEMAS["purchases"]
+_get_row = attrgetter(*_SCHEMA.names)
 
 PAID = ("asked", "bought", "lost")
 """States in which a purchase counts as paid: it was, or may have been."""
@@ -78,7 +78,7 @@ def write_intent(store: Store, purchase: Purchase, answered: str | None = None) 
     outcome is among those. The future's result is another purchase at that source, if any, whose
     outcome is not known: then nothing was written.
     """
-    row = make_rows("purchases", [asdict(purchase)])
+    row = make_table(_SCHEMA, [_get_row(purchase)])
 
     def work(connection: duckdb.DuckDBPyConnection) -> str | None:
         asked = connection.execute(
