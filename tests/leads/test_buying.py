@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import threading
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propkit import buying
 from propkit.buying import affordable, read_price
-from propkit.errors import InvalidAnswerError, RequestError, SourceRejectedError
+from propkit.errors import InvalidAnswerError, RequestError, SourceRejectedError, StoreError
+from propkit.leads import operations
 from propkit.leads.ordering import estimate_cost
-from propkit.sources.propertyradar import Envelope, PropertyRadar
+from propkit.sources.propertyradar import Envelope, PropertyRadar, read_page_key
+from propkit.store.writer import Writer
 from tests.leads.selling import (
     CAPS,
     CRITERIA,
@@ -28,9 +33,12 @@ from tests.leads.selling import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.store import Result, Store
+    from propkit.store.purchases import Purchase
 
 PAGE = 100
 
@@ -99,6 +107,55 @@ def test_everything_is_bought_once_page_by_page(county: County, path: Path):
         assert kit.store.rows("SELECT criteria FROM lead_criteria") == [
             {"criteria": preview.criteria.json}
         ]
+
+
+def test_a_page_is_asked_for_while_the_one_before_is_stored(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its intent goes to the writer at once, also where that is slow; never are three unsettled."""
+    events: list[tuple[str, int]] = []
+    last = 3 * PAGE
+    waiting = {start: threading.Event() for start in range(0, last + PAGE, PAGE)}
+    early: list[bool] = []
+    do, write = Writer._do, Writer._write
+    make_intent, buy = buying.write_intent, PropertyRadar.buy
+
+    def start_of(key: str) -> int:
+        return read_page_key(key)[1]
+
+    def intend(store: Store, purchase: Purchase, answered: str | None = None) -> Any:
+        written = make_intent(store, purchase, answered)
+        waiting[start_of(purchase.key)].set()
+        return written
+
+    def do_slowly(self: Writer, work: Any, future: Future[Any], *, is_small: bool) -> None:
+        do(self, work, future, is_small=is_small)
+        if is_small and (next_start := PAGE * (len(early) + 1)) <= last:
+            # This page is asked for now, and the one before it waits for its turn in here.
+            early.append(waiting[next_start].wait(5))
+
+    def store(self: Writer, results: Sequence[Result]) -> None:
+        write(self, results)
+        events.extend(("stored", start_of(result.item.key)) for result in results)
+
+    async def send(self: PropertyRadar, *args: Any, start: int, limit: int) -> Any:
+        events.append(("sent", start))
+        return await buy(self, *args, start=start, limit=limit)
+
+    monkeypatch.setattr(buying, "write_intent", intend)
+    monkeypatch.setattr(Writer, "_do", do_slowly)
+    monkeypatch.setattr(Writer, "_write", store)
+    monkeypatch.setattr(PropertyRadar, "buy", send)
+    with leads_kit(county, path) as kit:
+        kit.leads(
+            CRITERIA, purchase=True, page_size=PAGE, max_records=last + PAGE, max_cost=0
+        ).wait(WAIT)
+
+        assert states(kit) == ["bought"] * 4
+    assert early == [True, True, True]
+    assert [start for event, start in events if event == "sent"] == sorted(waiting)
+    for start in range(0, last - PAGE, PAGE):
+        assert events.index(("stored", start)) < events.index(("sent", start + 2 * PAGE))
 
 
 def test_what_the_quota_does_not_cover_is_counted_first(county: County, path: Path):
@@ -329,6 +386,23 @@ def test_criteria_are_bought_by_one_batch_at_a_time(county: County, path: Path):
 
         with pytest.raises(RequestError, match=f"batch {batch.id} buys these criteria already"):
             kit.leads(CRITERIA, purchase=True, again=True, **CAPS)
+
+
+def test_nothing_is_bought_of_criteria_that_cannot_be_kept(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is not settled could not be asked for by them."""
+    failed: Future[None] = Future()
+    failed.set_exception(StoreError("the disk is full"))
+    monkeypatch.setattr(operations, "keep_criteria", lambda *_: failed)
+    with leads_kit(county, path) as kit:
+        preview = kit.leads(CRITERIA)
+
+        with pytest.raises(StoreError, match="the disk is full"):
+            preview.buy(**CAPS)
+
+        assert len(kit.batches()) == 0
+        assert [purchase for purchase, *_ in asked(county)] == ["0"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,24 @@ def test_only_a_batchs_own_writing_is_kept_small(path: Path):
     assert full != "91.5 MiB"
 
 
+def test_a_batch_leaves_duckdb_one_thread_and_who_asks_all(path: Path):
+    """Its statements are small: to wake further threads takes longer than these then save."""
+    threads = "SELECT current_setting('threads')::INTEGER AS now"
+    with closing(Store.open(path)) as store, store._cursor() as cursor:
+
+        def seen() -> tuple[int, int]:
+            ((own,),) = cursor.execute(threads).fetchall()
+            return own, store.rows(threads)[0]["now"]
+
+        before = seen()
+        with store.sparing():
+            while_it_runs = seen()
+        after = seen()
+
+    every, _ = before
+    assert (before, while_it_runs, after) == ((every, every), (1, every), (every, every))
+
+
 def test_a_large_query_succeeds_while_a_batch_runs(path: Path):
     """It needs more than a batch leaves DuckDB; the batch's own connection would be refused it."""
     with closing(Store.open(path)) as store, store.sparing():
