@@ -61,7 +61,9 @@ def test_a_job_is_cancelled_gone_on_with_and_deleted(
     turn_until(panel, lambda: _choices(_rows(panel)[0]) == ["Log", "Cancel"] if _rows(panel) else 0)
 
     _press(panel, "cancel", batch.id)
-    assert _rows(panel)[0][2] == "⊘ Cancelled"
+    state, items, well = _rows(panel)[0][2:5]
+    assert state == "⊘ Cancelled"
+    assert items.split(" of ")[0] == well.split(" / ")[0]  # what was cancelled was not asked for
     assert _choices(_rows(panel)[0]) == ["Log", "Resume", "Delete"]
     county.switch(faults=[])
     _press(panel, "resume", batch.id)
