@@ -145,6 +145,17 @@ def test_figures_are_bars_with_words(kit: pk.Kit, county: County) -> None:
         "Pace of each host over time",
         "Store",
     ]
+    # What was collected is told apart from what the store keeps besides.
+    said = {
+        name: value
+        for one in blocks(panel)
+        if one["kind"] == "facts"
+        for name, value in one["facts"]
+    }
+    assert said["Collected rows"].startswith("3 parcels, ")
+    assert "items" not in said["Collected rows"]
+    assert "items" in said["Other rows"]
+    assert "parcels" not in said["Other rows"]
     press(panel, "choose", batch="last")
     bars = {(one["label"], one["word"]) for one in blocks(panel) if one["kind"] == "bar"}
     assert not any(word == "100.0%" for _, word in bars)
