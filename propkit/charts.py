@@ -89,9 +89,14 @@ def _histogram(rows: list[dict[str, Any]]) -> Any:
         make_chart(rows)
         .mark_bar(color=BLUE)
         .encode(
-            x=alt.X("least:Q", title="US dollars", axis=alt.Axis(format="$,.0f"), bin="binned"),
+            x=alt.X(
+                "least:Q",
+                title="US dollars",
+                bin="binned",
+                axis=alt.Axis(format="$,.0f", labelOverlap=True, labelSeparation=12),
+            ),
             x2="most:Q",
-            y=alt.Y("parcels:Q", title="parcels"),
+            y=alt.Y("parcels:Q", title="parcels", axis=_whole_numbers(rows, "parcels")),
             tooltip=[
                 alt.Tooltip("least:Q", title="from", format="$,.0f"),
                 alt.Tooltip("most:Q", title="to", format="$,.0f"),
@@ -99,6 +104,13 @@ def _histogram(rows: list[dict[str, Any]]) -> Any:
             ],
         )
     )
+
+
+def _whole_numbers(rows: list[dict[str, Any]], name: str) -> alt.Axis:
+    """Return an axis that counts: JupyterLab's Vega would mark halves where the counts are small."""
+    import altair as alt
+
+    return alt.Axis(tickCount=min(5, max(row[name] for row in rows)))
 
 
 def _by_year(rows: list[dict[str, Any]]) -> Any:
@@ -130,7 +142,7 @@ def _by_month(rows: list[dict[str, Any]]) -> Any:
         .mark_bar(color=BLUE)
         .encode(
             x=alt.X("month:T", title="month of the sale"),
-            y=alt.Y("sales:Q"),
+            y=alt.Y("sales:Q", axis=_whole_numbers(rows, "sales")),
             tooltip=[
                 alt.Tooltip("month:T", format="%B %Y"),
                 alt.Tooltip("sales:Q"),

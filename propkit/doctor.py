@@ -29,7 +29,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the line; what is wrong begins with an exclamation mark."""
-        return f"{'!' if self.is_wrong else ' '} {self.topic:<24} {self.text}"
+        return f"{'!' if self.is_wrong else ' '} {self.topic:<29} {self.text}"
 
 
 def examine() -> list[Finding]:

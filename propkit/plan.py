@@ -100,7 +100,8 @@ class Plan:
     def __str__(self) -> str:
         """Return the plan in a few lines."""
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items()) or "nothing"
-        what = "queries" if self.kind == "search" else "identifiers"
+        one, many = ("query", "queries") if self.kind == "search" else ("identifier", "identifiers")
+        what = one if len(self.entries) == 1 else many
         kind = "" if self.kind == "comprehensive" else f" {self.kind}"
         lines = [f"Plan{kind}: {len(self.entries)} {what} from {self.origin}: {counts}"]
         least = "at least " if self.kind == "search" else ""

@@ -73,8 +73,9 @@ _VERBS = {
 
 def describe(progress: Progress) -> str:
     """Return an event as one line."""
-    share = 100 * progress.ended / progress.total if progress.total else 100
     counts = progress.counts
+    asked = progress.ended - counts.get(State.CANCELLED, 0)
+    share = 100 * asked / progress.total if progress.total else 100
     parts = [f"{counts.get(State.DONE, 0) - progress.partial} done"]
     for name, count in [
         ("partial", progress.partial),
@@ -88,7 +89,7 @@ def describe(progress: Progress) -> str:
             parts.append(f"{count} {name}")
     verb = _VERBS.get(progress.state, progress.state.capitalize())
     text = (
-        f"{verb} {progress.ended} of {progress.total} items ({share:.0f} %): "
+        f"{verb} {asked} of {progress.total} items ({share:.0f} %): "
         f"{', '.join(parts)}, {progress.elapsed_seconds:.0f} s"
     )
     if progress.eta_seconds is not None:

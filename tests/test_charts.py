@@ -54,6 +54,21 @@ def test_a_chart_is_whole_and_draws_without_a_network(kit: pk.Kit, kind: str) ->
     assert len(_values(spec)) > 0
 
 
+def test_words_below_a_distribution_keep_apart_and_parcels_are_whole(kit: pk.Kit) -> None:
+    encoding = kit.chart("values").spec["encoding"]
+
+    assert encoding["x"]["axis"] == {
+        "format": "$,.0f",
+        "labelOverlap": True,
+        "labelSeparation": 12,
+    }
+    assert encoding["y"]["axis"] == {"tickCount": 5}
+    chart = kit.chart("sales_by_month").spec
+    most = max(row["sales"] for row in _values(chart))
+    assert most < 5
+    assert chart["encoding"]["y"]["axis"] == {"tickCount": most}
+
+
 @pytest.mark.parametrize(
     ("kind", "sql"),
     [

@@ -114,7 +114,7 @@ def test_a_missing_package_is_wrong(monkeypatch: pytest.MonkeyPatch):
 
     finding = by_topic()["no-such-package"]
 
-    assert str(finding) == "! no-such-package          is not installed: pip install propkit"
+    assert str(finding) == "! no-such-package               is not installed: pip install propkit"
 
 
 def test_a_missing_browser_is_wrong(monkeypatch: pytest.MonkeyPatch):

@@ -582,6 +582,7 @@ def test_a_plan_prints_what_a_person_decides_on():
         f"  not usable: {entry.identifier!r}: {entry.reason}" for entry in plan.invalid[:5]
     ]
     assert lines[10:] == ["  … and 2 more; see plan.frame()"]
+    assert str(plan_of(A)).startswith(f"Plan: 1 identifier from {plan.origin}: 1 due\n")
     assert repr(plan) == str(plan)
 
 
@@ -600,7 +601,7 @@ def test_html_of_a_plan_is_its_text_escaped():
     plan = plan_of("<script>x</script>")
 
     shown = plan._repr_html_()
-    assert "Plan: 1 identifiers" in shown
+    assert "Plan: 1 identifier from" in shown
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
 

@@ -32,7 +32,7 @@ from propkit.widgets.faces import Block
 from propkit.widgets.panel import Panel
 from propkit.widgets.panel_kit import PanelKit
 from propkit.widgets.parcel_card import ParcelCard
-from propkit.widgets.parcel_rows import COLUMNS, collected, make_row, texts_by_apn
+from propkit.widgets.parcel_rows import COLUMNS, collected, describe_list, make_row, texts_by_apn
 from propkit.widgets.parcel_status import judge_collected, judge_planned
 from propkit.widgets.spelling import properties, show_ages
 from propkit.widgets.status_grid import StatusGrid
@@ -61,6 +61,7 @@ class CollectPanel(Panel):
         self.choices = views.Choices()
         self.plan: Plan | None = None
         self._dialog: Block | None = None
+        self._unusable: list[Block] = []
         self._asked: list[str] = []
         self._waits_for: list[str] = []
         self._rows: dict[str, int] = {}
@@ -150,6 +151,7 @@ class CollectPanel(Panel):
         blocks = views.search_bar(
             self.query, self.by, said, rows=len(self._rows), is_active=is_active
         )
+        blocks += self._unusable
         if self._dialog is not None:
             blocks.append(self._dialog)
         if is_handing_over:
@@ -163,6 +165,7 @@ class CollectPanel(Panel):
                 is_cancelling=self._doing == "cancel",
                 is_brief=self.choices.is_background,
                 is_over=not is_active,
+                ended=self._report.counts if self._report is not None else {},
             )
         if self._report is not None:
             blocks.append(summary_block(self._report, self._reach(), self._extras))
@@ -171,19 +174,14 @@ class CollectPanel(Panel):
     def _take(self, hits: object) -> None:
         """Show parcels."""
         identifiers = read_identifiers(hits)
-        apns = list(
-            dict.fromkeys(
-                one.apn.canonical for one in identifiers.entries if one.apn and one.is_valid
-            )
-        )
+        apns = [apn.canonical for apn in identifiers.valid]
         given = texts_by_apn(hits)
         known = read_parcel_facts(self.kit.store, apns)
         states = judge_planned(self.kit.plan(apns), known)
         rows = [make_row(known[apn], given.get(apn, {}), states.get(apn, "none")) for apn in apns]
         self._rows = {apn: place for place, apn in enumerate(apns)}
         self.grid.replace(rows)
-        lost = len(identifiers.entries) - len(apns)
-        self.said = views.describe_hits(len(apns), lost, getattr(hits, "attrs", {}))
+        self.said, self._unusable = describe_list(identifiers, getattr(hits, "attrs", {}))
 
     def _attach(self) -> None:
         """Show the last batch as it is; nothing where there is none."""

@@ -113,14 +113,6 @@ def search_bar(query: str, by: str, said: str, *, rows: int, is_active: bool) ->
     ]
 
 
-def describe_hits(found: int, lost: int, attrs: Mapping[Any, Any]) -> str:
-    """Return how many parcels there are, how many rows name none, and whether there are more."""
-    said = properties(found) if found or lost else "Nothing was found"
-    if lost:
-        said += f"; {counted(lost, 'row names', 'rows name')} no other parcel"
-    return said if attrs.get("is_complete") is not False else f"{said} of {attrs['total']:,}"
-
-
 def plan_dialog(plan: Plan, choices: Choices, ages: str) -> Block:
     """Return the plan as a question: start it, change it, or leave it."""
     counts = plan.counts
@@ -255,8 +247,12 @@ def progress_blocks(
     is_cancelling: bool = False,
     is_brief: bool = False,
     is_over: bool = False,
+    ended: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[Block]:
-    """Return how far a batch is; brief is without the bars of its sources."""
+    """Return how far a batch is; brief is without the bars of its sources.
+
+    ``ended`` are the items of each source by outcome, once the batch is over.
+    """
     verb = "Collected" if is_over else "Collecting"
     said = f"{verb} {reach.ended:,} of {reach.total:,} properties ({reach.percent} %)"
     cancel = button(
@@ -283,7 +279,13 @@ def progress_blocks(
         elapsed = progress.elapsed_seconds
         is_complete = progress.state == "completed"
         blocks += [
-            _source_bar(one, elapsed, is_over=is_over, is_complete=is_complete)
+            _source_bar(
+                one,
+                elapsed,
+                is_over=is_over,
+                is_complete=is_complete,
+                cancelled=(ended or {}).get(one.source, {}).get("cancelled", 0),
+            )
             for one in progress.sources
         ]
         blocks.append(text(_counts(progress), look="faint", css="propkit-counts"))
@@ -301,8 +303,9 @@ def progress_blocks(
 
 
 def _source_bar(
-    source: SourceProgress, elapsed: float, *, is_over: bool, is_complete: bool
+    source: SourceProgress, elapsed: float, *, is_over: bool, is_complete: bool, cancelled: int
 ) -> Block:
+    asked = source.ended - cancelled
     if source.stopped:
         word, tone = "stopped", "red"
     elif is_over:
@@ -314,7 +317,7 @@ def _source_bar(
     else:
         word = "collecting"
         tone = "yellow" if source.failed or source.replaced else "blue"
-    parts = [f"{source.ended:,} of {source.total:,}", counted(source.requests, "request")]
+    parts = [f"{asked:,} of {source.total:,}", counted(source.requests, "request")]
     if elapsed >= 1:
         parts.append(f"{source.requests / elapsed:.1f}/s")
     if source.refused:
@@ -323,6 +326,8 @@ def _source_bar(
         parts.append(f"{source.failed:,} failed")
     if source.replaced:
         parts.append(f"{source.replaced:,} to a second way")
+    if cancelled:
+        parts.append(f"{cancelled:,} cancelled")
     left = _seconds_left(source, elapsed)
     if left is not None and not is_over:
         parts.append(f"{show_seconds(left)} to go")
@@ -330,7 +335,7 @@ def _source_bar(
         spell(source.source),
         word=word,
         tone=tone,
-        value=source.ended,
+        value=asked,
         most=source.total,
         numbers=", ".join(parts),
     )
@@ -345,6 +350,8 @@ def _counts(progress: Progress) -> str:
         f"{counts.get(State.FAILED, 0):,} failed",
         f"{counts.get(State.SKIPPED, 0):,} skipped",
     ]
+    if counts.get(State.CANCELLED):
+        shown.append(f"{counts[State.CANCELLED]:,} cancelled")
     if progress.replaced:
         shown.append(f"{progress.replaced:,} of these by a second way")
     if progress.current and progress.state == "running":

@@ -13,7 +13,7 @@ from typing import Any, Final
 import ipywidgets
 
 from propkit.errors import PropkitError
-from propkit.widgets.faces import Block, Face, box, button, make_view, text
+from propkit.widgets.faces import Block, Face, box, button, make_view, row, text
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
                 return  # it was closed meanwhile: that is what the next turn says
             if not isinstance(error, PropkitError):
                 log.exception("a panel failed")
-            self.error = f"{type(error).__name__}: {error}"
+            self.error = _explain(error)
             blocks = [block for block in self.face.view["blocks"] if block.get("key") != "error"]
         shown = [*blocks, *self._error_blocks()]
         self.face.show(make_view(shown, label=self.label))
@@ -102,7 +102,7 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
                 do()
             except Exception as error:  # noqa: BLE001 -- shown in the panel
                 on_failure()
-                self.error = f"{type(error).__name__}: {error}"
+                self.error = _explain(error)
 
         threading.Thread(target=work, name=f"propkit-{self._name}-apart", daemon=True).start()
 
@@ -124,7 +124,9 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
             return []
         words = text(self.error, tone="red", css="propkit-error")
         shut = button("Close", "forget_error")
-        return [box("Something went wrong", words, shut, tone="red", key="error", role="alert")]
+        return [
+            box("Something went wrong", words, row(shut), tone="red", key="error", role="alert")
+        ]
 
     def _show_end(self) -> None:
         said = text("The kit is closed: this is how it was.", look="faint")
@@ -136,3 +138,8 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         data = super()._repr_mimebundle_(**options)
         data["text/plain"] = f"{self.label}: it lives in a notebook with a browser only."
         return data
+
+
+def _explain(error: Exception) -> str:
+    """Return what a person is told of an error: propkit's own say what happened in words."""
+    return str(error) if isinstance(error, PropkitError) else f"{type(error).__name__}: {error}"

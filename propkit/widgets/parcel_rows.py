@@ -1,12 +1,14 @@
-"""The rows of a table of parcels: from search hits and from what is collected."""
+"""The rows of a table of parcels: from search hits, a list, and from what is collected."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from propkit.identifier_lists import Identifiers
 from propkit.store.parcel_facts import ParcelFacts
-from propkit.widgets.spelling import show_apn, show_tables
+from propkit.widgets.faces import Block, details, table, text
+from propkit.widgets.spelling import counted, properties, show_apn, show_tables
 from propkit.widgets.status_grid import Column
 
 COLUMNS: Final = (
@@ -19,6 +21,7 @@ COLUMNS: Final = (
     Column(name="tables", label="Tables", kind="tables", width=170),
     Column(name="updated", label="Last Updated", kind="time", width=112),
 )
+_MOST_ROWS: Final = 100
 _TEXTS: Final = ("owner_name", "situs_address", "situs_city", "subdivision")
 
 
@@ -35,6 +38,27 @@ def texts_by_apn(hits: object) -> dict[str, dict[str, str]]:
         }
         for apn, *values in rows
     }
+
+
+def describe_list(identifiers: Identifiers, attrs: Mapping[Any, Any]) -> tuple[str, list[Block]]:
+    """Return how many parcels a list names, and which of its rows name none for certain, and why.
+
+    ``attrs`` are those of a frame of hits, which say whether there are more.
+    """
+    if not identifiers.entries:
+        return "Nothing was found", []
+    known, twice, unusable = identifiers.valid, identifiers.duplicates, identifiers.invalid
+    more = f" of {attrs['total']:,}" if attrs.get("is_complete") is False else ""
+    said = f"{properties(len(known))}{more}"
+    said += f", {counted(len(twice), 'duplicate')}" if twice else ""
+    if not unusable:
+        return said, []
+    rows = [(str(one.raw), one.reason or "") for one in unusable[:_MOST_ROWS]]
+    shown = [table("Rows that are not usable", ["Row", "Why"], rows)]
+    if unusable[_MOST_ROWS:]:
+        shown.append(text(f"… and {len(unusable) - _MOST_ROWS:,} more", look="faint"))
+    title = f"Not usable ({len(unusable):,})"
+    return f"{said}, {len(unusable):,} not usable", [details(title, *shown, key="unusable")]
 
 
 def make_row(known: ParcelFacts, given: Mapping[str, str], status: str) -> list[Any]:

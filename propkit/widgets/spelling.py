@@ -10,7 +10,7 @@ from typing import Final
 from propkit.identifiers import parse_identifier
 from propkit.kinds import DATASETS
 
-_INITIALS: Final = frozenset({"apn", "mcr"})
+_INITIALS: Final = frozenset({"api", "apn", "mcr"})
 
 
 def show(value: object) -> str:
@@ -74,8 +74,8 @@ def show_tables(tables: Collection[str]) -> str:
 
 def spell(name: str) -> str:
     """Return a name of the code as words."""
-    words = name.replace("_", " ").capitalize()
-    return words.upper() if name in _INITIALS else words
+    words = [word.upper() if word in _INITIALS else word for word in name.lower().split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def properties(count: int) -> str:

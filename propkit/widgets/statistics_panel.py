@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from propkit.errors import RequestError
+from propkit.records import RECORD_TYPES
 from propkit.runtime.statistics import Statistics
 from propkit.store.statistics import HostPace, SourceStatistics, StoreStatistics
 from propkit.widgets.faces import Block, bar, box, facts, row, select, table
@@ -143,11 +144,21 @@ def _saved(one: SourceStatistics) -> Block:
     )  # fmt: skip
 
 
+def _rows(store: StoreStatistics, *, of_records: bool) -> str:
+    """Return the rows of the tables of records, or of all others."""
+    return ", ".join(
+        f"{rows:,} {_words(name)}"
+        for name, rows in store.rows.items()
+        if rows and (name in RECORD_TYPES) is of_records
+    )
+
+
 def _store(store: StoreStatistics) -> list[tuple[str, str]]:
     pairs = [
         ("File", f"{store.path.name}, {store.file_bytes / 1e6:.1f} MB"),
         ("Answers kept", f"{store.payload_bytes / 1e6:.1f} MB before compression"),
-        ("Rows", ", ".join(f"{n:,} {_words(name)}" for name, n in store.rows.items() if n)),
+        ("Collected rows", _rows(store, of_records=True) or "none"),
+        ("Other rows", _rows(store, of_records=False) or "none"),
         ("Commits", f"{store.commits:,}"),
     ]
     if store.commit_seconds_p50 is not None:

@@ -80,6 +80,7 @@ class Grid {
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.view);
     this.clock = setInterval(() => this.redraw(), 30000);
+    this.tellHeard();
   }
 
   follow(event, call) {
@@ -95,7 +96,7 @@ class Grid {
     clearTimeout(this.telling);
   }
 
-  get rows() { return this.model.get("rows"); }
+  get rows() { return this.model.get("rows").rows; }
   get statuses() { return this.model.get("statuses"); }
 
   build(el) {
@@ -337,7 +338,11 @@ class Grid {
 
   take(message) {
     if (message.type !== "rows") return;
-    const { rows } = this;
+    const given = this.model.get("rows");
+    const { rows } = given;
+    // Each view hears each message, and all views have the same rows.
+    if (message.number > given.messages + 1) this.tellHeard();
+    else given.messages = Math.max(given.messages, message.number);
     const all = this.model.get("columns");
     const [by] = this.model.get("sort");
     let moves = this.tones.size > 0 || this.model.get("filter").trim() !== "";
@@ -353,6 +358,11 @@ class Grid {
     }
     this.count();
     if (moves && !this.sorting) this.sorting = setTimeout(() => this.arrange(), SORT_AFTER);
+  }
+
+  // What was sent before this view was here, or while there was none, is not in the rows.
+  tellHeard() {
+    this.model.send({ type: "heard", number: this.model.get("rows").messages });
   }
 
   redraw() {

@@ -2,6 +2,8 @@
 
 The rows stand in the widget's state, so that a reloaded page and a saved notebook show them. A
 change is written into them and sent as a message of its own, all of a quarter second together.
+Messages are numbered, since a page hears none before it has drawn the table: it says which was the
+last that its rows have, and where that is not the last that was sent, it is given all rows again.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class StatusGrid(anywidget.AnyWidget):
     _css = Path(__file__).with_name("status_grid.css")
 
     columns: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    rows: traitlets.List[Any] = traitlets.List().tag(
+        sync=True, to_json=lambda rows, grid: {"messages": grid.messages, "rows": rows}
+    )
     statuses: traitlets.Dict[Any, Any] = traitlets.Dict().tag(sync=True)
     filter = traitlets.Unicode().tag(sync=True)
     sort: traitlets.List[Any] = traitlets.List(default_value=["", False]).tag(sync=True)
@@ -146,9 +150,14 @@ class StatusGrid(anywidget.AnyWidget):
             if pending:
                 self.messages += 1
                 rows = [[row, [*map(list, change.items())]] for row, change in pending.items()]
-                self.send({"type": "rows", "rows": rows})
+                self.send({"type": "rows", "number": self.messages, "rows": rows})
 
     def _take(self, _: object, content: Mapping[str, Any], __: object) -> None:
+        if content.get("type") == "heard":
+            with self._lock:
+                if content.get("number") != self.messages:
+                    self.send_state("rows")
+            return
         row = content.get("row")
         if content.get("type") != "open" or self._on_open is None or not isinstance(row, int):
             return

@@ -9,7 +9,7 @@ from typing import Final
 from propkit.runtime.report import BatchReport
 from propkit.widgets.collect_views import Reach
 from propkit.widgets.faces import Block, box, button, details, facts, row, table, text
-from propkit.widgets.spelling import counted, properties, show_apn, show_seconds, spell
+from propkit.widgets.spelling import properties, show_apn, show_seconds, spell
 
 _MOST_FAILURES: Final = 100
 
@@ -65,7 +65,8 @@ def _outcome(report: BatchReport, reach: Reach) -> tuple[str, str]:
     if report.state == "failed":
         return "red", f"The batch failed after {done}"
     if report.failures:
-        return "red", f"Collected {done}, with {counted(len(report.failures), 'failed request')}"
+        failed = len({one.apn or one.key for one in report.failures})
+        return "red", f"Collected {done}, {failed:,} of them not in full"
     return "green", f"Collected {done}"
 
 

@@ -7,6 +7,7 @@ import pytest
 from propkit.items import State
 from propkit.progress import Progress, SourceProgress
 from propkit.widgets.collect_views import Choices, Reach, progress_blocks
+from propkit.widgets.spelling import spell
 
 
 def _progress(state: str = "running", **source: object) -> Progress:
@@ -37,6 +38,18 @@ def _inside(progress: Progress | None, **options: bool) -> list[dict[str, object
 )
 def test_only_what_is_whole_is_a_hundred_percent(ended: int, total: int, percent: int) -> None:
     assert Reach(ended=ended, total=total).percent == percent
+
+
+def test_names_of_the_code_are_words() -> None:
+    names = ["api_then_browser", "api", "apn", "tax_bills", "unavailable"]
+
+    assert [spell(name) for name in names] == [
+        "API then browser",
+        "API",
+        "APN",
+        "Tax bills",
+        "Unavailable",
+    ]
 
 
 def test_progress_is_told_in_words_and_bars() -> None:

@@ -61,7 +61,9 @@ def test_a_job_is_cancelled_gone_on_with_and_deleted(
     turn_until(panel, lambda: _choices(_rows(panel)[0]) == ["Log", "Cancel"] if _rows(panel) else 0)
 
     _press(panel, "cancel", batch.id)
-    assert _rows(panel)[0][2] == "⊘ Cancelled"
+    state, items, well = _rows(panel)[0][2:5]
+    assert state == "⊘ Cancelled"
+    assert items.split(" of ")[0] == well.split(" / ")[0]  # what was cancelled was not asked for
     assert _choices(_rows(panel)[0]) == ["Log", "Resume", "Delete"]
     county.switch(faults=[])
     _press(panel, "resume", batch.id)
@@ -112,8 +114,8 @@ def test_jobs_are_filtered_and_paged(kit: pk.Kit, county: County) -> None:
 @pytest.mark.parametrize(
     ("action", "args", "said"),
     [
-        ("cancel", {"job": "no such job"}, "RequestError: no job 'no such job'"),
-        ("fly", {}, "RequestError: no action 'fly'"),
+        ("cancel", {"job": "no such job"}, "no job 'no such job'"),
+        ("fly", {}, "no action 'fly'"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -143,6 +145,17 @@ def test_figures_are_bars_with_words(kit: pk.Kit, county: County) -> None:
         "Pace of each host over time",
         "Store",
     ]
+    # What was collected is told apart from what the store keeps besides.
+    said = {
+        name: value
+        for one in blocks(panel)
+        if one["kind"] == "facts"
+        for name, value in one["facts"]
+    }
+    assert said["Collected rows"].startswith("3 parcels, ")
+    assert "items" not in said["Collected rows"]
+    assert "items" in said["Other rows"]
+    assert "parcels" not in said["Other rows"]
     press(panel, "choose", batch="last")
     bars = {(one["label"], one["word"]) for one in blocks(panel) if one["kind"] == "bar"}
     assert not any(word == "100.0%" for _, word in bars)

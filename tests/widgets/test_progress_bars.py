@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from propkit.items import State
-from propkit.progress import Progress, SourceProgress
+from propkit.progress import Progress, SourceProgress, describe
 from propkit.widgets import ProgressBars
 from propkit.widgets import progress as room
 
@@ -64,6 +66,14 @@ def test_each_state_has_a_colour_and_a_word(event: Progress, shown: tuple[object
     name, bar, word, numbers = bars.rows.children[0].children
     assert (bar.value, bar.bar_style, word.value, numbers.value) == shown
     assert name.value == "maricopa assessor"
+
+
+def test_what_is_cancelled_was_not_asked_for() -> None:
+    counts = {State.DONE: 1, State.CANCELLED: 3}
+
+    assert describe(replace(_event("cancelled"), counts=counts)) == (
+        "Cancelled after 1 of 4 items (25 %): 1 done, 3 cancelled, 1 s"
+    )
 
 
 def test_rows_are_made_once() -> None:

@@ -39,7 +39,7 @@ def test_only_what_changed_is_sent_and_the_rows_hold_it_too() -> None:
     grid.update({1: {"status": "complete", "owner": "JONES"}})
 
     assert grid.arrived.wait(30)
-    assert grid.sent == [{"type": "rows", "rows": [[1, [[1, "complete"]]]]}]
+    assert grid.sent == [{"type": "rows", "number": 1, "rows": [[1, [[1, "complete"]]]]}]
     assert grid.rows == [["12345678", "none", "SMITH"], ["12345679", "complete", "JONES"]]
     assert grid.messages == 1
 
@@ -70,10 +70,25 @@ def test_changes_of_a_quarter_second_go_together(monkeypatch: pytest.MonkeyPatch
 
     assert len(started) == 1
     assert grid.sent == [
-        {"type": "rows", "rows": [[0, [[1, "complete"]]], [1, [[1, "failed"]]]]},
+        {"type": "rows", "number": 1, "rows": [[0, [[1, "complete"]]], [1, [[1, "failed"]]]]},
     ]
     grid.update({1: {"status": "complete"}})
     assert [timer.interval for timer in started] == [0.0, room.FLUSH_SECONDS]
+
+
+def test_a_page_that_has_not_heard_all_is_given_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent before a page has drawn the table is heard by nobody."""
+    grid = _Sent(COLUMNS, ROWS)
+    given: list[Any] = []
+    monkeypatch.setattr(grid, "send_state", lambda key: given.append(grid.get_state(key)))
+    grid.update({1: {"status": "complete"}})
+    assert grid.arrived.wait(30)
+
+    for number in (1, 0):
+        grid._take(grid, {"type": "heard", "number": number}, [])
+
+    rows = [["12345678", "none", "SMITH"], ["12345679", "complete", "JONES"]]
+    assert given == [{"rows": {"messages": 1, "rows": rows}}]
 
 
 @pytest.mark.parametrize("change", [{2: {"status": "none"}}, {0: {"colour": "red"}}])
