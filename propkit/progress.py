@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 from propkit.items import ENDED, Item, State
 
+TOLD = ENDED - {State.CANCELLED}
+"""The ends that an item comes to; one that was cancelled came to none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceProgress:
     """How far one source is: items, requests, refusals (429, 503) and the kept rate.
 
-    ``failed`` are those that count as failed; in place of the ``replaced`` ones, which failed and
-    are at an end here, a second way is asked.
+    ``ended`` are those that came to an end, ``cancelled`` those that never will; ``failed`` those that
+    count as failed. In place of the ``replaced`` ones, which failed and are at an end here, a second
+    way is asked.
     """
 
     source: str
@@ -25,6 +29,7 @@ class SourceProgress:
     requests_per_second: float
     stopped: str | None = None
     replaced: int = 0
+    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +54,8 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """How many items are at an end, whatever it is."""
-        return sum(count for state, count in self.counts.items() if state in ENDED)
+        """How many items came to an end, whatever it is; those that were cancelled did not."""
+        return sum(count for state, count in self.counts.items() if state in TOLD)
 
     @property
     def replaced(self) -> int:
@@ -74,8 +79,7 @@ _VERBS = {
 def describe(progress: Progress) -> str:
     """Return an event as one line."""
     counts = progress.counts
-    asked = progress.ended - counts.get(State.CANCELLED, 0)
-    share = 100 * asked / progress.total if progress.total else 100
+    share = 100 * progress.ended / progress.total if progress.total else 100
     parts = [f"{counts.get(State.DONE, 0) - progress.partial} done"]
     for name, count in [
         ("partial", progress.partial),
@@ -89,7 +93,7 @@ def describe(progress: Progress) -> str:
             parts.append(f"{count} {name}")
     verb = _VERBS.get(progress.state, progress.state.capitalize())
     text = (
-        f"{verb} {asked} of {progress.total} items ({share:.0f} %): "
+        f"{verb} {progress.ended} of {progress.total} items ({share:.0f} %): "
         f"{', '.join(parts)}, {progress.elapsed_seconds:.0f} s"
     )
     if progress.eta_seconds is not None:

@@ -427,10 +427,17 @@ def test_waiting_ends_in_time(county: County, path: Path, known: list[str]):
         with pytest.raises(TimeoutError, match=r"still running after 0\.01 s"):
             batch.wait(timeout=0.01)
         state, report = batch.state, batch.cancel()
+        last = batch.progress
 
     assert state == "running"
     assert report.state == "cancelled"
     assert report.totals["cancelled"] >= 5
+    assert last is not None
+    ended = report.totals.get("done", 0)
+    assert [(one.ended, one.cancelled, one.total) for one in last.sources] == [
+        (ended, 40 - ended, 40)
+    ]
+    assert (last.ended, last.total) == (ended, 40)
 
 
 def test_a_listener_that_fails_is_told_and_harms_nothing(kit: pk.Kit, known: list[str]):

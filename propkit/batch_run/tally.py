@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from propkit.asking import Host
 from propkit.batch_run.run import Run
 from propkit.items import ENDED, Item, State
-from propkit.progress import Progress, SourceProgress
+from propkit.progress import TOLD, Progress, SourceProgress
 from propkit.usage import Cap, Usage
 
 log = logging.getLogger(__name__)
@@ -113,8 +113,9 @@ class Tally:
         return SourceProgress(
             source=name,
             total=counts.total() + replaced,
-            ended=sum(counts[state] for state in ENDED) + replaced,
+            ended=sum(counts[state] for state in TOLD) + replaced,
             failed=counts[State.FAILED],
+            cancelled=counts[State.CANCELLED],
             requests=usage.requests,
             refused=usage.refused,
             requests_per_second=self._hosts[name].pace.requests_per_second,

@@ -289,7 +289,7 @@ def _as_event(job: Job, progress: Progress) -> EventModel:
         id=job.id,
         state="PROCESSING",
         total=progress.total,
-        processed=progress.ended,
+        processed=progress.ended + counts.get("cancelled", 0),
         success_count=sum(counts.get(name, 0) for name in ("done", "not_found", "skipped")),
         error_count=counts.get("failed", 0),
         elapsed_seconds=progress.elapsed_seconds,

@@ -165,7 +165,6 @@ class CollectPanel(Panel):
                 is_cancelling=self._doing == "cancel",
                 is_brief=self.choices.is_background,
                 is_over=not is_active,
-                ended=self._report.counts if self._report is not None else {},
             )
         if self._report is not None:
             blocks.append(summary_block(self._report, self._reach(), self._extras))

@@ -247,12 +247,8 @@ def progress_blocks(
     is_cancelling: bool = False,
     is_brief: bool = False,
     is_over: bool = False,
-    ended: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[Block]:
-    """Return how far a batch is; brief is without the bars of its sources.
-
-    ``ended`` are the items of each source by outcome, once the batch is over.
-    """
+    """Return how far a batch is; brief is without the bars of its sources."""
     verb = "Collected" if is_over else "Collecting"
     said = f"{verb} {reach.ended:,} of {reach.total:,} properties ({reach.percent} %)"
     cancel = button(
@@ -279,13 +275,7 @@ def progress_blocks(
         elapsed = progress.elapsed_seconds
         is_complete = progress.state == "completed"
         blocks += [
-            _source_bar(
-                one,
-                elapsed,
-                is_over=is_over,
-                is_complete=is_complete,
-                cancelled=(ended or {}).get(one.source, {}).get("cancelled", 0),
-            )
+            _source_bar(one, elapsed, is_over=is_over, is_complete=is_complete)
             for one in progress.sources
         ]
         blocks.append(text(_counts(progress), look="faint", css="propkit-counts"))
@@ -303,9 +293,8 @@ def progress_blocks(
 
 
 def _source_bar(
-    source: SourceProgress, elapsed: float, *, is_over: bool, is_complete: bool, cancelled: int
+    source: SourceProgress, elapsed: float, *, is_over: bool, is_complete: bool
 ) -> Block:
-    asked = source.ended - cancelled
     if source.stopped:
         word, tone = "stopped", "red"
     elif is_over:
@@ -317,7 +306,7 @@ def _source_bar(
     else:
         word = "collecting"
         tone = "yellow" if source.failed or source.replaced else "blue"
-    parts = [f"{asked:,} of {source.total:,}", counted(source.requests, "request")]
+    parts = [f"{source.ended:,} of {source.total:,}", counted(source.requests, "request")]
     if elapsed >= 1:
         parts.append(f"{source.requests / elapsed:.1f}/s")
     if source.refused:
@@ -326,8 +315,8 @@ def _source_bar(
         parts.append(f"{source.failed:,} failed")
     if source.replaced:
         parts.append(f"{source.replaced:,} to a second way")
-    if cancelled:
-        parts.append(f"{cancelled:,} cancelled")
+    if source.cancelled:
+        parts.append(f"{source.cancelled:,} cancelled")
     left = _seconds_left(source, elapsed)
     if left is not None and not is_over:
         parts.append(f"{show_seconds(left)} to go")
@@ -335,7 +324,7 @@ def _source_bar(
         spell(source.source),
         word=word,
         tone=tone,
-        value=asked,
+        value=source.ended,
         most=source.total,
         numbers=", ".join(parts),
     )

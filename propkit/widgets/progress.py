@@ -129,6 +129,8 @@ def _numbers(source: SourceProgress) -> str:
         parts.append(f"{source.failed} failed")
     if source.replaced:
         parts.append(f"{source.replaced} to a second way")
+    if source.cancelled:
+        parts.append(f"{source.cancelled} cancelled")
     parts.append(f"{source.requests} request{'' if source.requests == 1 else 's'}")
     if source.refused:
         parts.append(f"{source.refused} refused")
