@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 import propkit as pk
@@ -507,6 +508,31 @@ def test_a_workbook_is_written_when_the_batch_ends(county: County, tmp_path: Pat
     assert is_written_again
     assert (resumed.counts, resumed.requests) == (report.counts, report.requests)
     assert failed.state == "completed"
+    assert "the workbook was not written" in (failed.error or "")
+
+
+def test_a_workbook_is_written_when_what_was_interrupted_is_cancelled(
+    county: County, tmp_path: Path
+):
+    """That is its end; where the file cannot be written, the report says so."""
+    book = tmp_path / "book.xlsx"
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        batch = kit.start(county.apns(2), datasets=ROLL, batch_size=1, export_to=book)
+        batch.wait(LAST)
+        book.unlink()
+        set_state(kit.store, batch.id, "interrupted")  # killed before it was written
+        written = batch.cancel()
+        parcels = pd.read_excel(book, sheet_name="parcels", engine="calamine")
+        events = batch.log()["event"].tolist()
+        book.unlink()
+        book.mkdir()
+        set_state(kit.store, batch.id, "interrupted")
+        failed = batch.cancel()
+
+    assert (written.state, written.error) == (failed.state, None) == ("cancelled", None)
+    assert written.totals == {"done": 1, "cancelled": 1}
+    assert len(parcels) == 1
+    assert events[-2:] == ["cancelled", "exported"]
     assert "the workbook was not written" in (failed.error or "")
 
 

@@ -30,6 +30,7 @@ from propkit.runtime.thread import CollectorThread
 from propkit.store.batches import (
     UNFINISHED,
     BatchHead,
+    LogEntry,
     beat,
     count_items,
     delete_batch,
@@ -159,15 +160,23 @@ class BatchWork:
         self._future.add_done_callback(lambda _: self._on_end())
 
     def cancel(self) -> None:
-        """Stop asking at once, keep everything fetched, leave the rest cancelled."""
+        """Stop asking at once, keep everything fetched, leave the rest cancelled.
+
+        What was interrupted ends here: only now its workbook is written.
+        """
         with self._lock:
             run = self._run if self.is_running else None
-            if run is None and self.head.state in UNFINISHED:
+            head = self.head
+            is_at_rest = run is None and head.state in UNFINISHED
+            if is_at_rest:
                 cancel_waiting(self._store, self.id)
                 set_state(self._store, self.id, "cancelled")
         if run is not None:
             self._thread.call(run.cancelled.set)
             self._wait_for_end()
+        elif is_at_rest and head.started_at is not None and head.state != "paused":
+            if (path := head.criteria.get("export_to")) is not None:
+                self._export_cancelled(path)
 
     def leave(self) -> None:
         """Stop without cancelling: what is not collected waits for :meth:`resume`."""
@@ -383,6 +392,17 @@ class BatchWork:
         )
         if guards:
             save_coverage(self._store, learned_of(self.collector, guards))
+
+    def _export_cancelled(self, path: str) -> None:
+        """Write the workbook of a batch that was cancelled while it did not run."""
+        try:
+            self._export_to(path)
+        except (PropkitError, OSError) as error:
+            text = f"the workbook was not written: {error}"
+            set_state(self._store, self.id, "cancelled", error=text, before="cancelled")
+        else:
+            entry = LogEntry(event="exported", message=f"workbook {Path(path).name} written")
+            write_log(self._store, self.id, [entry]).result()
 
     async def _export(self, run: Run, path: str) -> None:
         """Write the workbook that the batch asks for; what goes wrong with it is told."""
