@@ -249,6 +249,36 @@ def test_the_last_requests_of_a_cap_are_not_spent_on_many_parcels_by_halves(
     assert done == [1, 2, 3]
 
 
+def test_the_figures_of_a_batch_that_was_gone_on_with_are_those_of_all_its_runs(
+    county: County, tmp_path: Path
+):
+    """Requests add up to the ledger's; an item that is fresh counts once, not once a run."""
+    apns = county.apns(7)
+    with quick_kit(county, tmp_path / "one.duckdb", retry_attempts=1) as kit:
+        kit.collect(apns[:2], datasets=ROLL, progress=False)
+        county.clear_ledger()
+        batch = kit.start(apns, datasets=ROLL, max_requests={"maricopa_assessor": 2})
+        reports = [batch.wait(LAST)]
+        county.switch(faults=[{"system": "assessor", "kind": "status", "status": 500}])
+        reports.append(batch.resume().wait(LAST))
+        county.switch(faults=[])
+        reports.append(batch.retry().wait(LAST))
+        reports.append(batch.resume().wait(LAST))
+        (job,) = kit.store.rows(f"FROM batch_jobs WHERE id = '{batch.id}'")
+
+    skipped = {"skipped": 2}
+    assert [report.totals for report in reports] == [
+        {"done": 2, "waiting": 3, **skipped},
+        {"done": 2, "failed": 1, "waiting": 2, **skipped},
+        {"done": 4, "waiting": 1, **skipped},
+        {"done": 5, **skipped},
+    ]
+    assert [report.requests for report in reports] == [2, 4, 6, 7]
+    assert [report.cache_hits for report in reports] == [2] * 4
+    assert len(county.ledger("assessor")) == 7
+    assert (job["state"], job["processed"], job["success_count"]) == ("COMPLETED", 7, 7)
+
+
 def test_a_cap_below_the_requests_of_one_parcel_spends_none(county: County, tmp_path: Path):
     """It is said, the parcels wait, and a second way at the same host is not sent instead."""
     with quick_kit(county, tmp_path / "one.duckdb", has_browser=True) as kit:
@@ -653,7 +683,7 @@ def kit_with(county: County, path: Path, sources: dict[str, Any]) -> Iterator[pk
 
 
 def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
-    """Ten credits buy three parcels at three each; the plan says so, and what is left out."""
+    """Ten credits buy three parcels at three each; the plan and the report say what is left out."""
     apns = county.apns(8)
     source = {"paid": (PaidAssessor(), county.base_url("assessor"))}
     with kit_with(county, tmp_path / "one.duckdb", source) as kit:
@@ -665,6 +695,8 @@ def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
     assert plan.counts == {"due": 3, "over_budget": 5}
     assert len(asked(county, "assessor")) == 3
     assert report.totals == {"done": 3, "skipped": 5}
+    assert (len(report.over_budget), report.cache_hits, report.is_complete) == (5, 0, False)
+    assert "3.0 credits do not fit the budget of 10" in str(report)
     assert whole.credits == 15
 
 
