@@ -700,6 +700,25 @@ def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
     assert whole.credits == 15
 
 
+def test_what_is_asked_again_is_charged_again(county: County, tmp_path: Path):
+    """A budget is for all that a batch asks for, however often it is retried and gone on with."""
+    source = {"paid": (PaidAssessor(), county.base_url("assessor"))}
+    with kit_with(county, tmp_path / "one.duckdb", source) as kit:
+        county.switch(faults=[{"system": "assessor", "kind": "status", "status": 500}])
+        batch = kit.start(kit.plan(county.apns(3), datasets=ROLL, budget=12))  # three credits each
+        first = batch.wait(LAST)
+        county.switch(faults=[])
+        county.clear_ledger()
+        again = [batch.retry().wait(LAST)]
+        again += [batch.resume().wait(LAST) for _ in range(2)]
+
+    assert (first.totals, len(asked(county, "assessor"))) == ({"failed": 3}, 1)
+    assert [(report.state, report.totals) for report in again] == [
+        ("paused", {"done": 1, "waiting": 2})
+    ] * 3
+    assert "0.0 credits are left and an item costs 3.0" in (again[-1].error or "")
+
+
 def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path: Path):
     """Each failed parcel is asked of the next way in, and is stored once."""
     apns = county.apns(4)

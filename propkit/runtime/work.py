@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from datetime import UTC, datetime
-from pathlib import Path
 
 from propkit.batch_run import Run, SourceGuard, run_batch
 from propkit.collector import Collector
-from propkit.ending import call_in_thread, check_process
+from propkit.ending import check_process
 from propkit.errors import (
     FAILURE_CLASSES,
     PropkitError,
@@ -25,12 +24,18 @@ from propkit.errors import (
 )
 from propkit.items import Item, State
 from propkit.progress import Listener, Progress
-from propkit.runtime.running import learned_of, make_guards, make_run, skip_known
+from propkit.runtime.exporting import Export, export_cancelled, export_run
+from propkit.runtime.running import (
+    charge_repeated,
+    learned_of,
+    make_guards,
+    make_run,
+    skip_known,
+)
 from propkit.runtime.thread import CollectorThread
 from propkit.store.batches import (
     UNFINISHED,
     BatchHead,
-    LogEntry,
     beat,
     count_items,
     delete_batch,
@@ -70,7 +75,7 @@ class BatchWork:
         collector: Collector,
         thread: CollectorThread,
         batch_id: str,
-        export: Callable[[str], Path],
+        export: Export,
         *,
         make_listeners: Callable[[], list[Listener]] = list,
         on_end: Callable[[], object] = lambda: None,
@@ -175,8 +180,7 @@ class BatchWork:
             self._thread.call(run.cancelled.set)
             self._wait_for_end()
         elif is_at_rest and head.started_at is not None and head.state != "paused":
-            if (path := head.criteria.get("export_to")) is not None:
-                self._export_cancelled(path)
+            export_cancelled(self._store, head, self._export_to)
 
     def leave(self) -> None:
         """Stop without cancelling: what is not collected waits for :meth:`resume`."""
@@ -270,6 +274,7 @@ class BatchWork:
 
     def _start_again(self) -> None:
         state = self.head.state
+        charge_repeated(self.collector, self.id)
         set_state(self._store, self.id, "running", log="batch resumed")
         try:
             self._begin(self.head, read_items(self._store, self.id))
@@ -338,8 +343,8 @@ class BatchWork:
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)
-        if run.export_to is not None and state != "interrupted":
-            await self._export(run, run.export_to)
+        if state != "interrupted":
+            await export_run(run, self._export_to)
         for warning in run.warnings:
             run.note("warning", warning, level="warning")
         for source, usage in run.usage.items():
@@ -392,23 +397,3 @@ class BatchWork:
         )
         if guards:
             save_coverage(self._store, learned_of(self.collector, guards))
-
-    def _export_cancelled(self, path: str) -> None:
-        """Write the workbook of a batch that was cancelled while it did not run."""
-        try:
-            self._export_to(path)
-        except (PropkitError, OSError) as error:
-            text = f"the workbook was not written: {error}"
-            set_state(self._store, self.id, "cancelled", error=text, before="cancelled")
-        else:
-            entry = LogEntry(event="exported", message=f"workbook {Path(path).name} written")
-            write_log(self._store, self.id, [entry]).result()
-
-    async def _export(self, run: Run, path: str) -> None:
-        """Write the workbook that the batch asks for; what goes wrong with it is told."""
-        try:
-            await call_in_thread(lambda: self._export_to(path))
-        except (PropkitError, OSError) as error:
-            run.warnings.append(f"the workbook was not written: {error}")
-        else:
-            run.note("exported", f"workbook {Path(path).name} written")
