@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 import propkit as pk
+from propkit import planning
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
+from propkit.identifier_lists import read_identifiers
 from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
@@ -108,6 +110,29 @@ def test_two_batches_with_the_same_parcels_ask_once(county: County, tmp_path: Pa
     assert [report.state for report in reports] == ["completed", "completed"]
     assert reports[0].totals == reports[1].totals
     assert sum(report.cache_hits for report in reports) == 40
+
+
+def test_what_ends_while_a_plan_is_made_is_not_asked_for_again(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is not stored yet when the plan looks, and not under way any more when its batch begins."""
+    apns = county.apns(16)
+    with paced_kit(county, tmp_path / "one.duckdb", 30) as kit:
+        first = kit.start(apns, datasets=ROLL)
+
+        def read_slowly(*args: Any, **options: Any) -> Any:
+            enough = len(asked(county, "assessor")) + 4
+            while len(asked(county, "assessor")) < enough:
+                time.sleep(0.05)
+            return read_identifiers(*args, **options)
+
+        monkeypatch.setattr(planning, "read_identifiers", read_slowly)
+        second = kit.start(apns, datasets=ROLL)
+        reports = [batch.wait(LAST) for batch in (first, second)]
+
+    assert sorted(asked(county, "assessor")) == sorted(set(asked(county, "assessor")))
+    assert [report.state for report in reports] == ["completed", "completed"]
+    assert reports[1].cache_hits == 16
 
 
 def test_an_answer_that_two_batches_share_leads_each_on_to_what_it_wants(
