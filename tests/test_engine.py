@@ -21,7 +21,14 @@ from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
 from propkit.store.batches import set_state
 from propkit.store.results import write_results
-from tests.collecting import free_county, in_order, quick_kit, quick_settings, table_as_truth
+from tests.collecting import (
+    QUICK,
+    free_county,
+    in_order,
+    quick_kit,
+    quick_settings,
+    table_as_truth,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,15 +61,14 @@ def asked(county: County, system: str) -> list[str]:
     return [path for path in paths if not path.endswith("robots.txt")]
 
 
-def paced_kit(county: County, path: Path, rate: float, **more: Any) -> pk.Kit:
-    """Open a kit that asks the assessor so often, with two requests in flight."""
-    settings = quick_settings(county)
-    slow = settings.sources["maricopa_assessor"].model_copy(
-        update={"requests_per_second": rate, "max_in_flight": 2, **more}
-    )
-    settings = settings.model_copy(
-        update={"sources": {**settings.sources, "maricopa_assessor": slow}}
-    )
+def paced_kit(
+    county: County, path: Path, rate: float | str, max_in_flight: int = 2, **collect: Any
+) -> pk.Kit:
+    """Open a kit that asks the assessor so often, with so many requests in flight."""
+    quick = {"requests_per_second": 5000, "max_in_flight": 8}
+    sources = {name: {**values, **quick} for name, values in county.settings().items()}
+    sources["maricopa_assessor"].update(requests_per_second=rate, max_in_flight=max_in_flight)
+    settings = pk.Settings.load(sources=sources, collect={**QUICK, **collect})
     return pk.Kit(Store.open(path), settings, configure_sources(settings))
 
 
@@ -208,14 +214,7 @@ def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: P
 def test_a_low_batch_is_not_starved_by_a_busier_one(county: County, tmp_path: Path):
     """Waiting makes it more urgent: both are asked for, as many as wait for each."""
     apns = county.apns(65)
-    settings = quick_settings(county, ageing_seconds=0.1)
-    slow = settings.sources["maricopa_assessor"].model_copy(
-        update={"requests_per_second": 100, "max_in_flight": 1}
-    )
-    settings = settings.model_copy(
-        update={"sources": {**settings.sources, "maricopa_assessor": slow}}
-    )
-    with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configure_sources(settings)) as kit:
+    with paced_kit(county, tmp_path / "a.duckdb", 20, 1, ageing_seconds=0.1) as kit:
         high = kit.start(apns[:60], datasets=ROLL, priority="critical", workers=8)
         low = kit.start(apns[60:], datasets=ROLL, priority="low", workers=2)
         ended = low.wait(LAST)
@@ -511,11 +510,11 @@ def test_a_learned_pace_is_kept_for_the_next_process(county: County, tmp_path: P
     """The next kit begins at the rate that the last one ended with, and plans with it."""
     county.switch(limits={"assessor": {"requests_per_second": 12, "burst": 2}})
     path = tmp_path / "one.duckdb"
-    with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
+    with paced_kit(county, path, "learn") as kit:
         kit.collect(county.apns(40), datasets=ROLL, progress=False)
         learned = kit.statistics().rates
         host = kit.sources["maricopa_assessor"].host
-    with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
+    with paced_kit(county, path, "learn") as kit:
         plan = kit.plan(county.apns(100), datasets=ROLL, max_age=0)
         rate = kit._place.collector()[0].hosts["maricopa_assessor"].pace.requests_per_second
 
