@@ -16,6 +16,7 @@ from propkit import planning
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
 from propkit.identifier_lists import read_identifiers
+from propkit.runtime import work
 from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
@@ -31,7 +32,7 @@ from tests.collecting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from propkit.demo_county import County
@@ -118,6 +119,18 @@ def test_two_batches_with_the_same_parcels_ask_once(county: County, tmp_path: Pa
     assert sum(report.cache_hits for report in reports) == 40
 
 
+def slowly(county: County, do: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what does the same once the assessor was asked four times more."""
+
+    def wait_and_do(*args: Any, **options: Any) -> Any:
+        enough = len(asked(county, "assessor")) + 4
+        while len(asked(county, "assessor")) < enough:
+            time.sleep(0.05)
+        return do(*args, **options)
+
+    return wait_and_do
+
+
 def test_what_ends_while_a_plan_is_made_is_not_asked_for_again(
     county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -125,20 +138,30 @@ def test_what_ends_while_a_plan_is_made_is_not_asked_for_again(
     apns = county.apns(16)
     with paced_kit(county, tmp_path / "one.duckdb", 30) as kit:
         first = kit.start(apns, datasets=ROLL)
-
-        def read_slowly(*args: Any, **options: Any) -> Any:
-            enough = len(asked(county, "assessor")) + 4
-            while len(asked(county, "assessor")) < enough:
-                time.sleep(0.05)
-            return read_identifiers(*args, **options)
-
-        monkeypatch.setattr(planning, "read_identifiers", read_slowly)
+        monkeypatch.setattr(planning, "read_identifiers", slowly(county, read_identifiers))
         second = kit.start(apns, datasets=ROLL)
         reports = [batch.wait(LAST) for batch in (first, second)]
 
     assert sorted(asked(county, "assessor")) == sorted(set(asked(county, "assessor")))
     assert [report.state for report in reports] == ["completed", "completed"]
     assert reports[1].cache_hits == 16
+
+
+def test_what_ends_while_a_batch_is_gone_on_with_is_not_asked_for_again(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it has left is shared with a batch that runs, as if it were new."""
+    apns = county.apns(16)
+    with paced_kit(county, tmp_path / "one.duckdb", 30) as kit:
+        second = kit.start(apns, datasets=ROLL)
+        second.leave()
+        first = kit.start(apns, datasets=ROLL)
+        monkeypatch.setattr(work, "read_items", slowly(county, work.read_items))
+        second.resume()
+        reports = [batch.wait(LAST) for batch in (first, second)]
+
+    assert sorted(asked(county, "assessor")) == sorted(set(asked(county, "assessor")))
+    assert [report.state for report in reports] == ["completed", "completed"]
 
 
 def test_an_answer_that_two_batches_share_leads_each_on_to_what_it_wants(

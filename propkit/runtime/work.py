@@ -242,13 +242,14 @@ class BatchWork:
             head = self.head
             if head.state != (only_if or head.state):
                 raise RequestError(f"batch {self.id} is {head.state} by now")
+            looked_at = datetime.now(UTC)  # what ends from here on is skipped, or joined
             requeue_cancelled(self._store, self.id)
             self._requeue_failed(STOPPING)
             skip_known(self.collector, head)
             is_unfinished = head.state in UNFINISHED
             # A process that dies once all is collected leaves the workbook to be written.
             if self._has_waiting() or (is_unfinished and head.criteria.get("export_to")):
-                self._start_again()
+                self._start_again(looked_at)
             elif is_unfinished:
                 set_state(self._store, self.id, "completed")
 
@@ -272,12 +273,12 @@ class BatchWork:
         counts = count_items(self._store, self.id)
         return any(outcome == State.WAITING for _, outcome, _ in counts)
 
-    def _start_again(self) -> None:
+    def _start_again(self, planned_at: datetime | None = None) -> None:
         state = self.head.state
         charge_repeated(self.collector, self.id)
         set_state(self._store, self.id, "running", log="batch resumed")
         try:
-            self._begin(self.head, read_items(self._store, self.id))
+            self._begin(self.head, read_items(self._store, self.id), planned_at=planned_at)
         except PropkitError:
             set_state(self._store, self.id, state)
             raise
