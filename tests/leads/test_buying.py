@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propkit import buying
 from propkit.buying import affordable, read_price
 from propkit.errors import InvalidAnswerError, RequestError, SourceRejectedError
 from propkit.leads.ordering import estimate_cost
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.pages import Page
 
 PAGE = 100
 
@@ -294,6 +296,49 @@ def test_a_set_that_grows_is_bought_to_its_end(county: County, path: Path):
     assert len(keys) > planned
     assert len(set(keys)) == len(keys)
     assert report.state == "completed"
+
+
+def test_a_short_page_is_followed_by_what_it_lacks(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And by no more: the page behind it is planned already, and nothing is paid for twice."""
+    buy = PropertyRadar.buy
+
+    async def buy_less(self: PropertyRadar, *args: Any, start: int, limit: int) -> Any:
+        return await buy(self, *args, start=start, limit=limit if start else limit - 5)
+
+    monkeypatch.setattr(PropertyRadar, "buy", buy_less)
+    with leads_kit(county, path) as kit:
+        preview = kit.leads(CRITERIA, page_size=PAGE)
+        report = preview.buy(**CAPS).wait(WAIT)
+        stored = stored_ids(kit)
+
+    assert report.state == "completed"
+    assert len(stored) == preview.records
+    assert paid_ids(county) == stored
+    assert set(stored.values()) == {1}
+
+
+@pytest.mark.parametrize(("counted", "limits"), [(105, ["100", "95"]), (0, ["100", "100"])])
+def test_the_more_of_what_is_counted_and_what_comes_is_paid_for(
+    county: County,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: int,
+    limits: list[str],
+):
+    """So the cap holds, however the source numbers its pages."""
+    read = buying.read_envelope
+
+    def count_oddly(page: Page) -> Envelope:
+        return replace(read(page), count=counted)
+
+    monkeypatch.setattr(buying, "read_envelope", count_oddly)
+    with leads_kit(county, path) as kit:
+        caps = {**CAPS, "max_records": 2 * PAGE}
+        kit.leads(CRITERIA, page_size=PAGE).buy(**caps).wait(WAIT)
+
+    assert [limit for paid, _, limit in asked(county) if paid == "1"] == limits
 
 
 def test_a_second_purchase_of_the_same_is_refused(county: County, path: Path):
