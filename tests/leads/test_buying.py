@@ -454,9 +454,10 @@ def test_counts_are_tried_again_and_purchases_are_not(county: County, path: Path
 
 
 def test_a_source_that_does_not_say_its_price_sells_nothing():
-    """Without a cost no cap could hold."""
+    """Without a cost no cap could hold; what the quota covers to the last record costs nothing."""
     quote = Envelope(rows=(), count=5, total=5, cost=None, free_remaining=5)
 
+    assert estimate_cost(quote) == 0
     assert estimate_cost(replace(quote, free_remaining=None)) is None
     with pytest.raises(InvalidAnswerError, match="does not say what the records cost"):
         read_price(quote)
