@@ -16,6 +16,7 @@ from propkit import planning
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
 from propkit.identifier_lists import read_identifiers
+from propkit.progress import describe
 from propkit.runtime import work
 from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
@@ -736,6 +737,7 @@ def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
     with kit_with(county, tmp_path / "one.duckdb", source) as kit:
         plan = kit.plan(apns, datasets=ROLL, budget=10)
         report = kit.collect(plan, progress=False)
+        said = describe(kit.batch("last").progress)
         whole = kit.plan(apns, datasets=ROLL)
 
     assert (plan.credits, len(plan.due)) == (9, 3)
@@ -744,6 +746,7 @@ def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
     assert report.totals == {"done": 3, "skipped": 5}
     assert (len(report.over_budget), report.cache_hits, report.is_complete) == (5, 0, False)
     assert "3.0 credits do not fit the budget of 10" in str(report)
+    assert ": 3 done, 5 skipped, " in said
     assert whole.credits == 15
 
 
