@@ -98,6 +98,11 @@ class Item:
         return self.state is State.DONE and bool(self.missing)
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether it was skipped since it is at hand, neither stale nor beyond the budget."""
+        return self.state is State.SKIPPED and (self.error or "").startswith("fresh")
+
+    @property
     def order(self) -> tuple[int, int]:
         """The sort key of the queue: priority first, then the place in the batch."""
         return (self.priority, self.sequence)

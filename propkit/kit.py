@@ -182,7 +182,6 @@ class Kit(
         RequestError
             An option has no such value.
         """
-        self._place.flush()  # what is not committed yet is not due again
         return plan_parcels(
             self.store,
             self._place.sources if source is None else self.sources,
@@ -199,6 +198,7 @@ class Kit(
             column=column,
             sheet=sheet,
             rates=self._place.rates(),
+            flush=self._place.flush,
         )
 
     def start(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -60,6 +60,7 @@ def plan_parcels(
     column: str | None = None,
     sheet: str | None = None,
     rates: Mapping[str, float] | None = None,
+    flush: Callable[[], object] = lambda: None,
     now: datetime | None = None,
 ) -> Plan:
     """Say what a batch would do, without any request.
@@ -84,6 +85,8 @@ def plan_parcels(
         That of a layer is the layer's own.
     rates
         The learnt pace of hosts, requests a second; others keep the known one.
+    flush
+        Commits what is collected and not stored yet: that is not due again.
     now
         Aware UTC; None: the clock's.
 
@@ -94,6 +97,9 @@ def plan_parcels(
     RequestError
         An option has no such value, or no source can do what is asked.
     """
+    # What other batches end from here on is stored when it is looked up below, or joined later.
+    now = now or datetime.now(UTC)
+    flush()
     learnt = rates or {}
     if source is not None:
         sources = {source: _find_layer(sources, source, kind)}
@@ -135,7 +141,7 @@ def plan_parcels(
             max_age=age,
             priority=rank,
             budget=limit,
-            now=now or datetime.now(UTC),
+            now=now,
         )
 
 
@@ -167,16 +173,14 @@ def _plan_layer(  # noqa: PLR0917 - what plan_parcels has read
     sheet: str | None,
     age: timedelta | None,
     rank: int,
-    now: datetime | None,
+    now: datetime,
 ) -> Plan:
     if term.county == HOME_COUNTY:
         keys = keys_of_identifiers(read_identifiers(parcels, column=column, sheet=sheet))
     else:
         keys = keys_of_texts(read_queries(parcels, column=column, sheet=sheet))
     known = Known(freshness=store.freshness({term.source: keys.apns}))
-    return make_layer_plan(
-        keys, term, known, max_age=age, priority=rank, now=now or datetime.now(UTC)
-    )
+    return make_layer_plan(keys, term, known, max_age=age, priority=rank, now=now)
 
 
 def _plan_apns(

@@ -86,7 +86,7 @@ def describe(progress: Progress) -> str:
         ("not found", counts.get(State.NOT_FOUND, 0)),
         ("failed", counts.get(State.FAILED, 0)),
         ("cancelled", counts.get(State.CANCELLED, 0)),
-        ("fresh", counts.get(State.SKIPPED, 0)),
+        ("skipped", counts.get(State.SKIPPED, 0)),
         ("of these by a second way", progress.replaced),
     ]:
         if count:

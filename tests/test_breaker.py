@@ -103,6 +103,37 @@ def test_an_earlier_run_is_gone_on_with(breaker: Breaker, clock: Clock):
     assert breaker.try_enter() == "probe"
 
 
+def test_a_good_answer_is_told_of_only_where_the_source_was_left_alone(breaker: Breaker):
+    """Else every item would say that its source answers again."""
+    assert [breaker.leave("yes", None), breaker.leave("yes", "not_found")] == [False, False]
+
+
+def test_a_source_that_has_come_back_begins_anew(breaker: Breaker, clock: Clock):
+    """The pauses of an earlier trouble lengthen none of the next, and its probes are forgotten."""
+    fail(breaker, 3)
+    for _ in range(2):
+        clock.now += breaker.wait_seconds
+        breaker.leave(breaker.try_enter(), "timeout")
+    clock.now += breaker.wait_seconds + 5
+    waited = breaker.wait_seconds
+    breaker.leave(breaker.try_enter(), None)
+
+    assert fail(breaker, 3) == [False, False, True]
+    assert (waited, breaker.wait_seconds, breaker.is_given_up) == (0.0, 10, False)
+
+
+def test_failures_of_an_earlier_run_count_on(breaker: Breaker):
+    """One less than enough, and the next opens it; just enough, and it is open at once."""
+    breaker.resume(2, 0.0)
+    was_open = breaker.is_open
+    opened = fail(breaker, 1)
+    other = Breaker(failures=3, seconds=10, seconds_max=30, probes=3, clock=lambda: 0.0)
+    other.resume(3, 1000.0)
+
+    assert (was_open, opened) == (False, [True])
+    assert (other.try_enter(), other.wait_seconds) == ("no", 30)
+
+
 @given(st.lists(st.sampled_from([None, "unavailable", "timeout", "invalid_answer", "cancelled"])))
 def test_a_closed_breaker_never_saw_so_many_failures_in_a_row(outcomes: list[str | None]):
     """Whatever happens: it is open exactly when the last real outcomes were enough failures."""

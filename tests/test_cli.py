@@ -397,6 +397,16 @@ def test_a_polite_end_keeps_what_was_fetched(
     assert count(folder / "a.duckdb", "parcels") == 40
 
 
+def test_an_interrupt_that_is_handled_is_no_death_by_signal(folder: Path):
+    """Exit code 1, also where Ctrl+C comes while Python makes a class from a text."""
+    (folder / "mine.py").write_text("exec('raise KeyboardInterrupt')\n", "utf-8")
+    (folder / "trucks.csv").write_text("truck_id,title\n1,Blue\n", "utf-8")
+
+    done = propkit("post", "trucks.csv", "--poster", "mine.py:post")
+
+    assert (done.returncode, done.stderr) == (FAILED, "propkit: interrupted\n")
+
+
 def test_a_killed_run_goes_on(
     run_here: Run,
     pointed: County,

@@ -8,20 +8,32 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 import propkit as pk
+from propkit import planning
 from propkit.demo_county import start_county
 from propkit.errors import RequestError
+from propkit.identifier_lists import read_identifiers
+from propkit.progress import describe
+from propkit.runtime import work
 from propkit.sources import Parsed, Payload, configure_sources
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import Store, writer
 from propkit.store.batches import set_state
 from propkit.store.results import write_results
-from tests.collecting import free_county, in_order, quick_kit, quick_settings, table_as_truth
+from tests.collecting import (
+    QUICK,
+    free_county,
+    in_order,
+    quick_kit,
+    quick_settings,
+    table_as_truth,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from propkit.demo_county import County
@@ -51,15 +63,14 @@ def asked(county: County, system: str) -> list[str]:
     return [path for path in paths if not path.endswith("robots.txt")]
 
 
-def paced_kit(county: County, path: Path, rate: float, **more: Any) -> pk.Kit:
-    """Open a kit that asks the assessor so often, with two requests in flight."""
-    settings = quick_settings(county)
-    slow = settings.sources["maricopa_assessor"].model_copy(
-        update={"requests_per_second": rate, "max_in_flight": 2, **more}
-    )
-    settings = settings.model_copy(
-        update={"sources": {**settings.sources, "maricopa_assessor": slow}}
-    )
+def paced_kit(
+    county: County, path: Path, rate: float | str, max_in_flight: int = 2, **collect: Any
+) -> pk.Kit:
+    """Open a kit that asks the assessor so often, with so many requests in flight."""
+    quick = {"requests_per_second": 5000, "max_in_flight": 8}
+    sources = {name: {**values, **quick} for name, values in county.settings().items()}
+    sources["maricopa_assessor"].update(requests_per_second=rate, max_in_flight=max_in_flight)
+    settings = pk.Settings.load(sources=sources, collect={**QUICK, **collect})
     return pk.Kit(Store.open(path), settings, configure_sources(settings))
 
 
@@ -107,6 +118,51 @@ def test_two_batches_with_the_same_parcels_ask_once(county: County, tmp_path: Pa
     assert [report.state for report in reports] == ["completed", "completed"]
     assert reports[0].totals == reports[1].totals
     assert sum(report.cache_hits for report in reports) == 40
+
+
+def slowly(county: County, do: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what does the same once the assessor was asked four times more."""
+
+    def wait_and_do(*args: Any, **options: Any) -> Any:
+        enough = len(asked(county, "assessor")) + 4
+        while len(asked(county, "assessor")) < enough:
+            time.sleep(0.05)
+        return do(*args, **options)
+
+    return wait_and_do
+
+
+def test_what_ends_while_a_plan_is_made_is_not_asked_for_again(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is not stored yet when the plan looks, and not under way any more when its batch begins."""
+    apns = county.apns(16)
+    with paced_kit(county, tmp_path / "one.duckdb", 30) as kit:
+        first = kit.start(apns, datasets=ROLL)
+        monkeypatch.setattr(planning, "read_identifiers", slowly(county, read_identifiers))
+        second = kit.start(apns, datasets=ROLL)
+        reports = [batch.wait(LAST) for batch in (first, second)]
+
+    assert sorted(asked(county, "assessor")) == sorted(set(asked(county, "assessor")))
+    assert [report.state for report in reports] == ["completed", "completed"]
+    assert reports[1].cache_hits == 16
+
+
+def test_what_ends_while_a_batch_is_gone_on_with_is_not_asked_for_again(
+    county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it has left is shared with a batch that runs, as if it were new."""
+    apns = county.apns(16)
+    with paced_kit(county, tmp_path / "one.duckdb", 30) as kit:
+        second = kit.start(apns, datasets=ROLL)
+        second.leave()
+        first = kit.start(apns, datasets=ROLL)
+        monkeypatch.setattr(work, "read_items", slowly(county, work.read_items))
+        second.resume()
+        reports = [batch.wait(LAST) for batch in (first, second)]
+
+    assert sorted(asked(county, "assessor")) == sorted(set(asked(county, "assessor")))
+    assert [report.state for report in reports] == ["completed", "completed"]
 
 
 def test_an_answer_that_two_batches_share_leads_each_on_to_what_it_wants(
@@ -182,14 +238,7 @@ def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: P
 def test_a_low_batch_is_not_starved_by_a_busier_one(county: County, tmp_path: Path):
     """Waiting makes it more urgent: both are asked for, as many as wait for each."""
     apns = county.apns(65)
-    settings = quick_settings(county, ageing_seconds=0.1)
-    slow = settings.sources["maricopa_assessor"].model_copy(
-        update={"requests_per_second": 100, "max_in_flight": 1}
-    )
-    settings = settings.model_copy(
-        update={"sources": {**settings.sources, "maricopa_assessor": slow}}
-    )
-    with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configure_sources(settings)) as kit:
+    with paced_kit(county, tmp_path / "a.duckdb", 20, 1, ageing_seconds=0.1) as kit:
         high = kit.start(apns[:60], datasets=ROLL, priority="critical", workers=8)
         low = kit.start(apns[60:], datasets=ROLL, priority="low", workers=2)
         ended = low.wait(LAST)
@@ -246,6 +295,36 @@ def test_the_last_requests_of_a_cap_are_not_spent_on_many_parcels_by_halves(
         done += [batch.resume().wait(LAST).totals["done"] for _ in range(2)]
 
     assert done == [1, 2, 3]
+
+
+def test_the_figures_of_a_batch_that_was_gone_on_with_are_those_of_all_its_runs(
+    county: County, tmp_path: Path
+):
+    """Requests add up to the ledger's; an item that is fresh counts once, not once a run."""
+    apns = county.apns(7)
+    with quick_kit(county, tmp_path / "one.duckdb", retry_attempts=1) as kit:
+        kit.collect(apns[:2], datasets=ROLL, progress=False)
+        county.clear_ledger()
+        batch = kit.start(apns, datasets=ROLL, max_requests={"maricopa_assessor": 2})
+        reports = [batch.wait(LAST)]
+        county.switch(faults=[{"system": "assessor", "kind": "status", "status": 500}])
+        reports.append(batch.resume().wait(LAST))
+        county.switch(faults=[])
+        reports.append(batch.retry().wait(LAST))
+        reports.append(batch.resume().wait(LAST))
+        (job,) = kit.store.rows(f"FROM batch_jobs WHERE id = '{batch.id}'")
+
+    skipped = {"skipped": 2}
+    assert [report.totals for report in reports] == [
+        {"done": 2, "waiting": 3, **skipped},
+        {"done": 2, "failed": 1, "waiting": 2, **skipped},
+        {"done": 4, "waiting": 1, **skipped},
+        {"done": 5, **skipped},
+    ]
+    assert [report.requests for report in reports] == [2, 4, 6, 7]
+    assert [report.cache_hits for report in reports] == [2] * 4
+    assert len(county.ledger("assessor")) == 7
+    assert (job["state"], job["processed"], job["success_count"]) == ("COMPLETED", 7, 7)
 
 
 def test_a_cap_below_the_requests_of_one_parcel_spends_none(county: County, tmp_path: Path):
@@ -455,11 +534,11 @@ def test_a_learned_pace_is_kept_for_the_next_process(county: County, tmp_path: P
     """The next kit begins at the rate that the last one ended with, and plans with it."""
     county.switch(limits={"assessor": {"requests_per_second": 12, "burst": 2}})
     path = tmp_path / "one.duckdb"
-    with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
+    with paced_kit(county, path, "learn") as kit:
         kit.collect(county.apns(40), datasets=ROLL, progress=False)
         learned = kit.statistics().rates
         host = kit.sources["maricopa_assessor"].host
-    with paced_kit(county, path, "learn") as kit:  # type: ignore[arg-type]
+    with paced_kit(county, path, "learn") as kit:
         plan = kit.plan(county.apns(100), datasets=ROLL, max_age=0)
         rate = kit._place.collector()[0].hosts["maricopa_assessor"].pace.requests_per_second
 
@@ -507,6 +586,31 @@ def test_a_workbook_is_written_when_the_batch_ends(county: County, tmp_path: Pat
     assert is_written_again
     assert (resumed.counts, resumed.requests) == (report.counts, report.requests)
     assert failed.state == "completed"
+    assert "the workbook was not written" in (failed.error or "")
+
+
+def test_a_workbook_is_written_when_what_was_interrupted_is_cancelled(
+    county: County, tmp_path: Path
+):
+    """That is its end; where the file cannot be written, the report says so."""
+    book = tmp_path / "book.xlsx"
+    with quick_kit(county, tmp_path / "one.duckdb") as kit:
+        batch = kit.start(county.apns(2), datasets=ROLL, batch_size=1, export_to=book)
+        batch.wait(LAST)
+        book.unlink()
+        set_state(kit.store, batch.id, "interrupted")  # killed before it was written
+        written = batch.cancel()
+        parcels = pd.read_excel(book, sheet_name="parcels", engine="calamine")
+        events = batch.log()["event"].tolist()
+        book.unlink()
+        book.mkdir()
+        set_state(kit.store, batch.id, "interrupted")
+        failed = batch.cancel()
+
+    assert (written.state, written.error) == (failed.state, None) == ("cancelled", None)
+    assert written.totals == {"done": 1, "cancelled": 1}
+    assert len(parcels) == 1
+    assert events[-2:] == ["cancelled", "exported"]
     assert "the workbook was not written" in (failed.error or "")
 
 
@@ -627,19 +731,42 @@ def kit_with(county: County, path: Path, sources: dict[str, Any]) -> Iterator[pk
 
 
 def test_a_budget_is_never_overspent(county: County, tmp_path: Path):
-    """Ten credits buy three parcels at three each; the plan says so, and what is left out."""
+    """Ten credits buy three parcels at three each; the plan and the report say what is left out."""
     apns = county.apns(8)
     source = {"paid": (PaidAssessor(), county.base_url("assessor"))}
     with kit_with(county, tmp_path / "one.duckdb", source) as kit:
         plan = kit.plan(apns, datasets=ROLL, budget=10)
         report = kit.collect(plan, progress=False)
+        said = describe(kit.batch("last").progress)
         whole = kit.plan(apns, datasets=ROLL)
 
     assert (plan.credits, len(plan.due)) == (9, 3)
     assert plan.counts == {"due": 3, "over_budget": 5}
     assert len(asked(county, "assessor")) == 3
     assert report.totals == {"done": 3, "skipped": 5}
+    assert (len(report.over_budget), report.cache_hits, report.is_complete) == (5, 0, False)
+    assert "3.0 credits do not fit the budget of 10" in str(report)
+    assert ": 3 done, 5 skipped, " in said
     assert whole.credits == 15
+
+
+def test_what_is_asked_again_is_charged_again(county: County, tmp_path: Path):
+    """A budget is for all that a batch asks for, however often it is retried and gone on with."""
+    source = {"paid": (PaidAssessor(), county.base_url("assessor"))}
+    with kit_with(county, tmp_path / "one.duckdb", source) as kit:
+        county.switch(faults=[{"system": "assessor", "kind": "status", "status": 500}])
+        batch = kit.start(kit.plan(county.apns(3), datasets=ROLL, budget=12))  # three credits each
+        first = batch.wait(LAST)
+        county.switch(faults=[])
+        county.clear_ledger()
+        again = [batch.retry().wait(LAST)]
+        again += [batch.resume().wait(LAST) for _ in range(2)]
+
+    assert (first.totals, len(asked(county, "assessor"))) == ({"failed": 3}, 1)
+    assert [(report.state, report.totals) for report in again] == [
+        ("paused", {"done": 1, "waiting": 2})
+    ] * 3
+    assert "0.0 credits are left and an item costs 3.0" in (again[-1].error or "")
 
 
 def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path: Path):

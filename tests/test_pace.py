@@ -313,6 +313,23 @@ def test_a_cancelled_waiter_gives_its_turn_to_the_next():
     assert starts_of(work, make_pace(1.0, 1)) == [("a", 0.0), ("d", 3.0), ("f", 56.0)]
 
 
+def test_a_waiter_cancelled_as_its_turn_comes_gives_it_back():
+    """The place was given to it a moment ago, and it never woke: the host is not stuck with it."""
+
+    async def work() -> bool:
+        pace = make_pace(1000.0, 1)
+        pace.take()
+        waiter = asyncio.create_task(ask(pace, [], "b"))
+        await asyncio.sleep(1)
+        pace.leave()  # now the waiter has the place, and has not noticed yet
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        await asyncio.sleep(1)
+        return pace.is_free()
+
+    assert run(work())
+
+
 def test_the_wait_is_told_before_asking():
     """Seconds until the next start; 0 when it may be now."""
     waits = []
@@ -465,6 +482,86 @@ def test_a_known_pace_comes_back_after_a_refusal_and_never_exceeds_the_limit():
     assert after == before
 
 
+def test_a_crawl_delay_holds_whatever_was_refused_and_came_back():
+    """Good answers bring the pace back to the delay, not to what it was before."""
+
+    async def work() -> list[float]:
+        paces = [make_pace(10), Pace(10, 1, is_learned=True, clock=now)]
+        for pace in paces:
+            pace.slow_to(2.0)
+            pace.pause(0)
+            for _ in range(2000):
+                pace.succeed()
+        return [pace.spacing_seconds for pace in paces]
+
+    assert run(work()) == [2.0, 2.0]
+
+
+def test_a_refusal_that_comes_late_is_that_of_its_time():
+    """What was under way when the host refused and is answered long after cuts nothing again."""
+
+    async def work() -> list[float]:
+        pace = make_pace(1000, 8)
+        early = pace.take()
+        await asyncio.sleep(1)
+        pace.pause(1, pace.take())
+        rates = [pace.requests_per_second]
+        await asyncio.sleep(60)
+        pace.pause(1, early)
+        rates.append(pace.requests_per_second)
+        pace.pause(1, pace.take())
+        return [*rates, pace.requests_per_second]
+
+    first, late, second = run(work())
+
+    assert first == late
+    assert second < first
+
+
+def test_a_host_is_asked_once_a_minute_at_least():
+    """However often it refuses: else it would take hours to see that it is back."""
+
+    async def work() -> float:
+        pace = make_pace(5)
+        for _ in range(100):
+            pace.pause(1, pace.take())
+            pace.leave()
+            await asyncio.sleep(10)
+        return pace.requests_per_second
+
+    assert run(work()) == pytest.approx(1 / 60)
+
+
+def test_what_took_a_place_and_starts_later_is_measured_from_its_start():
+    """A browser that has first to be started comes no closer to the next request."""
+    waits = []
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        pace.take()
+        await asyncio.sleep(5)
+        pace.restart()
+        waits.append(pace.wait_seconds)
+
+    starts_of(work, make_pace(1.0))
+
+    assert waits == [pytest.approx(1.012)]
+
+
+def test_a_start_that_comes_late_is_caught_up():
+    """Half a place late, the next one is due half a place sooner: the rate is kept."""
+    waits = []
+
+    async def work(pace: Pace, log: list[Any]) -> None:
+        pace.take()
+        await asyncio.sleep(1.5 * 1.012)
+        pace.take()
+        waits.append(pace.wait_seconds)
+
+    starts_of(work, make_pace(1.0, 8))
+
+    assert waits == [pytest.approx(1.002)]
+
+
 # ---------------------------------------------------------------- who goes first
 
 
@@ -524,6 +621,43 @@ def test_ever_slower_answers_slow_the_pace_and_quick_ones_bring_it_back():
 
     assert slow < 0.7 * quick
     assert back == quick
+
+
+def test_answers_in_milliseconds_may_vary():
+    """Ten times as long as usual is no trouble where it is less than half a second."""
+
+    async def work() -> list[float]:
+        pace = make_pace(100)
+        rates = []
+        for seconds in (0.005, 0.1):
+            for _ in range(50):
+                await asyncio.sleep(0.1)
+                pace.succeed(seconds)
+            rates.append(pace.requests_per_second)
+        return rates
+
+    quick, slower = run(work())
+
+    assert slower == quick
+
+
+def test_slow_answers_of_one_moment_slow_the_pace_once():
+    """Eight that were under way together are one trouble; what is usual is what was quickest."""
+
+    async def work() -> list[float]:
+        pace = make_pace(10, 8)
+        pace.succeed(3.0)  # the first one had to open a connection
+        for _ in range(50):
+            pace.succeed(0.1)
+        await asyncio.sleep(60)
+        rates = [pace.requests_per_second]
+        for _ in range(8):
+            pace.succeed(3.0)
+        return [*rates, pace.requests_per_second]
+
+    usual, slowed = run(work())
+
+    assert 0.8 * usual < slowed < 0.95 * usual
 
 
 def test_a_pace_goes_on_as_it_was_left():

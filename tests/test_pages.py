@@ -110,6 +110,19 @@ def test_a_page_is_read_once():
     assert answer == page("[1]", JSON)
 
 
+def test_rows_are_read_by_columns_once_and_only_where_the_answer_is_utf_8():
+    """In another charset they are left to what knows of it: a name would be another's."""
+    fields = '[{"name":"OWNER","type":"esriFieldTypeString"}]'
+    body = f'{{"fields":{fields},"features":[{{"attributes":{{"OWNER":"Peña"}}}}]}}'
+    rows = page(body, JSON)
+    other = page(body.encode("latin-1"), f"{JSON}; charset=iso-8859-1")
+    ascii_only = page(body.replace("ñ", "n"), f"{JSON}; charset=iso-8859-1")
+
+    assert rows.features() is not None
+    assert rows.features() is rows.features()
+    assert (other.features(), ascii_only.features()) == (None, None)
+
+
 def test_what_a_reader_makes_of_a_page_is_kept_until_it_is_forgotten():
     read: list[str] = []
     body = page("{}", JSON)

@@ -65,7 +65,7 @@ class Keeper:
                 self._queues.hold_back(item)
             elif item.state is State.WAITING:
                 self._push(item)
-            self._run.fresh[item.source] += item.state is State.SKIPPED
+            self._run.fresh[item.source] += item.is_fresh
 
     def store(self, outcome: Outcome) -> None:
         """Hand an item that ended to the writer, with everything that follows from it."""
@@ -261,7 +261,7 @@ class Keeper:
         self._tally.change(item)
         if item.state is State.WAITING:
             self._push(item)
-        self._run.fresh[item.source] += item.state is State.SKIPPED
+        self._run.fresh[item.source] += item.is_fresh
         return [item]
 
     def _keep_older(self, item: Item) -> Item:

@@ -51,13 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> tuple[int, bool]:
     """Run one command; return its exit code, and whether it was interrupted."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.CRITICAL,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
+        options = _parser().parse_args(arguments)
+        logging.basicConfig(
+            level=logging.INFO if options.verbose else logging.CRITICAL,
+            format="%(levelname)s %(name)s: %(message)s",
+        )
+        command: Callable[[argparse.Namespace], int] = options.command
         return command(options), False
     except (IdentifierError, RequestError, SettingsError, SheetError) as error:
         print(f"propkit: {error}", file=sys.stderr)

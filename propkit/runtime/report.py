@@ -42,8 +42,9 @@ class BatchReport:
     ``failures`` are the items that failed, each with its error and the answer that is kept as
     evidence; ``replaced`` are the same of those in whose place a second way was asked, whatever it
     came to; ``partial`` those that are done with tables missing; ``stale`` those whose older
-    record was kept because the source was down. ``not_usable`` are the identifiers that were no
-    APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
+    record was kept because the source was down; ``over_budget`` those that were never asked for,
+    since the budget of the plan did not pay for them. ``not_usable`` are the identifiers that were
+    no APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
     ``slow`` the operations that took longest; ``robots_ignored`` those whose robots.txt was not
     obeyed, since the settings said so.
     """
@@ -55,6 +56,7 @@ class BatchReport:
     failures: tuple[Failure, ...]
     partial: tuple[Item, ...]
     stale: tuple[Item, ...]
+    over_budget: tuple[Item, ...]
     not_usable: Mapping[str, str]
     error: str | None
     started_at: datetime | None
@@ -68,14 +70,15 @@ class BatchReport:
     def is_complete(self) -> bool:
         """Whether everything asked for is at hand and up to date.
 
-        No failure, no part missing, no older record in its place, no identifier unusable.
+        No failure, no part missing, no older record in its place, nothing beyond the budget, no
+        identifier unusable.
         """
         unfinished = sum(
             counted.get(outcome, 0)
             for counted in self.counts.values()
             for outcome in ("failed", "partial", "waiting", "cancelled")
         )
-        is_whole = not (unfinished or self.stale or self.not_usable)
+        is_whole = not (unfinished or self.stale or self.over_budget or self.not_usable)
         return self.state == "completed" and is_whole
 
     @property
@@ -190,7 +193,8 @@ class BatchReport:
         lines += _more(len(self.replaced), "by a second way", "report.replaced")
         if any(one.evidence_url for one in [*self.failures, *self.replaced]):
             lines.append(f"  what was to be seen: kit.evidence({self.batch_id!r})")
-        for kind, items in (("partial", self.partial), ("stale", self.stale)):
+        told = {"partial": self.partial, "stale": self.stale, "over budget": self.over_budget}
+        for kind, items in told.items():
             for item in items[:5]:
                 what = f"{', '.join(item.missing)} missing: " if item.missing else ""
                 lines.append(f"  {kind}: {item.source} {item.key}: {what}{item.error}")
@@ -236,6 +240,7 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
 
     partial = read("partial", "state = 'done' AND len(missing) > 0")
     stale = read("skipped", "state = 'skipped' AND starts_with(error, 'stale')")
+    over_budget = read("skipped", "state = 'skipped' AND starts_with(error, 'budget')")
     failed = failures(store, batch_id) if outcomes & {"failed", REPLACED} else []
     return BatchReport(
         batch_id=head.batch_id,
@@ -246,6 +251,7 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
         replaced=tuple([one for one in failed if one.replaced_by is not None]),
         partial=tuple(partial),
         stale=tuple(stale),
+        over_budget=tuple(over_budget),
         not_usable=head.criteria.get("not_usable", {}),
         error=head.error,
         started_at=head.started_at,

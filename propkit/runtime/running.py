@@ -21,7 +21,7 @@ from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
 from propkit.store.purchases import find_criteria
-from propkit.store.requeueing import skip_collected
+from propkit.store.requeueing import skip_collected, write_repeated
 from propkit.terms import tables_lost
 
 _MOST_LOOKED_UP = 2000
@@ -49,13 +49,10 @@ def make_run(
         raise RequestError(
             f"batch {head.batch_id} asks {', '.join(unknown)}, which propkit does not know here"
         )
-    prices = {
-        name: Decimal(str(price))
-        for name in sources
-        if (price := collector.configs[name].terms.credits_per_item)
-    }
+    prices = _prices(collector)
     budget = criteria.get("budget")
-    spent = sum((prices[i.source] for i in items if i.attempts and i.source in prices), Decimal(0))
+    asked = (prices[item.source] for item in items if item.attempts and item.source in prices)
+    spent = sum(asked, Decimal(criteria.get("credits_repeated", 0)))
     is_stale_ok = criteria.get("stale_ok", False)
     open_items = [i for i in items if i.state is State.WAITING or i.replaced_by is not None]
     terms = {name: collector.configs[name].terms for name in sources}
@@ -89,6 +86,11 @@ def make_run(
     if ignored := find_ignored_robots(collector.configs, sources):
         run.note("robots", f"robots.txt is not obeyed (obey_robots): {', '.join(ignored)}")
     return run
+
+
+def charge_repeated(collector: Collector, batch_id: str) -> None:
+    """Let a batch's budget pay for what is asked again, too: for each time that it is asked."""
+    write_repeated(collector.store, batch_id, _prices(collector))
 
 
 def skip_known(collector: Collector, head: BatchHead) -> None:
@@ -168,6 +170,15 @@ def learned_of(
         (f"{name}:{layout}", collector.configs[name].source.parser_version): coverage
         for name, guard in guards.items()
         for layout, coverage in guard.learned().items()
+    }
+
+
+def _prices(collector: Collector) -> dict[str, Decimal]:
+    """Return the credits that an item costs, by paid source."""
+    return {
+        name: Decimal(str(price))
+        for name, config in collector.configs.items()
+        if (price := config.terms.credits_per_item)
     }
 
 

@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from datetime import UTC, datetime
-from pathlib import Path
 
 from propkit.batch_run import Run, SourceGuard, run_batch
 from propkit.collector import Collector
-from propkit.ending import call_in_thread, check_process
+from propkit.ending import check_process
 from propkit.errors import (
     FAILURE_CLASSES,
     PropkitError,
@@ -25,7 +24,14 @@ from propkit.errors import (
 )
 from propkit.items import Item, State
 from propkit.progress import Listener, Progress
-from propkit.runtime.running import learned_of, make_guards, make_run, skip_known
+from propkit.runtime.exporting import Export, export_cancelled, export_run
+from propkit.runtime.running import (
+    charge_repeated,
+    learned_of,
+    make_guards,
+    make_run,
+    skip_known,
+)
 from propkit.runtime.thread import CollectorThread
 from propkit.store.batches import (
     UNFINISHED,
@@ -69,7 +75,7 @@ class BatchWork:
         collector: Collector,
         thread: CollectorThread,
         batch_id: str,
-        export: Callable[[str], Path],
+        export: Export,
         *,
         make_listeners: Callable[[], list[Listener]] = list,
         on_end: Callable[[], object] = lambda: None,
@@ -159,15 +165,22 @@ class BatchWork:
         self._future.add_done_callback(lambda _: self._on_end())
 
     def cancel(self) -> None:
-        """Stop asking at once, keep everything fetched, leave the rest cancelled."""
+        """Stop asking at once, keep everything fetched, leave the rest cancelled.
+
+        What was interrupted ends here: only now its workbook is written.
+        """
         with self._lock:
             run = self._run if self.is_running else None
-            if run is None and self.head.state in UNFINISHED:
+            head = self.head
+            is_at_rest = run is None and head.state in UNFINISHED
+            if is_at_rest:
                 cancel_waiting(self._store, self.id)
                 set_state(self._store, self.id, "cancelled")
         if run is not None:
             self._thread.call(run.cancelled.set)
             self._wait_for_end()
+        elif is_at_rest and head.started_at is not None and head.state != "paused":
+            export_cancelled(self._store, head, self._export_to)
 
     def leave(self) -> None:
         """Stop without cancelling: what is not collected waits for :meth:`resume`."""
@@ -229,13 +242,14 @@ class BatchWork:
             head = self.head
             if head.state != (only_if or head.state):
                 raise RequestError(f"batch {self.id} is {head.state} by now")
+            looked_at = datetime.now(UTC)  # what ends from here on is skipped, or joined
             requeue_cancelled(self._store, self.id)
             self._requeue_failed(STOPPING)
             skip_known(self.collector, head)
             is_unfinished = head.state in UNFINISHED
             # A process that dies once all is collected leaves the workbook to be written.
             if self._has_waiting() or (is_unfinished and head.criteria.get("export_to")):
-                self._start_again()
+                self._start_again(looked_at)
             elif is_unfinished:
                 set_state(self._store, self.id, "completed")
 
@@ -259,11 +273,12 @@ class BatchWork:
         counts = count_items(self._store, self.id)
         return any(outcome == State.WAITING for _, outcome, _ in counts)
 
-    def _start_again(self) -> None:
+    def _start_again(self, planned_at: datetime | None = None) -> None:
         state = self.head.state
+        charge_repeated(self.collector, self.id)
         set_state(self._store, self.id, "running", log="batch resumed")
         try:
-            self._begin(self.head, read_items(self._store, self.id))
+            self._begin(self.head, read_items(self._store, self.id), planned_at=planned_at)
         except PropkitError:
             set_state(self._store, self.id, state)
             raise
@@ -329,8 +344,8 @@ class BatchWork:
         if state == "cancelled":
             cancel_waiting(self._store, self.id)
         self._keep_figures(run, guards, started_at)
-        if run.export_to is not None and state != "interrupted":
-            await self._export(run, run.export_to)
+        if state != "interrupted":
+            await export_run(run, self._export_to)
         for warning in run.warnings:
             run.note("warning", warning, level="warning")
         for source, usage in run.usage.items():
@@ -383,12 +398,3 @@ class BatchWork:
         )
         if guards:
             save_coverage(self._store, learned_of(self.collector, guards))
-
-    async def _export(self, run: Run, path: str) -> None:
-        """Write the workbook that the batch asks for; what goes wrong with it is told."""
-        try:
-            await call_in_thread(lambda: self._export_to(path))
-        except (PropkitError, OSError) as error:
-            run.warnings.append(f"the workbook was not written: {error}")
-        else:
-            run.note("exported", f"workbook {Path(path).name} written")

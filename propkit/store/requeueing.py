@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -71,6 +73,32 @@ def requeue_failed(
     pairs = [[first, second] for first, others in ways.items() for second in others]
     steps: list[_Step] = [(forget, [batch_id, pairs]), (heal, [batch_id])] if pairs else []
     _change_items(store, batch_id, (requeue, [batch_id, failure_classes]), *steps)
+
+
+def write_repeated(store: Store, batch_id: str, prices: Mapping[str, Decimal]) -> None:
+    """Add to a batch's criteria what its waiting items cost when they were asked before.
+
+    ``prices`` are credits by source.
+    """
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        asked = connection.execute(
+            "UPDATE items SET attempts = 0 WHERE batch_id = ? AND state = 'waiting'"
+            " AND attempts > 0 AND list_contains(?::VARCHAR[], source) RETURNING source",
+            [batch_id, list(prices)],
+        ).fetchall()
+        if not asked:
+            return
+        criteria = "SELECT criteria FROM batch_heads WHERE batch_id = ?"
+        head = json.loads(connection.execute(criteria, [batch_id]).fetchall()[0][0])
+        cost = sum([prices[source] for (source,) in asked])
+        head["credits_repeated"] = str(cost + Decimal(head.get("credits_repeated", 0)))
+        connection.execute(
+            "UPDATE batch_heads SET criteria = ? WHERE batch_id = ?", [json.dumps(head), batch_id]
+        )
+
+    if prices:
+        store.writer.submit(work).result()
 
 
 def skip_collected(

@@ -26,8 +26,8 @@ MOST_PACES = 1000
 class SourceRun:
     """What one source did in one run of a batch. Times are aware UTC.
 
-    ``refused`` counts the requests that the host refused; ``fresh`` the items that were skipped
-    as fresh, ``joined`` those that took another batch's answer.
+    ``refused`` counts the requests that the host refused; ``joined`` the items that took another
+    batch's answer, ``fresh`` those of the batch that were skipped as fresh, by earlier runs too.
     """
 
     batch_id: str
@@ -96,7 +96,9 @@ _RATES = (
 _TRAFFIC = (
     "SELECT source, sum(requests)::BIGINT AS requests, sum(refused)::BIGINT AS refused,"
     " sum(bytes)::BIGINT AS bytes, sum(fresh)::BIGINT AS fresh, sum(joined)::BIGINT AS joined"
-    f" FROM runs WHERE {_CHOSEN} GROUP BY source"
+    " FROM (SELECT source, sum(requests) AS requests, sum(refused) AS refused, sum(bytes) AS bytes,"
+    " max(fresh) AS fresh, sum(joined) AS joined"  # each run counts what is fresh in all its batch
+    f" FROM runs WHERE {_CHOSEN} GROUP BY source, batch_id) GROUP BY source"
 )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.pages import Page
     from propkit.store import Result, Store
     from propkit.store.purchases import Purchase
 
@@ -353,6 +354,49 @@ def test_a_set_that_grows_is_bought_to_its_end(county: County, path: Path):
     assert report.state == "completed"
 
 
+def test_a_short_page_is_followed_by_what_it_lacks(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And by no more: the page behind it is planned already, and nothing is paid for twice."""
+    buy = PropertyRadar.buy
+
+    async def buy_less(self: PropertyRadar, *args: Any, start: int, limit: int) -> Any:
+        return await buy(self, *args, start=start, limit=limit if start else limit - 5)
+
+    monkeypatch.setattr(PropertyRadar, "buy", buy_less)
+    with leads_kit(county, path) as kit:
+        preview = kit.leads(CRITERIA, page_size=PAGE)
+        report = preview.buy(**CAPS).wait(WAIT)
+        stored = stored_ids(kit)
+
+    assert report.state == "completed"
+    assert len(stored) == preview.records
+    assert paid_ids(county) == stored
+    assert set(stored.values()) == {1}
+
+
+@pytest.mark.parametrize(("counted", "limits"), [(105, ["100", "95"]), (0, ["100", "100"])])
+def test_the_more_of_what_is_counted_and_what_comes_is_paid_for(
+    county: County,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: int,
+    limits: list[str],
+):
+    """So the cap holds, however the source numbers its pages."""
+    read = buying.read_envelope
+
+    def count_oddly(page: Page) -> Envelope:
+        return replace(read(page), count=counted)
+
+    monkeypatch.setattr(buying, "read_envelope", count_oddly)
+    with leads_kit(county, path) as kit:
+        caps = {**CAPS, "max_records": 2 * PAGE}
+        kit.leads(CRITERIA, page_size=PAGE).buy(**caps).wait(WAIT)
+
+    assert [limit for paid, _, limit in asked(county) if paid == "1"] == limits
+
+
 def test_a_second_purchase_of_the_same_is_refused(county: County, path: Path):
     """By the same preview, by another, by the call: unless it is said that it is meant."""
     with leads_kit(county, path) as kit:
@@ -483,9 +527,10 @@ def test_counts_are_tried_again_and_purchases_are_not(county: County, path: Path
 
 
 def test_a_source_that_does_not_say_its_price_sells_nothing():
-    """Without a cost no cap could hold."""
+    """Without a cost no cap could hold; what the quota covers to the last record costs nothing."""
     quote = Envelope(rows=(), count=5, total=5, cost=None, free_remaining=5)
 
+    assert estimate_cost(quote) == 0
     assert estimate_cost(replace(quote, free_remaining=None)) is None
     with pytest.raises(InvalidAnswerError, match="does not say what the records cost"):
         read_price(quote)

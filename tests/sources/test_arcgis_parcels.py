@@ -138,6 +138,8 @@ def test_apns_with_more_rows_than_an_answer_holds_are_an_error() -> None:
             "Bad; a; b",
         ),
         ({"code": 500, "message": "Busy"}, SourceUnavailableError, "error 500: Busy"),
+        ({"code": 429, "message": "Slow"}, SourceUnavailableError, "error 429: Slow"),
+        ({"code": 403, "message": "No"}, SourceRejectedError, "error 403: No"),
         (
             {"code": 499, "message": "Token Required"},
             SourceRejectedError,
