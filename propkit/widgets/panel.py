@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import ipywidgets
@@ -54,9 +54,11 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         threading.Thread(target=self._live, name=f"propkit-{self._name}", daemon=True).start()
 
     def close(self) -> None:
-        """Follow no longer; what runs goes on."""
+        """Follow no longer; what runs goes on. The kernel forgets all that the panel was made of."""
         self._is_ended.set()
         self._actions.put(None)
+        for part in _parts(self):
+            part.close()
         super().close()
 
     @abstractmethod
@@ -136,3 +138,11 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         data = super()._repr_mimebundle_(**options)
         data["text/plain"] = f"{self.label}: it lives in a notebook with a browser only."
         return data
+
+
+def _parts(widget: ipywidgets.DOMWidget) -> Iterator[ipywidgets.Widget]:
+    """Give what a widget is made of: to close it closes nothing else."""
+    yield widget.layout
+    for child in getattr(widget, "children", ()):
+        yield child
+        yield from _parts(child)
