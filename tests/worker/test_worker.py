@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from datetime import timedelta
@@ -19,11 +20,13 @@ from unittest.mock import Mock
 import pytest
 
 import propkit as pk
+from propkit import worker_desk
 from propkit.demo_county.faults import example_rule
 from propkit.errors import RequestError, SettingsError, StoreError
 from propkit.opening import _resume_unfinished
 from propkit.sharing.discovery import read_discovery
 from propkit.sharing.handing import handing_path, is_being_handed_over
+from propkit.store import Store
 from propkit.store.jobs import read_job
 from propkit.worker import starting
 from propkit.worker.command import _OwnLog
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.sharing.guest import GuestPlace
 
     StartWorker = Callable[..., subprocess.Popen[bytes]]
 
@@ -611,3 +615,26 @@ def test_a_worker_that_does_not_come_leaves_the_store_here(
 
         assert "owner: this process" in repr(kit)
         assert len(kit.batches()) == 0
+def test_a_kit_that_is_closed_while_it_hands_over_ends_whole(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The file is let go, and what ends with the kit does: a demo county, a folder."""
+    kit = pk.open(path, settings=settings)
+    ended: list[str] = []
+    kit.at_close(lambda: ended.append("county"))
+    closing = threading.Thread(target=kit.close)
+
+    def join() -> GuestPlace:
+        closing.start()
+        wait_until(lambda: kit.is_closed)
+        raise StoreError("the worker does not start")
+
+    monkeypatch.setattr(worker_desk, "worker_joiner", lambda *_: join)
+    with pytest.raises(StoreError, match="the worker does not start"):
+        kit.hand_over()
+    closing.join()
+
+    assert ended == ["county"]
+    assert not Store.is_open(path)
+
+
