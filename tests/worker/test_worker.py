@@ -46,6 +46,26 @@ if TYPE_CHECKING:
     StartWorker = Callable[..., subprocess.Popen[bytes]]
 
 DONE = {"done": 40}
+SIGNALS = """
+import os, signal, sys, threading
+from pathlib import Path
+from propkit.worker import run_worker
+from propkit.worker.running import Worker
+
+def send(frame, event, argument):
+    if event == "line" and frame.f_code.co_filename in OWN:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return send
+
+def work(*given):
+    sys.settrace(send)
+    working(*given)
+    sys.settrace(None)
+
+OWN = {threading.__file__, sys.modules[Worker.__module__].__file__}
+working, Worker._work = Worker._work, work
+run_worker(Path(sys.argv[1]), given="{}")
+"""
 HANG = {"kind": "hang", "system": "assessor"}
 
 
@@ -121,6 +141,30 @@ def test_the_log_is_bounded_and_private_whoever_writes_it(tmp_path: Path):
     ] * 4
     lines = [line for file in reversed(files) for line in file.read_text("utf-8").splitlines()]
     assert [int(line.split()[1]) for line in lines] == list(range(200 - len(lines), 200))
+
+
+def test_a_log_that_was_deleted_is_begun_anew(tmp_path: Path):
+    """A worker runs for weeks; what it says goes on to be found."""
+    log = tmp_path / "worker.log"
+    handler = _OwnLog(log, maxBytes=1000, backupCount=3, encoding="utf-8")
+    try:
+        handler.emit(logging.makeLogRecord({"msg": "before"}))
+        log.unlink()
+        handler.emit(logging.makeLogRecord({"msg": "after"}))
+    finally:
+        handler.close()
+
+    assert log.read_text("utf-8") == "after\n"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_signal_ends_a_worker_whatever_it_does_just_then(path: Path):
+    """Not a line of its work may hold a lock that the signal's handler would wait for."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS, str(path)], capture_output=True, timeout=30, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_store_that_is_open_here_gets_no_worker(settings: pk.Settings, path: Path):
@@ -604,17 +648,6 @@ def test_a_store_that_another_kit_has_open_is_not_handed_over(settings: pk.Setti
         assert (len(kit.batches()), len(other.batches())) == (0, 0)
 
 
-def test_a_worker_that_does_not_come_leaves_the_store_here(
-    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The kit owns the store as before, and says why."""
-    with pk.open(path, settings=settings) as kit, monkeypatch.context() as patch:
-        patch.setattr(sys, "executable", "/bin/false")
-        with pytest.raises(StoreError, match="the worker has ended"):
-            kit.hand_over()
-
-        assert "owner: this process" in repr(kit)
-        assert len(kit.batches()) == 0
 def test_a_kit_that_is_closed_while_it_hands_over_ends_whole(
     settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -638,3 +671,14 @@ def test_a_kit_that_is_closed_while_it_hands_over_ends_whole(
     assert not Store.is_open(path)
 
 
+def test_a_worker_that_does_not_come_leaves_the_store_here(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The kit owns the store as before, and says why."""
+    with pk.open(path, settings=settings) as kit, monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(StoreError, match="the worker has ended"):
+            kit.hand_over()
+
+        assert "owner: this process" in repr(kit)
+        assert len(kit.batches()) == 0
