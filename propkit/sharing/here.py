@@ -369,8 +369,8 @@ class HerePlace:
         with self._lock:
             work = thread.works.get(batch_id)
             if work is None or not (work.is_running or work.collector is collector):
-                for other in thread.works.values():
-                    other.forget_events()
+                thread.make_room()
+                self._started = [one for one in self._started if thread.works.get(one.id) is one]
                 work = BatchWork(
                     collector,
                     thread,
