@@ -671,6 +671,18 @@ def test_a_kit_that_is_closed_while_it_hands_over_ends_whole(
     assert not Store.is_open(path)
 
 
+def test_a_closed_kit_hands_nothing_over(settings: pk.Settings, path: Path):
+    """It stays closed, and no worker is started for it."""
+    kit = pk.open(path, settings=settings)
+    kit.close()
+
+    with pytest.raises(RequestError, match="is closed; open it again"):
+        kit.hand_over()
+
+    assert kit.is_closed
+    assert owner_pid(path) is None
+
+
 def test_a_worker_that_does_not_come_leaves_the_store_here(
     settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
