@@ -84,9 +84,10 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         except Exception as error:
             if self._is_closed():
                 return  # it was closed meanwhile: that is what the next turn says
-            if not isinstance(error, PropkitError):
+            said = f"{type(error).__name__}: {error}"
+            if said != self.error and not isinstance(error, PropkitError):
                 log.exception("a panel failed")
-            self.error = f"{type(error).__name__}: {error}"
+            self.error = said
             blocks = [block for block in self.face.view["blocks"] if block.get("key") != "error"]
         shown = [*blocks, *self._error_blocks()]
         self.face.show(make_view(shown, label=self.label))

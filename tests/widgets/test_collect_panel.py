@@ -389,6 +389,20 @@ def test_a_panel_and_its_card_live_while_the_county_is_slow(
         thread.join(60)
 
 
+def test_what_fails_at_every_turn_is_logged_once(
+    kit: pk.Kit, county: County, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four tracebacks a second would fill the notebook; the panel goes on to say what is wrong."""
+    panel = kit.panel(county.apns(1))
+    panel._rows = None  # type: ignore[assignment]
+
+    for _ in range(3):
+        panel.turn(None)
+
+    assert [record.getMessage() for record in caplog.records] == ["a panel failed"]
+    assert find(panel, "error") is not None
+
+
 def test_the_panel_ends_with_the_kit(
     county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
