@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -52,27 +52,24 @@ def write_workbook(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFra
             raise ExportError(
                 f"{name} has {len(frame):,} rows, a sheet holds {MAX_ROWS:,}: export a part of it"
             )
+    draft = target.with_name(f".{target.stem}-{secrets.token_hex(4)}.xlsx")
     try:
-        handle, draft = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.stem}-", suffix=".xlsx"
-        )
+        # As any other file of this user: to ask for the umask is to take it off for a moment, and
+        # what another thread makes then everybody may write.
+        draft.touch(exist_ok=False)
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error.strerror}") from error
-    os.close(handle)
     try:
         with xlsxwriter.Workbook(draft) as book:
             for name, frame in frames.items():
                 _write_sheet(book, name, frame)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(draft).chmod(0o666 & ~umask)
-        Path(draft).replace(target)
+        draft.replace(target)
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error.strerror or error}") from error
     except XlsxWriterException as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
     finally:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
     return target
 
 

@@ -35,13 +35,14 @@ class WorkerDesk:
         Raises
         ------
         RequestError
-            Another kit of this process, or of the owner's, has the store open.
+            The kit is closed, or another one of this process, or of the owner's, has the store open.
         StoreError
             The worker does not start; its log is named, and everything is as before.
         """
         from propkit.sharing.shared import SharedPlace
 
         place = self._place
+        place.check()
         if isinstance(place, HerePlace):
             place = share_place(place)
             self._move_to(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -170,6 +171,18 @@ def test_a_plan_lists_what_is_not_usable(
 
     assert done.returncode == code
     assert "  not usable: '132-38': has 5 digits; expected 8" in done.stdout
+
+
+def test_what_an_encoding_lacks_is_spelled_out(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Windows writes into a pipe as cp1252, which has no hyphen of a word processor."""
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "cp1252"))
+
+    code = main(["plan", "no\u2011number"])
+    sys.stdout.flush()
+
+    assert code == BAD_INPUT
+    assert b"no\\u2011number" in said.getvalue()
 
 
 # --- collect ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -287,6 +288,15 @@ def test_an_existing_workbook_is_replaced_with_its_usual_rights(path: Path):
 
     assert read(path)["parcels"] == [["apn"], ["00112345"]]
     assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_the_umask_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is all threads' own: while it is off, others make files that everybody may write."""
+    monkeypatch.delattr(os, "umask")
+
+    write_workbook(path, {"parcels": TEXT})
+
+    assert read(path)["parcels"] == [["apn"], ["00112345"]]
 
 
 def test_a_failure_in_the_middle_leaves_the_old_workbook(path: Path):

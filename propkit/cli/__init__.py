@@ -7,6 +7,7 @@ is wrong.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -33,6 +34,8 @@ from propkit.errors import IdentifierError, PropkitError, RequestError, Settings
 if TYPE_CHECKING:
     from propkit.kit import Kit
 
+_STRICT = ("strict", "surrogateescape")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
@@ -53,6 +56,9 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, bool]:
     """Run one command; return its exit code, and whether it was interrupted."""
     try:
         options = _parser().parse_args(arguments)
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in _STRICT:
+            # A character of a list or a county that a terminal's encoding lacks ends no command.
+            sys.stdout.reconfigure(errors="backslashreplace")
         logging.basicConfig(
             level=logging.INFO if options.verbose else logging.CRITICAL,
             format="%(levelname)s %(name)s: %(message)s",

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from propkit.errors import StoreError
 from propkit.loops import new_loop
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOST_ENDED: Final = 1000
+"""Batches that ended here and are remembered; a worker runs for weeks."""
+
 
 class CollectorThread:
     """The thread of one store; ``submit`` hands it work from any other thread.
 
-    ``works`` are the batches that run or ran here, by id, whichever kit started them. One batch at
-    a time looks up what it begins with, ``looking_up``: many that are started at once would take
+    ``works`` are the batches that run or ran here, by id, whichever kit started them; of those that
+    ended, the last thousand. One batch at a time looks up what it begins with, ``looking_up``: many that are started at once would take
     the processor from those who wait for the answer that theirs is started.
     """
 
@@ -86,6 +89,15 @@ class CollectorThread:
     def call(self, function: Callable[[], object]) -> None:
         """Call a plain function in the thread, soon."""
         self._loop.call_soon_threadsafe(function)
+
+    def make_room(self) -> None:
+        """Let go of what nobody asks about any more: old events, and what ended long ago."""
+        works = list(self.works.values())  # other kits' threads add theirs meanwhile
+        for work in works:
+            work.forget_events()
+        ended = [work for work in works if work.is_at_rest]
+        for work in ended[:-_MOST_ENDED]:
+            self.works.pop(work.id, None)
 
     def close(self) -> None:
         """End the thread once everyone who shares it has closed it."""

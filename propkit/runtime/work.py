@@ -110,6 +110,16 @@ class BatchWork:
             return self._future is not None
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether it has ended, and nobody begins it just now; nobody is waited for."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._future is not None and self._future.done()
+        finally:
+            self._lock.release()
+
+    @property
     def progress(self) -> Progress | None:
         """The newest event; None when it did not run here."""
         return self._run.progress if self._run else None
@@ -136,11 +146,7 @@ class BatchWork:
         """Have the batch made, and begin to collect its ``items``."""
         with self._lock:  # who looks for it meanwhile finds it running
             self._begin(
-                make(),
-                items,
-                fresh_keys=fresh_keys,
-                listeners=listeners,
-                planned_at=planned_at,
+                make(), items, fresh_keys=fresh_keys, listeners=listeners, planned_at=planned_at
             )
 
     def _begin(
@@ -161,6 +167,7 @@ class BatchWork:
             planned_at=planned_at,
         )
         self._run = run
+        self._thread.works[self.id] = self  # it may have been let go of before
         self._future = self._thread.submit(self._work(run))
         self._future.add_done_callback(lambda _: self._on_end())
 
@@ -270,8 +277,7 @@ class BatchWork:
         requeue_failed(self._store, self.id, ways, failure_classes)
 
     def _has_waiting(self) -> bool:
-        counts = count_items(self._store, self.id)
-        return any(outcome == State.WAITING for _, outcome, _ in counts)
+        return any(state == State.WAITING for _, state, _ in count_items(self._store, self.id))
 
     def _start_again(self, planned_at: datetime | None = None) -> None:
         state = self.head.state
@@ -339,6 +345,7 @@ class BatchWork:
         finally:
             for task in ends:
                 task.cancel()
+            run.fresh_keys, run.stale, run.listeners = frozenset(), {}, []  # may be megabytes
         if run.is_forgotten:
             return
         if state == "cancelled":
@@ -351,8 +358,7 @@ class BatchWork:
         for source, usage in run.usage.items():
             for url, seconds in usage.slow:
                 run.note("slow", url, source=source, seconds=seconds)
-        notes = [*run.stopped.values(), *run.warnings]
-        self._end(run, state, "; ".join(notes) or None)
+        self._end(run, state, "; ".join([*run.stopped.values(), *run.warnings]) or None)
 
     def _end(self, run: Run, state: str, error: str | None) -> None:
         set_state(

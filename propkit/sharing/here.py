@@ -47,7 +47,6 @@ from propkit.watching import Watch, tell_trouble
 if TYPE_CHECKING:
     import pandas as pd
 
-
 log = logging.getLogger(__name__)
 
 _TURN_SECONDS = 0.2
@@ -259,7 +258,6 @@ class HerePlace:
         options = run_criteria(settings, self.sources, order.criteria, **order.options)
         self.check()
         has_to_wait = self._has_to_wait(order)
-
         make = partial(
             create_batch,
             self.store,
@@ -327,7 +325,9 @@ class HerePlace:
         (self._first_ends if first else self._ends).append(end)
 
     def close(self) -> None:
-        """Leave what runs (it can be resumed), end the collector, let the file go."""
+        """Leave what runs (it can be resumed), end the collector, let the file go; once."""
+        if self._is_closed:
+            return
         with ExitStack() as ends:  # all of them, last first, also when one of them fails
             for end in self._ends:
                 ends.callback(end)
@@ -369,8 +369,8 @@ class HerePlace:
         with self._lock:
             work = thread.works.get(batch_id)
             if work is None or not (work.is_running or work.collector is collector):
-                for other in thread.works.values():
-                    other.forget_events()
+                thread.make_room()
+                self._started = [one for one in self._started if thread.works.get(one.id) is one]
                 work = BatchWork(
                     collector,
                     thread,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import chain, repeat
 from pathlib import Path
@@ -334,9 +335,10 @@ class SharedPlace:
         """Let everything go; what runs here is left, what runs at an owner's goes on."""
         self._is_closed = True
         self._left.end()
-        self._place.close()
-        for end in self._ends:
-            end()
+        with self._moving, ExitStack() as ends:  # who moves just now comes to an end first
+            for end in self._ends:
+                ends.callback(end)
+            self._place.close()
 
     def _move_from(self, lost: AnyPlace) -> None:
         """Join the store anew, and go on with what this kit waits for."""
@@ -348,6 +350,9 @@ class SharedPlace:
             if not self.store.path.exists():
                 raise StoreError(f"{self.store.path} was moved or deleted while it was open")
             place = self._rejoin()
+            if self._is_closed:  # meanwhile: nobody else would let the file go
+                place.close()
+                self.check()
             log.warning("%s goes on; %s now", self.store.path, place.owner)
             self._left.add(self._wanted)
             self._place = place
@@ -375,18 +380,14 @@ class SharedPlace:
         self._wanted.add(batch_id)
         if heard := list(listeners):
             follower = threading.Thread(
-                target=self._follow,
-                args=(batch_id, heard),
-                name="propkit-follower",
-                daemon=True,
+                target=self._follow, args=(batch_id, heard), name="propkit-follower", daemon=True
             )
             self._followers[batch_id] = follower
             follower.start()
 
     def _follow(self, batch_id: str, listeners: list[Listener]) -> None:
         """Fetch a batch's events for its listeners, until it ends."""
-        after = 0
-        has_ended = False
+        after, has_ended = 0, False
         try:
             while not has_ended and not self._is_closed:
                 has_ended = self.wait(batch_id, _FOLLOW_SECONDS)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import ipywidgets
@@ -40,7 +39,6 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         self._seconds = seconds
         self._actions: queue.SimpleQueue[tuple[str, Mapping[str, Any], Mapping[str, Any]] | None]
         self._actions = queue.SimpleQueue()
-        self._beat_at = 0.0
         self._is_ended = threading.Event()
         self.face = Face(lambda *pressed: self._actions.put(pressed), name)
         self.faces = [self.face]
@@ -51,12 +49,15 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
     def begin(self) -> None:
         """Show the panel as it is and start to follow what happens."""
         self.turn(None)
-        threading.Thread(target=self._live, name=f"propkit-{self._name}", daemon=True).start()
+        for work, name in ((self._live, self._name), (self._beat, f"{self._name}-beat")):
+            threading.Thread(target=work, name=f"propkit-{name}", daemon=True).start()
 
     def close(self) -> None:
-        """Follow no longer; what runs goes on."""
+        """Follow no longer; what runs goes on. The kernel forgets all that the panel was made of."""
         self._is_ended.set()
         self._actions.put(None)
+        for part in _parts(self):
+            part.close()
         super().close()
 
     @abstractmethod
@@ -83,16 +84,13 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
         except Exception as error:
             if self._is_closed():
                 return  # it was closed meanwhile: that is what the next turn says
-            if not isinstance(error, PropkitError):
+            said = _explain(error)
+            if said != self.error and not isinstance(error, PropkitError):
                 log.exception("a panel failed")
-            self.error = _explain(error)
+            self.error = said
             blocks = [block for block in self.face.view["blocks"] if block.get("key") != "error"]
         shown = [*blocks, *self._error_blocks()]
         self.face.show(make_view(shown, label=self.label))
-        if time.monotonic() - self._beat_at >= BEAT_SECONDS:
-            self._beat_at = time.monotonic()
-            for face in self.faces:
-                face.beat()
 
     def do_apart(self, do: Callable[[], object], on_failure: Callable[[], object]) -> None:
         """Do in a thread what takes a while, so that the panel lives on; a failure is shown."""
@@ -119,6 +117,12 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
                 return
             self.turn(pressed)
 
+    def _beat(self) -> None:
+        """Tell the page that the kernel lives, also while the panel waits for a slow county."""
+        while not self._is_ended.wait(BEAT_SECONDS) and not self._is_closed():
+            for face in self.faces:
+                face.beat()
+
     def _error_blocks(self) -> list[Block]:
         if self.error is None:
             return []
@@ -143,3 +147,11 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
 def _explain(error: Exception) -> str:
     """Return what a person is told of an error: propkit's own say what happened in words."""
     return str(error) if isinstance(error, PropkitError) else f"{type(error).__name__}: {error}"
+
+
+def _parts(widget: ipywidgets.DOMWidget) -> Iterator[ipywidgets.Widget]:
+    """Give what a widget is made of: to close it closes nothing else."""
+    yield widget.layout
+    for child in getattr(widget, "children", ()):
+        yield child
+        yield from _parts(child)

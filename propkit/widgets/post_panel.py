@@ -104,7 +104,9 @@ class PostPanel(Panel):
         """Bring the rows up to date, and notice a run's end."""
         run = self._run
         for result in list(self._results.values()):
-            place = self._rows[result.row_key]
+            place = self._rows.get(result.row_key)
+            if place is None:  # it came into the sheet after the look at it
+                continue
             said = result.error or result.reason
             change = {"status": result.outcome, "said": said, "url": result.url or ""}
             self.grid.update({place: change})

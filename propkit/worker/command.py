@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from os.path import samestat
 from pathlib import Path
@@ -47,7 +46,7 @@ def run_worker(db: Path, *, idle_seconds: float | None = None, given: str | None
         settings = Settings.load() if given is None else load_settings(given)
         worker = Worker(path, settings, configure_sources(settings), idle_seconds=idle_seconds)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop.set())
+            signal.signal(number, lambda *_: worker.stop())
         worker.run()
     except Exception:
         logger.exception("worker %d ends by an error", os.getpid())
@@ -61,12 +60,17 @@ class _OwnLog(RotatingFileHandler):
     """A rotating log whose files are this user's alone to read; several workers may write it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; where another worker has rotated the log meanwhile, to the new file."""
-        with suppress(OSError):
-            written = os.fstat(self.stream.fileno()) if self.stream else None
-            if written and not samestat(written, os.stat(self.baseFilename)):  # noqa: PTH116
-                self.close()  # the next line opens what stands there now
+        """Write a line; to a new file where the log was rotated by another worker, or deleted."""
+        if self.stream and not self._is_in_place(self.stream.fileno()):
+            self.close()  # the next line opens what stands there now
         super().emit(record)
+
+    def _is_in_place(self, handle: int) -> bool:
+        try:
+            found = os.stat(self.baseFilename)  # noqa: PTH116
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError)
+        return samestat(os.fstat(handle), found)
 
     def _open(self) -> Any:
         os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))

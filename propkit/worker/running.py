@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -23,7 +22,7 @@ _LEAST_WAIT = 60.0
 
 
 class Worker:
-    """Waits until the store is free, owns it, and runs its batches until ``stop`` is set.
+    """Waits until the store is free, owns it, and runs its batches until :meth:`stop`.
 
     Parameters
     ----------
@@ -43,7 +42,11 @@ class Worker:
         self._settings = settings
         self._sources = sources
         self._idle_seconds = idle_seconds
-        self.stop = threading.Event()
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """End soon; called by a signal, which may come at any moment, so that it takes no lock."""
+        self._is_stopped = True
 
     def run(self) -> None:
         """Work; return when stopped or idle. What ran then is left and can be gone on with."""
@@ -60,7 +63,7 @@ class Worker:
         holder = None
         patience = None if self._idle_seconds is None else max(_LEAST_WAIT, self._idle_seconds)
         began = time.monotonic()
-        while not self.stop.is_set():
+        while not self._is_stopped:
             if patience is not None and time.monotonic() - began > patience:
                 log.info("worker %d has waited long enough", os.getpid())
                 return None
@@ -70,14 +73,14 @@ class Worker:
                 if held.pid != holder:
                     holder = held.pid
                     log.info("worker %d waits: %s", os.getpid(), held)
-            self.stop.wait(_LOOK_SECONDS)
+            time.sleep(_LOOK_SECONDS)
         return None
 
     def _work(self, place: HerePlace) -> None:
         # What died with the owner before goes on; what a person leaves later on is left alone.
         interrupted = set(ids_in_state(place.store, "interrupted"))
         busy_at = time.monotonic()
-        while not self.stop.wait(_LOOK_SECONDS):
+        while not self._is_stopped:
             self._start_waiting(place, interrupted)
             now = time.monotonic()
             if place.running_ids() or interrupted:
@@ -86,6 +89,7 @@ class Worker:
             if self._idle_seconds is not None and now - quiet_since > self._idle_seconds:
                 log.info("worker %d is idle", os.getpid())
                 return
+            time.sleep(_LOOK_SECONDS)
 
     def _start_waiting(self, place: HerePlace, interrupted: set[str]) -> None:
         interrupted.intersection_update(ids_in_state(place.store, "interrupted"))

@@ -6,7 +6,9 @@ import asyncio
 import inspect
 import signal
 import socket
+import sys
 import threading
+import traceback
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -18,7 +20,8 @@ import propkit as pk
 from propkit.errors import RequestError
 from propkit.frames import FRAMES
 from propkit.records import RECORD_TYPES
-from propkit.runtime import work
+from propkit.runtime import thread, work
+from propkit.runtime.thread import CollectorThread
 from propkit.sharing import server
 from propkit.sharing.discovery import Discovery
 from propkit.sharing.guest import GuestPlace, OwnerLink
@@ -360,6 +363,54 @@ def test_events_of_a_batch_that_ended_long_ago_are_let_go(
 
         assert kit._place.events(first.id, 0) == []
         assert kit._place.events(second.id, 0)[-1][1].state == "completed"
+
+
+def test_of_batches_that_ended_long_ago_little_is_kept(
+    county: County, path: Path, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that runs thousands of them in its weeks does not grow; each can be gone on with."""
+    monkeypatch.setattr(thread, "_MOST_ENDED", 1)
+    with quick_kit(county, path) as kit:
+        kit.collect(known[:2], datasets="parcels", progress=False)
+        batches = [kit.start(known[:2], datasets="parcels", listener=print) for _ in range(3)]
+        for batch in batches:
+            batch.wait()
+        batches.append(kit.start(known[:2], datasets="parcels"))
+        batches[-1].wait()
+
+        works = CollectorThread.find(kit.store).works
+        assert list(works) == [batch.id for batch in batches[-2:]]
+        assert [one.id for one in kit._place._started] == list(works)
+        run = works[batches[-1].id]._run
+        assert (run.fresh_keys, run.stale, run.listeners) == (frozenset(), {}, [])
+        assert batches[0].progress is None
+        assert batches[0].wait().state == "completed"
+
+
+def test_a_batch_is_started_while_another_kit_starts_one(
+    county: County, path: Path, known: list[str]
+):
+    """Both are of one store and of one thread; neither is told that the other changed something."""
+    started = []
+    with quick_kit(county, path) as kit:
+        first = kit.start(known[:2], datasets="parcels")
+        first.wait()
+        works = CollectorThread.find(kit.store).works
+        starting = threading.Thread(
+            target=lambda: started.append(kit.start(known[2:4], datasets="parcels"))
+        )
+        with works[first.id]._lock:  # it is gone on with just now
+            starting.start()
+            wait_until(lambda: "forget_events" in _calls_of(starting))
+            works["another kit's"] = works[first.id]
+        starting.join()
+
+        assert [batch.wait().state for batch in started] == ["completed"]
+
+
+def _calls_of(running: threading.Thread) -> list[str]:
+    frame = sys._current_frames()[running.ident or 0]
+    return [summary.name for summary in traceback.extract_stack(frame)]
 
 
 def test_where_nobody_may_listen_the_store_is_opened_all_the_same(

@@ -17,7 +17,7 @@ import pytest
 from pyarrow import flight
 
 import propkit as pk
-from propkit.errors import StoreError, StoreInUseError
+from propkit.errors import RequestError, StoreError, StoreInUseError
 from propkit.sharing import leaving
 from propkit.sharing.discovery import (
     PROTOCOL,
@@ -28,6 +28,7 @@ from propkit.sharing.discovery import (
 )
 from propkit.sharing.leaving import resume_left
 from propkit.sharing.server import _answer
+from propkit.sharing.shared import SharedPlace
 from propkit.store import Store
 from propkit.store.holders import may_serve
 from tests.guests.dying import dying_kit
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.sharing.guest import GuestPlace
+    from propkit.sharing.here import HerePlace
 
 KILLS = int(os.environ.get("PROPKIT_TEST_OWNER_KILLS", "2"))
 SEED = 20261122
@@ -195,6 +198,29 @@ def test_a_store_that_is_closed_under_a_guests_query_is_asked_anew(path: Path):
 
     with pytest.raises(flight.FlightUnavailableError, match="is closed"):
         _answer(lambda: store.rows("SELECT 1"))
+
+
+def test_a_kit_that_is_closed_while_it_takes_over_lets_the_file_go(
+    kit: pk.Kit, owner: Notebook, path: Path
+):
+    """Else the process would hold it until its end, for a kit that nobody has any more."""
+    place = kit._place
+    assert isinstance(place, SharedPlace)
+    rejoin, closing = place._rejoin, threading.Thread(target=kit.close)
+
+    def rejoin_and_close() -> GuestPlace | HerePlace:
+        found = rejoin()
+        closing.start()
+        wait_until(lambda: place._is_closed)
+        return found
+
+    place._rejoin = rejoin_and_close
+    owner.kill()
+    with pytest.raises(RequestError, match="is closed; open it again"):
+        kit.frame("parcels")
+    closing.join()
+
+    assert not Store.is_open(path)
 
 
 def test_the_slower_guest_attaches_to_the_quicker_one(kit: pk.Kit, county: County, path: Path):

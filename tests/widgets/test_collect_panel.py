@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 
 from propkit.sharing.discovery import read_discovery
+from propkit.widgets import panel as panels
 from propkit.widgets.collect_panel import CollectPanel
 from propkit.widgets.faces import Face
 from propkit.widgets.panel import Panel
 from tests.collecting import quick_kit
+from tests.guests.notebooks import wait_until
 from tests.widgets.panels import actions, button, facts, find, press, texts, turn_until
 
 if TYPE_CHECKING:
@@ -383,22 +385,47 @@ def _card_says(panel: CollectPanel) -> str:
     return said
 
 
-def test_a_card_lives_as_long_as_its_panel(
+def test_a_panel_and_its_card_live_while_the_county_is_slow(
     kit: pk.Kit, county: County, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It hears of the kernel as the panel does, and is shut by another search."""
-    panel = kit.panel(county.apns(1))
+    """After 6 s of silence the page says that the kernel is gone. Another search shuts the card."""
+    apn = county.apns(1)[0]
+    monkeypatch.undo()
+    monkeypatch.setattr(panels, "BEAT_SECONDS", 0.01)
+    panel = kit.panel([apn])
+    threads = [one for one in threading.enumerate() if one.name.startswith("propkit-panel")]
     panel._open(0)
+    labels = {"propkit: collect", panel.card.face.view["label"]}
     beats: list[str] = []
     monkeypatch.setattr(Face, "beat", lambda face: beats.append(face.view["label"]))
-    monkeypatch.setattr(panel, "_beat_at", float("-inf"))
+    county.switch(faults=[{"kind": "hang", "system": "assessor"}])
+    panel._actions.put(("search", {}, {"query": parcel_apn(apn), "by": "apn"}))
+    wait_until(lambda: panel.query != "" and bool(beats))
 
-    panel.turn(None)
+    del beats[:]
+    wait_until(lambda: len(beats) >= 6)
 
-    assert beats == ["propkit: collect", panel.card.face.view["label"]]
+    assert set(beats) == labels
     assert not panel.card.face.view["is_over"]
-    press(panel, "search", query=parcel_apn(county.apns(1)[0]), by="apn")
-    assert panel.card.face.view["blocks"] == []
+    county.switch(faults=[])
+    wait_until(lambda: panel.card.face.view["blocks"] == [])
+    panel.close()
+    for thread in threads:
+        thread.join(60)
+
+
+def test_what_fails_at_every_turn_is_logged_once(
+    kit: pk.Kit, county: County, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four tracebacks a second would fill the notebook; the panel goes on to say what is wrong."""
+    panel = kit.panel(county.apns(1))
+    panel._rows = None  # type: ignore[assignment]
+
+    for _ in range(3):
+        panel.turn(None)
+
+    assert [record.getMessage() for record in caplog.records] == ["a panel failed"]
+    assert find(panel, "error") is not None
 
 
 def test_the_panel_ends_with_the_kit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ipywidgets.widgets.widget import _instances as living
 
 from propkit.widgets.jobs_panel import JobsPanel
 from tests.widgets.panels import blocks, find, press, texts, turn_until
@@ -159,3 +160,13 @@ def test_figures_are_bars_with_words(kit: pk.Kit, county: County) -> None:
     press(panel, "choose", batch="last")
     bars = {(one["label"], one["word"]) for one in blocks(panel) if one["kind"] == "bar"}
     assert not any(word == "100.0%" for _, word in bars)
+
+
+def test_of_a_panel_that_is_closed_the_kernel_keeps_nothing(kit: pk.Kit) -> None:
+    """A cell that is run again and again would fill it with tables that nobody sees."""
+    before = set(living)
+
+    for panel in (kit.panel(["50101001"]), kit.jobs(), kit.statistics_panel(), kit.post_panel()):
+        panel.close()
+
+    assert set(living) == before

@@ -129,3 +129,38 @@ def test_what_cannot_be_done_is_said(kit: pk.Kit, tmp_path: Path) -> None:
     assert "none.xlsx" in panel.error
     press(panel, "fly")
     assert panel.error == "no action 'fly'"
+
+
+SAVED = """
+from pathlib import Path
+
+here = Path(__file__).parent
+if (here / "saves").exists():
+    with (here / "trucks.csv").open("a") as sheet:
+        sheet.write("BT004,Bucket truck 4,Boom of 15 m,9900,\\n")
+
+def post(row):
+    return "http://localhost:9/" + row["id"]
+"""
+
+
+def test_a_row_that_came_after_the_look_is_posted_and_in_nobodys_way(
+    kit: pk.Kit, sheet: Path
+) -> None:
+    """A person saved the sheet in the moment before the run read it."""
+    poster = sheet.with_name("poster.py")
+    poster.write_text(SAVED, "utf-8")
+    panel = kit.post_panel(sheet, poster=f"{poster}:post")
+    sheet.with_name("saves").touch()
+
+    press(panel, "start", is_dry_run=False)
+    turn_until(panel, lambda: find(panel, "summary"))
+
+    assert statuses(panel) == ["posted", "skipped", "posted"]
+    assert panel.report is not None
+    assert [one.row_key for one in panel.report.results if one.outcome == "posted"] == [
+        "BT001",
+        "BT003",
+        "BT004",
+    ]
+    assert panel.error is None

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from datetime import timedelta
@@ -19,11 +20,13 @@ from unittest.mock import Mock
 import pytest
 
 import propkit as pk
+from propkit import worker_desk
 from propkit.demo_county.faults import example_rule
 from propkit.errors import RequestError, SettingsError, StoreError
 from propkit.opening import _resume_unfinished
 from propkit.sharing.discovery import read_discovery
 from propkit.sharing.handing import handing_path, is_being_handed_over
+from propkit.store import Store
 from propkit.store.jobs import read_job
 from propkit.worker import starting
 from propkit.worker.command import _OwnLog
@@ -38,10 +41,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.sharing.guest import GuestPlace
 
     StartWorker = Callable[..., subprocess.Popen[bytes]]
 
 DONE = {"done": 40}
+SIGNALS = """
+import os, signal, sys, threading
+from pathlib import Path
+from propkit.worker import run_worker
+from propkit.worker.running import Worker
+
+def send(frame, event, argument):
+    if event == "line" and frame.f_code.co_filename in OWN:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return send
+
+def work(*given):
+    sys.settrace(send)
+    working(*given)
+    sys.settrace(None)
+
+OWN = {threading.__file__, sys.modules[Worker.__module__].__file__}
+working, Worker._work = Worker._work, work
+run_worker(Path(sys.argv[1]), given="{}")
+"""
 HANG = {"kind": "hang", "system": "assessor"}
 
 
@@ -117,6 +141,30 @@ def test_the_log_is_bounded_and_private_whoever_writes_it(tmp_path: Path):
     ] * 4
     lines = [line for file in reversed(files) for line in file.read_text("utf-8").splitlines()]
     assert [int(line.split()[1]) for line in lines] == list(range(200 - len(lines), 200))
+
+
+def test_a_log_that_was_deleted_is_begun_anew(tmp_path: Path):
+    """A worker runs for weeks; what it says goes on to be found."""
+    log = tmp_path / "worker.log"
+    handler = _OwnLog(log, maxBytes=1000, backupCount=3, encoding="utf-8")
+    try:
+        handler.emit(logging.makeLogRecord({"msg": "before"}))
+        log.unlink()
+        handler.emit(logging.makeLogRecord({"msg": "after"}))
+    finally:
+        handler.close()
+
+    assert log.read_text("utf-8") == "after\n"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_signal_ends_a_worker_whatever_it_does_just_then(path: Path):
+    """Not a line of its work may hold a lock that the signal's handler would wait for."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS, str(path)], capture_output=True, timeout=30, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_store_that_is_open_here_gets_no_worker(settings: pk.Settings, path: Path):
@@ -598,6 +646,41 @@ def test_a_store_that_another_kit_has_open_is_not_handed_over(settings: pk.Setti
 
         assert owner_pid(path) == os.getpid()
         assert (len(kit.batches()), len(other.batches())) == (0, 0)
+
+
+def test_a_kit_that_is_closed_while_it_hands_over_ends_whole(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The file is let go, and what ends with the kit does: a demo county, a folder."""
+    kit = pk.open(path, settings=settings)
+    ended: list[str] = []
+    kit.at_close(lambda: ended.append("county"))
+    closing = threading.Thread(target=kit.close)
+
+    def join() -> GuestPlace:
+        closing.start()
+        wait_until(lambda: kit.is_closed)
+        raise StoreError("the worker does not start")
+
+    monkeypatch.setattr(worker_desk, "worker_joiner", lambda *_: join)
+    with pytest.raises(StoreError, match="the worker does not start"):
+        kit.hand_over()
+    closing.join()
+
+    assert ended == ["county"]
+    assert not Store.is_open(path)
+
+
+def test_a_closed_kit_hands_nothing_over(settings: pk.Settings, path: Path):
+    """It stays closed, and no worker is started for it."""
+    kit = pk.open(path, settings=settings)
+    kit.close()
+
+    with pytest.raises(RequestError, match="is closed; open it again"):
+        kit.hand_over()
+
+    assert kit.is_closed
+    assert owner_pid(path) is None
 
 
 def test_a_worker_that_does_not_come_leaves_the_store_here(
