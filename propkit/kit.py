@@ -104,8 +104,7 @@ class Kit(
             ``"apn"`` (exactly this one), ``"owner"``, ``"address"`` or ``"subdivision"``
             (rows whose field has every word of the query).
         limit
-            Most rows; ``frame.attrs["is_complete"]`` says whether the county has more, and
-            ``frame.attrs["total"]`` how many it counts.
+            Most rows; ``frame.attrs`` says whether these are all (``is_complete``), and the ``total``.
 
         Returns
         -------
@@ -357,6 +356,7 @@ class Kit(
 
     def close(self) -> None:
         """Stop running batches (they can be resumed), commit, let the file go."""
+        self._end_panels()
         self._finalizer()
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from propkit.charts import Picture, draw_chart
 from propkit.errors import RequestError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from propkit.widgets.collect_panel import CollectPanel
     from propkit.widgets.jobs_panel import JobsPanel
+    from propkit.widgets.panel import Panel
     from propkit.widgets.panel_kit import PanelKit
     from propkit.widgets.post_panel import PostPanel
     from propkit.widgets.statistics_panel import StatisticsPanel
@@ -26,6 +29,16 @@ ENGINES: Final = ("vega", "lonboard")
 
 class ShowDesk:
     """The methods of a kit that make panels and pictures; widgets are loaded when first used."""
+
+    @cached_property
+    def panels(self) -> WeakSet[Panel]:
+        """The panels that show what the kit does."""
+        return WeakSet()
+
+    def _end_panels(self) -> None:
+        """Let panels show what has happened until now, before the kit is closed."""
+        while self.panels:  # a kit may be closed twice
+            self.panels.pop().look_last()
 
     def panel(self: PanelKit, hits: object = None) -> CollectPanel:
         """Return a panel: search, **Collect All Data**, a plan to confirm, bars, a living table.

@@ -54,7 +54,6 @@ class CollectPanel(Panel):
     """
 
     def __init__(self, kit: PanelKit, hits: object = None) -> None:
-        self.kit = kit
         self.batch: Batch | None = None
         """The batch that this panel shows."""
         self.said, self.query, self.by = "", "", "owner"
@@ -73,9 +72,7 @@ class CollectPanel(Panel):
         self._extras = Extras()
         self._doing = ""  # what goes on apart: "cancel" or "hand over"
         seconds = max(0.1, kit.settings.collect.progress_seconds)
-        super().__init__(
-            "panel", "propkit: collect", is_closed=lambda: kit.is_closed, seconds=seconds
-        )
+        super().__init__("panel", "propkit: collect", kit=kit, seconds=seconds)
         self.grid = StatusGrid(COLUMNS, label="Properties", on_open=self._open)
         self.card = ParcelCard(kit)
         self.faces.append(self.card.face)
@@ -122,6 +119,10 @@ class CollectPanel(Panel):
         """Return the APNs of the rows that the table's filter leaves."""
         apns = list(self._rows)
         return [apns[row] for row in self.grid.shown_rows()]
+
+    def look_anew(self) -> None:
+        """Have the next look take in all batches."""
+        self._looked_at = float("-inf")
 
     def follow(self) -> None:
         """Look how far batches are, and bring the rows up to date."""

@@ -27,15 +27,12 @@ class JobsPanel(Panel):
     """All batches of the store, also those that a worker or the REST API runs."""
 
     def __init__(self, kit: PanelKit) -> None:
-        self.kit = kit
         self.state = ""
         self.page = 1
         self.job: str | None = None
         """The job whose log is shown."""
         self._to_delete: str | None = None
-        super().__init__(
-            "jobs", "propkit: batch jobs", is_closed=lambda: kit.is_closed, seconds=1.0
-        )
+        super().__init__("jobs", "propkit: batch jobs", kit=kit, seconds=1.0)
         self.begin()
 
     def act(self, action: str, args: Mapping[str, Any], form: Mapping[str, Any]) -> None:

@@ -13,10 +13,16 @@ import ipywidgets
 
 from propkit.errors import PropkitError
 from propkit.widgets.faces import Block, Face, box, button, make_view, row, text
+from propkit.widgets.panel_kit import PanelKit
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 2.0
+_LAST_SECONDS: Final = 2.0
+"""How long a kit that is closed waits for a panel, which may wait for a slow county."""
+
+Pressed = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+"""What was pressed: action, arguments, form."""
 
 
 class _PanelMeta(type(ipywidgets.VBox), ABCMeta):  # type: ignore[misc]
@@ -30,15 +36,12 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
     wrong with it is shown in the panel. It ends with the kit, or with :meth:`close`.
     """
 
-    def __init__(
-        self, name: str, label: str, *, is_closed: Callable[[], bool], seconds: float
-    ) -> None:
+    def __init__(self, name: str, label: str, *, kit: PanelKit, seconds: float) -> None:
+        self.kit = kit
         self.label = label
         self.error: str | None = None
-        self._is_closed = is_closed
         self._seconds = seconds
-        self._actions: queue.SimpleQueue[tuple[str, Mapping[str, Any], Mapping[str, Any]] | None]
-        self._actions = queue.SimpleQueue()
+        self._actions: queue.SimpleQueue[Pressed | threading.Event | None] = queue.SimpleQueue()
         self._is_ended = threading.Event()
         self.face = Face(lambda *pressed: self._actions.put(pressed), name)
         self.faces = [self.face]
@@ -49,16 +52,27 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
     def begin(self) -> None:
         """Show the panel as it is and start to follow what happens."""
         self.turn(None)
+        self.kit.panels.add(self)
         for work, name in ((self._live, self._name), (self._beat, f"{self._name}-beat")):
             threading.Thread(target=work, name=f"propkit-{name}", daemon=True).start()
 
     def close(self) -> None:
         """Follow no longer; what runs goes on. The kernel forgets all that the panel was made of."""
+        self.kit.panels.discard(self)
         self._is_ended.set()
         self._actions.put(None)
         for part in _parts(self):
             part.close()
         super().close()
+
+    def look_last(self) -> None:
+        """Show all that has happened until now: afterwards the kit is closed. Not for ever."""
+        is_shown = threading.Event()
+        self._actions.put(is_shown)
+        is_shown.wait(_LAST_SECONDS)
+
+    def look_anew(self) -> None:
+        """Have the next :meth:`follow` look at everything, however short ago it last did."""
 
     @abstractmethod
     def act(self, action: str, args: Mapping[str, Any], form: Mapping[str, Any]) -> None:
@@ -72,7 +86,7 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
     def blocks(self) -> list[Block]:
         """Return what is to be seen now."""
 
-    def turn(self, pressed: tuple[str, Mapping[str, Any], Mapping[str, Any]] | None) -> None:
+    def turn(self, pressed: Pressed | None) -> None:
         """Do what was pressed (action, arguments, form), look, and show what is to be seen."""
         try:
             if pressed is not None:
@@ -82,7 +96,7 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
             self.follow()
             blocks = self.blocks()
         except Exception as error:
-            if self._is_closed():
+            if self.kit.is_closed:
                 return  # it was closed meanwhile: that is what the next turn says
             said = _explain(error)
             if said != self.error and not isinstance(error, PropkitError):
@@ -112,14 +126,19 @@ class Panel(ipywidgets.VBox, metaclass=_PanelMeta):  # type: ignore[misc]
                 pressed = None
             if self._is_ended.is_set():
                 return
-            if self._is_closed():
+            if self.kit.is_closed:
                 self._show_end()
                 return
-            self.turn(pressed)
+            if isinstance(pressed, threading.Event):
+                self.look_anew()
+                self.turn(None)
+                pressed.set()
+            else:
+                self.turn(pressed)
 
     def _beat(self) -> None:
         """Tell the page that the kernel lives, also while the panel waits for a slow county."""
-        while not self._is_ended.wait(BEAT_SECONDS) and not self._is_closed():
+        while not self._is_ended.wait(BEAT_SECONDS) and not self.kit.is_closed:
             for face in self.faces:
                 face.beat()
 

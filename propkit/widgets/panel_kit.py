@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from propkit.plan import Plan
 from propkit.runtime.batch import Batch
@@ -17,12 +18,19 @@ from propkit.store import Reading
 if TYPE_CHECKING:
     import pandas as pd
 
+    from propkit.widgets.panel import Panel
+
 
 class PanelKit(Protocol):
     """A kit as panels see it; the methods are those of :class:`propkit.Kit`."""
 
     settings: Settings
     sources: Mapping[str, SourceConfig]
+
+    @property
+    def panels(self) -> WeakSet[Panel]:
+        """The panels of the kit, which each joins when it begins."""
+        ...
 
     @property
     def store(self) -> Reading:

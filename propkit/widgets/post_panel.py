@@ -52,7 +52,6 @@ class PostPanel(Panel):
         poster: Any = "kijiji",
         images_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.kit = kit
         self.choices = views.Choices(sheet=os.fspath(sheet))
         self.report: PostingReport | None = None
         """Of the last run that came to its end."""
@@ -65,9 +64,7 @@ class PostPanel(Panel):
         self._told, self._line, self._end = "", "", ""
         self._run: _Run | None = None
         self._is_cancelling = self._is_asking = self._is_evidence_open = False
-        super().__init__(
-            "post", "propkit: post listings", is_closed=lambda: kit.is_closed, seconds=_SECONDS
-        )
+        super().__init__("post", "propkit: post listings", kit=kit, seconds=_SECONDS)
         self.grid = StatusGrid(COLUMNS, label="Listings", statuses=POSTING_STATUSES)
         self.pictures = ipywidgets.VBox()
         self.children = [self.face, self.grid, self.pictures]

@@ -23,12 +23,11 @@ class StatisticsPanel(Panel):
     """The figures of :meth:`propkit.Kit.statistics`, of all batches or of the last one."""
 
     def __init__(self, kit: PanelKit) -> None:
-        self.kit = kit
         self.batch: str | None = None
         super().__init__(
             "statistics",
             "propkit: statistics",
-            is_closed=lambda: kit.is_closed,
+            kit=kit,
             seconds=_LOOK_SECONDS,
         )
         self.begin()

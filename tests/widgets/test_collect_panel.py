@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from propkit.sharing.discovery import read_discovery
+from propkit.widgets import collect_panel
 from propkit.widgets import panel as panels
 from propkit.widgets.collect_panel import CollectPanel
 from propkit.widgets.faces import Face
@@ -431,13 +432,22 @@ def test_what_fails_at_every_turn_is_logged_once(
 def test_the_panel_ends_with_the_kit(
     county: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It shows what was collected just before; a kit that is closed again waits for nothing."""
     monkeypatch.undo()
+    monkeypatch.setattr(collect_panel, "_LOOK_SECONDS", 3600.0)
+    apns = county.apns(2)
     with quick_kit(county, tmp_path / "end.duckdb") as kit:
-        kit.panel(county.apns(1))
+        panel = kit.panel(apns)
         (thread,) = [one for one in threading.enumerate() if one.name == "propkit-panel"]
+        assert kit.collect(apns, progress=False).is_complete
+        before = _statuses(panel)
+    kit.close()
 
     thread.join(60)
     assert not thread.is_alive()
+    assert (before, _statuses(panel)) == (["none"] * 2, ["complete"] * 2)
+    assert panel.face.view["blocks"][-1]["text"] == "The kit is closed: this is how it was."
+    assert not kit.panels
 
 
 def test_what_is_processed_in_background_runs_in_a_worker(kit: pk.Kit, county: County) -> None:
@@ -490,7 +500,7 @@ class Half(Panel):
         """Do nothing."""
 
 
-def test_a_panel_that_leaves_something_unsaid_cannot_be_made() -> None:
+def test_a_panel_that_leaves_something_unsaid_cannot_be_made(kit: pk.Kit) -> None:
     """It fails where it is made, not in its thread."""
     with pytest.raises(TypeError, match=r"abstract methods '?blocks'?, '?follow'?"):
-        Half("half", "half", is_closed=lambda: False, seconds=1.0)
+        Half("half", "half", kit=kit, seconds=1.0)
