@@ -306,7 +306,7 @@ def test_opening_a_store_loads_only_what_every_batch_needs(tmp_path: Path) -> No
     """What parses pages, watches browsers, sends mail or serves guests is loaded where that is done."""
     seldom = (
         *("selectolax", "psutil", "smtplib", "playwright", "python_calamine", "anywidget"),
-        "pyarrow.flight",
+        *("pyarrow.flight", "xml.etree", "difflib", "logging.handlers"),
     )
     script = (
         "import sys, propkit as pk\n"
