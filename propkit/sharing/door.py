@@ -43,7 +43,7 @@ class Door:
     """
 
     def __init__(self, address: str, find_port: Callable[[], int]) -> None:
-        ((family, *_), *_) = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
         self._find_port = find_port
