@@ -48,13 +48,14 @@ class Memory:
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
-        """Keep it small meanwhile, save while somebody asks."""
+        """Keep it small meanwhile, save while somebody asks; give back what Arrow holds unused after it."""
         with self._lock:
             self._sparing += 1
             self._settle()
         try:
             yield
         finally:
+            pa.default_memory_pool().release_unused()
             with self._lock:
                 self._sparing -= 1
                 self._is_merging = self._is_merging and self._sparing > 0

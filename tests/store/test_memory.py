@@ -116,7 +116,7 @@ def test_what_arrow_holds_unused_is_given_back_after_a_group_and_before_the_end(
     with closing(Store.open(path)) as store:
         with store.sparing():
             write(store, *(result(str(n), [parcel(str(n))]) for n in range(GROUP_ITEMS)))
-        assert set(given_back) == {"propkit-writer"}
+        assert (set(given_back[:-1]), given_back.pop()) == ({"propkit-writer"}, "MainThread")
 
     assert given_back[-1] == "MainThread"
 
