@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
+
+import numpy as np
 
 from propkit.criteria import Criteria
 from propkit.errors import BudgetSpentError, InvalidAnswerError, PurchaseUnsettledError
@@ -44,6 +46,7 @@ from propkit.store.purchases import (
     write_settlement,
 )
 from propkit.store.results import Settlement
+from propkit.store.scopes import Hashes, HashSet
 from propkit.traffic import Traffic, Turn
 
 log = logging.getLogger(__name__)
@@ -258,15 +261,15 @@ class Buyer:
 class _Tab:
     """What a batch has bought so far, as the journal has it: read once, then kept in mind.
 
-    ``paid`` has the last purchase that was paid for, by key; ``seen`` the leads that have come.
-    ``answered`` is the last purchase, whose outcome is on its way to the journal. ``said`` is what
-    came with the last page, ``said_at`` when (the clock of :func:`time.monotonic`).
+    ``paid`` has the last purchase that was paid for, by key; ``seen`` hashes of the leads that have
+    come. ``answered`` is the last purchase, whose outcome is on its way to the journal. ``said`` is
+    what came with the last page, ``said_at`` when (the clock of :func:`time.monotonic`).
     """
 
     order: Order
     spent: Spent
     paid: dict[str, Purchase]
-    seen: set[str]
+    seen: HashSet
     answered: Purchase | None = None
     said: Envelope | None = None
     said_at: float = 0.0
@@ -316,11 +319,10 @@ class _Tab:
         notes = []
         if bought.total != self.order.total:
             notes.append(f"there were {self.order.total} records when ordered, now {bought.total}")
-        new = set(read_ids(parsed)).difference(self.seen)
-        repeated = len(bought.rows) - len(new)
+        was_seen = self.seen.add(_hash(read_ids(parsed)))
+        repeated = len(bought.rows) - len(was_seen) + int(was_seen.sum())
         if repeated and not self.order.is_again:
             notes.append(f"{repeated} of {len(bought.rows)} records had come before")
-        self.seen.update(new)
         if len(bought.rows) != purchase.records_asked:
             notes.append(f"{purchase.records_asked} records were asked for")
         return f"the result set moved: {'; '.join(notes)}" if notes else ""
@@ -329,7 +331,7 @@ class _Tab:
 def _read_tab(store: Store, order: Order) -> _Tab:
     made = read_purchases(store, "batch_id = $1", [order.batch_id])
     if not made:
-        return _Tab(order=order, spent=Spent(0, Decimal(0)), paid={}, seen=set())
+        return _Tab(order=order, spent=Spent(0, Decimal(0)), paid={}, seen=HashSet(_hash([])))
     seen = store.rows(
         "SELECT radar_id FROM leads WHERE criteria_id = $1 AND collected_at >= $2",
         [order.criteria.id, made[0].asked_at],
@@ -338,8 +340,12 @@ def _read_tab(store: Store, order: Order) -> _Tab:
         order=order,
         spent=spent(store, order.batch_id, order.since),
         paid={one.key: one for one in made if one.state in ("bought", "lost")},
-        seen={row["radar_id"] for row in seen},
+        seen=HashSet(_hash([row["radar_id"] for row in seen])),
     )
+
+
+def _hash(ids: Sequence[str]) -> Hashes:
+    return np.fromiter(map(hash, ids), np.int64, len(ids)).view(np.uint64)
 
 
 def read_price(quote: Envelope) -> Decimal:

@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any, Final
 
 from propkit.errors import RequestError
@@ -114,6 +113,8 @@ def check_name(name: object, known: Sequence[str], what: str) -> str:
     """Return a known name, or raise RequestError with the nearest ones."""
     if isinstance(name, str) and name in known:
         return name
+    from difflib import get_close_matches  # here: most names are known
+
     folded = {one.lower(): one for one in known}
     near = get_close_matches(str(name).lower(), list(folded), n=1, cutoff=0.6)
     hint = f"did you mean {folded[near[0]]!r}?" if near else f"there are {', '.join(known)}"

@@ -103,9 +103,10 @@ class Line(asyncio.Protocol):
         if self._missing is None or self._missing < 0:
             asked.set_result(None)
             return
-        whole = came[0] if len(came) == 1 else b"".join(came)
+        came[0] = came[0][came[0].index(_END) + len(_END) :]  # once: a body may be large
+        body = came[0] if len(came) == 1 else b"".join(came)
         came.clear()
-        asked.set_result(Answer(200, self._content_type, whole[whole.index(_END) + len(_END) :]))
+        asked.set_result(Answer(200, self._content_type, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let who waits know that there will be no more."""

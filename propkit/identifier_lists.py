@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from propkit.errors import IdentifierError
 from propkit.identifiers import NO_VALUE, Apn, Identifier, is_blank, parse_identifier
-from propkit.workbook_parts import find_reach_fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -314,6 +313,8 @@ def read_file(path: Path, sheet: str | None) -> Iterator[Table]:
 
 def _read_workbook(path: Path, content: bytes, sheet: str | None) -> Iterator[Table]:
     import python_calamine as calamine
+
+    from propkit.workbook_parts import find_reach_fault
 
     try:
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))

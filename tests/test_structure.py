@@ -303,8 +303,11 @@ def test_importing_propkit_loads_nothing_heavy_and_no_room() -> None:
 
 
 def test_opening_a_store_loads_only_what_every_batch_needs(tmp_path: Path) -> None:
-    """What parses pages, watches browsers or sends mail is loaded where that is done."""
-    seldom = ("selectolax", "psutil", "smtplib", "playwright", "python_calamine", "anywidget")
+    """What parses pages, watches browsers, sends mail or serves guests is loaded where that is done."""
+    seldom = (
+        *("selectolax", "psutil", "smtplib", "playwright", "python_calamine", "anywidget"),
+        *("pyarrow.flight", "xml.etree", "difflib", "logging.handlers"),
+    )
     script = (
         "import sys, propkit as pk\n"
         f"pk.open({str(tmp_path / 'store.duckdb')!r}, settings=pk.Settings()).close()\n"

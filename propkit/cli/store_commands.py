@@ -110,7 +110,7 @@ def _print_health(path: Path) -> int:
 def _worker(options: argparse.Namespace) -> int:
     if options.health:
         return _print_health(options.db)
-    from propkit.worker import run_worker
+    from propkit.worker.command import run_worker
 
     given = sys.stdin.read() if options.settings_stdin else None
     run_worker(options.db, idle_seconds=options.until_idle, given=given)

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from propkit import __version__
 from propkit.errors import StoreError
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Goes up when owner and guest of another propkit would misunderstand each other."""
 
 _OPEN_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -28,7 +28,7 @@ _MOST_BYTES = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """Where an owner is to be reached. ``certificate`` is its public one (PEM), where TLS is set."""
+    """Where an owner's door is. ``certificate`` is its public one (PEM), where TLS is set."""
 
     address: str
     port: int
@@ -39,16 +39,11 @@ class Discovery:
     protocol: int = PROTOCOL
     certificate: str | None = None
 
-    @property
-    def location(self) -> str:
-        """The address as Flight writes it."""
-        scheme = "grpc" if self.certificate is None else "grpc+tls"
-        return f"{scheme}://{_bracketed(self.address)}:{self.port}"
-
 
 def locate(address: str, port: int, *, has_tls: bool) -> str:
     """Return where a server listens, as Flight writes it."""
-    return f"{'grpc+tls' if has_tls else 'grpc'}://{_bracketed(address)}:{port}"
+    host = f"[{address}]" if ":" in address else address
+    return f"{'grpc+tls' if has_tls else 'grpc'}://{host}:{port}"
 
 
 def discovery_path(store: Path) -> Path:
@@ -122,10 +117,6 @@ def check_versions(store: Path, version: str, protocol: int, pid: int) -> None:
 
 def _release(version: str) -> list[str]:
     return version.split(".")[:2]
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _is_private(handle: int) -> bool:

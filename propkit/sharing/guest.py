@@ -23,6 +23,7 @@ from propkit.progress import Listener, Progress
 from propkit.reparsing import reparse_answers
 from propkit.sharing.calls import MAX_WAIT_SECONDS
 from propkit.sharing.discovery import PROTOCOL, Discovery
+from propkit.sharing.door import find_flight
 from propkit.sharing.place import Order, Ties
 from propkit.sharing.wire import dump_order, dump_params, load_error, read_as
 from propkit.sources import SearchHits, Source
@@ -60,19 +61,18 @@ class OwnerLink:
     """The way to one owner, and its language."""
 
     def __init__(self, discovery: Discovery) -> None:
-        certificate = discovery.certificate
-        roots = {} if certificate is None else {"tls_root_certs": certificate.encode()}
+        self._discovery = discovery
         self._headers = [(b"authorization", f"Bearer {discovery.token}".encode())]
         self._pid = discovery.pid
-        with self._mapped():
-            self._client = flight.FlightClient(discovery.location, **roots)
+        self._reaching = threading.Lock()
+        self._client: flight.FlightClient | None = None
 
     def call(self, what: str, *, limit_seconds: float = _SECONDS, **body: Any) -> Any:
         """Call the owner and return its answer."""
         action = flight.Action(what, json.dumps(body).encode())
 
-        def ask() -> Any:
-            (answer,) = self._client.do_action(action, self._options(limit_seconds))
+        def ask(client: flight.FlightClient) -> Any:
+            (answer,) = client.do_action(action, self._options(limit_seconds))
             return json.loads(answer.body.to_pybytes())["answer"]
 
         return self._wait_for(ask)
@@ -81,14 +81,14 @@ class OwnerLink:
         """Ask for a table."""
         ticket = flight.Ticket(json.dumps(body).encode())
         options = self._options(_LONG_SECONDS)
-        return self._wait_for(lambda: self._client.do_get(ticket, options).read_all())
+        return self._wait_for(lambda client: client.do_get(ticket, options).read_all())
 
     def exchange(self, wanted: pa.Table, **body: Any) -> pa.Table:
         """Ask about a table that is sent."""
         command = flight.FlightDescriptor.for_command(json.dumps(body).encode())
 
-        def ask() -> pa.Table:
-            writer, reader = self._client.do_exchange(command, self._options(_LONG_SECONDS))
+        def ask(client: flight.FlightClient) -> pa.Table:
+            writer, reader = client.do_exchange(command, self._options(_LONG_SECONDS))
             with writer:
                 writer.begin(wanted.schema)
                 writer.write_table(wanted)
@@ -101,8 +101,8 @@ class OwnerLink:
         """Send a table with what is to be done with it."""
         command = flight.FlightDescriptor.for_command(body)
 
-        def send() -> None:
-            writer, _ = self._client.do_put(command, table.schema, self._options(_LONG_SECONDS))
+        def send(client: flight.FlightClient) -> None:
+            writer, _ = client.do_put(command, table.schema, self._options(_LONG_SECONDS))
             with writer:
                 writer.write_table(table)
                 writer.done_writing()
@@ -111,12 +111,22 @@ class OwnerLink:
 
     def close(self) -> None:
         """Let the connection go."""
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _options(self, seconds: float) -> Any:
         return flight.FlightCallOptions(timeout=seconds, headers=self._headers)
 
-    def _wait_for(self, ask: Callable[[], T]) -> T:
+    def _reach(self) -> flight.FlightClient:
+        """Return what asks the owner, who begins to serve guests when the first one comes."""
+        with self._reaching:
+            if self._client is None:
+                certificate = self._discovery.certificate
+                roots = {} if certificate is None else {"tls_root_certs": certificate.encode()}
+                self._client = flight.FlightClient(find_flight(self._discovery), **roots)
+            return self._client
+
+    def _wait_for(self, ask: Callable[[flight.FlightClient], T]) -> T:
         """Return what the owner answers; in the main thread Interrupt ends the wait.
 
         There a thread asks: one that waits in Flight does not notice Interrupt, and an owner that
@@ -124,10 +134,13 @@ class OwnerLink:
         """
         with self._mapped():
             if threading.current_thread() is not threading.main_thread():
-                return ask()
+                return ask(self._reach())
             answer: Future[T] = Future()
             asking = threading.Thread(
-                target=_answer, args=(ask, answer), name="propkit-asking", daemon=True
+                target=_answer,
+                args=(lambda: ask(self._reach()), answer),
+                name="propkit-asking",
+                daemon=True,
             )
             try:
                 asking.start()
@@ -146,11 +159,11 @@ class OwnerLink:
         """Turn Flight's errors into the owner's own, or into the news that it is gone."""
         try:
             yield
-        except flight.FlightTimedOutError as error:
+        except (flight.FlightTimedOutError, TimeoutError) as error:
             raise StoreError(
                 f"the process that owns the store (PID {self._pid}) does not answer in time"
             ) from error
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
             told = load_error(getattr(error, "extra_info", None) or b"")
             if told is not None:
                 raise told from None

@@ -12,6 +12,7 @@ from propkit.sharing.discovery import check_versions, read_discovery, why_unread
 from propkit.sharing.handing import is_being_handed_over
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
+from propkit.sharing.server import serve_place
 from propkit.sources import Sources
 from propkit.store import Store
 from propkit.store.holders import may_serve
@@ -90,9 +91,6 @@ def own_place(path: Path, settings: Settings, sources: Sources) -> HerePlace:
         raise StoreError(
             f"{path} was moved or deleted, and {who} has it open still: close it there first"
         )
-    if settings.store.serve:
-        # Before the file is taken: others who find it taken see that by what this process has loaded.
-        from propkit.sharing.server import serve_place
     place = HerePlace(Store.open(path), sources, settings)
     try:
         place.store.limit_files(settings.store.files_in_sql)

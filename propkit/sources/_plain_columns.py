@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain, product
 from math import isfinite
 from typing import Any, Final, Literal
@@ -39,14 +39,23 @@ _Reader = Callable[[_Values], pa.Array | None]
 """Reads values of the types it is for, and None; gives None where one of them is not plain."""
 
 _NOTHING: Final = type(None)
-_ABSENT: Final = pa.array(
-    sorted(
-        "".join(letters)
-        for word in ABSENT
-        for letters in product(*({letter.lower(), letter.upper()} for letter in word))
+
+
+@cache
+def _absent() -> pa.Array:
+    """Return every way to write what stands for nothing.
+
+    Made where it is first needed: Arrow takes megabytes for a thread that holds something of it.
+    """
+    return pa.array(
+        sorted(
+            "".join(letters)
+            for word in ABSENT
+            for letters in product(*({letter.lower(), letter.upper()} for letter in word))
+        )
     )
-)
-"""Every way to write what stands for nothing."""
+
+
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _APN_TEXTS: Final = re.compile(r"(?:\d{3}-?\d\d-?\d{3}[A-Z]{0,2}\n)*+", re.ASCII)
 _WHOLE_TEXTS: Final = re.compile(r"(?:-?\d+\n)*+", re.ASCII)
@@ -118,7 +127,7 @@ def _read_texts(values: _Values) -> pa.Array | None:
     is_plain = b"  " not in said and not said.translate(None, _PRINTABLE)
     if not is_plain or not pc.ascii_trim_whitespace(texts).equals(texts):
         return None
-    is_absent = pc.is_in(texts, value_set=_ABSENT)
+    is_absent = pc.is_in(texts, value_set=_absent())
     return pc.if_else(is_absent, None, texts) if pc.any(is_absent).as_py() else texts
 
 

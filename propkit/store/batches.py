@@ -98,8 +98,10 @@ def create_batch(
     now = datetime.now(UTC)
     batch_id = batch_id or new_batch_id()
     # Made here: who writes next does not wait for it.
-    log = make_rows("batch_logs", [_log_row(batch_id, now, "created", "batch made")])
-    tables = [{"batch_logs": log}, *({"items": some} for some in make_items(batch_id, items))]
+    tables = [
+        {"batch_logs": make_rows("batch_logs", [_log_row(batch_id, now, "created", "batch made")])},
+        *({"items": some} for some in make_items(batch_id, items)),
+    ]
     if len(tables) > 1:
         tables[:2] = [tables[0] | tables[1]]
     criteria_text = json.dumps(dict(criteria))

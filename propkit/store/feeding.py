@@ -20,7 +20,8 @@ class _Feed:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self.rows = self._empty = schema.empty_table()
+        # An empty_table() holds a buffer for each column, and with it megabytes of Arrow's.
+        self.rows = self._empty = pa.Table.from_batches([], schema)
 
     def empty(self) -> None:
         self.rows = self._empty

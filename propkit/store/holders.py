@@ -11,8 +11,8 @@ from propkit.errors import StoreError, StoreInUseError
 _LOCK_HOLDER = re.compile(r"\(PID (\d+)\)")
 _IN_USE = "Could not set lock"
 _MAY_BE_OWNER = re.compile(r"python|pypy|jupyter|ipy|propkit", re.IGNORECASE)
-_SERVING = b"pyarrow/_flight"
-"""What a process that serves guests has loaded."""
+_PARTS = (b"/_duckdb.", b"/pyarrow/", b"/pydantic_core/", b"/orjson/")
+"""What a process that has a store open has loaded, all of it before that; few others have."""
 
 
 def explain_failure(path: Path, message: str) -> StoreError:
@@ -72,7 +72,8 @@ def command_name(pid: int) -> str | None:
 def may_serve(pid: int) -> bool:
     """Whether a process may be one that serves guests; true where that cannot be told."""
     try:
-        return _SERVING in Path(f"/proc/{pid}/maps").read_bytes()
+        loaded = Path(f"/proc/{pid}/maps").read_bytes()
+        return all(part in loaded for part in _PARTS)
     except OSError:
         name = command_name(pid)
         return name is None or _MAY_BE_OWNER.search(name) is not None

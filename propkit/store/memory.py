@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import duckdb
+import pyarrow as pa
 
 from propkit.errors import StoreError
 
@@ -52,13 +53,14 @@ class Memory:
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
-        """Keep it small meanwhile, save while somebody asks."""
+        """Keep it small meanwhile, save while somebody asks; give back what Arrow holds unused after it."""
         with self._lock:
             self._sparing += 1
             self._settle()
         try:
             yield
         finally:
+            pa.default_memory_pool().release_unused()
             with self._lock:
                 self._sparing -= 1
                 self._is_merging = self._is_merging and self._sparing > 0
@@ -78,10 +80,13 @@ class Memory:
                 self._settle()
 
     def squeeze(self, connection: duckdb.DuckDBPyConnection, *, is_due: bool = True) -> None:
-        """Let go of what is kept only because it might be read again.
+        """Let go of what is kept only because it might be read again, and of what Arrow holds unused.
 
         For the writer between two of its groups: nobody else is bound by the limit. Where it has
         written little since (not ``is_due``) only of what somebody has read meanwhile.
+
+        Arrow keeps megabytes for each thread that ever held a kilobyte of it, also for those that
+        have ended: a store that closes begins its checkpoint without them.
         """
         with self._lock:
             self._settle()
@@ -90,6 +95,7 @@ class Memory:
                 for limit in (KEPT_MEMORY, BATCH_MEMORY):
                     with suppress(duckdb.Error):  # refused it stays as it was
                         connection.execute(f"SET memory_limit = '{limit}'")
+                pa.default_memory_pool().release_unused()
 
     def merge(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let checkpoints merge row groups for as long as it is kept small; else they do anyway."""

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import propkit as pk
-import propkit.sharing.server  # loaded when a store is first opened: not counted
 from propkit.sources import configure_sources
 from tests.benchmarks.by_hand import TABLES
 from tests.benchmarks.jobs import Finish, HostJob, Job

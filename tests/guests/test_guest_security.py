@@ -19,6 +19,7 @@ import propkit as pk
 from propkit.errors import RequestError, SettingsError, StoreError
 from propkit.sharing.calls import _CALLS
 from propkit.sharing.discovery import discovery_path, read_discovery
+from propkit.sharing.door import find_flight
 from propkit.sharing.guest import OwnerLink
 from propkit.sharing.place import make_order
 from propkit.sharing.wire import MAX_BODY, dump_order, dump_params, load_params
@@ -104,7 +105,7 @@ def test_who_has_no_token_is_refused_everything(
     assert found is not None
     headers = [] if brought is None else [(b"authorization", brought)]
     options = flight.FlightCallOptions(headers=headers, timeout=10)
-    with flight.FlightClient(found.location) as client:
+    with flight.FlightClient(find_flight(found)) as client:
         for request in requests(client, options):
             with pytest.raises(REFUSED, match="missing or wrong"):
                 request()
@@ -191,10 +192,11 @@ def test_with_tls_guests_check_the_certificate(
         assert kit.collect(known[:2], progress=False).is_complete
         found = read_discovery(path)
         assert found is not None
-        assert found.location.startswith("grpc+tls://")
+        location = find_flight(found)
+        assert location.startswith("grpc+tls://")
         options = flight.FlightCallOptions(timeout=5)
         with (
-            flight.FlightClient(f"grpc://127.0.0.1:{found.port}") as client,
+            flight.FlightClient(location.replace("grpc+tls", "grpc")) as client,
             pytest.raises(flight.FlightError),
         ):
             list(client.do_action(flight.Action("rates", b"{}"), options))
@@ -393,7 +395,7 @@ def test_malformed_requests_harm_nobody(
 ):
     """Whatever is sent, the answer is an error in our words, and the owner works on."""
     draw = random.Random(SEED)
-    client, options = link._client, link._options(10)
+    client, options = link._reach(), link._options(10)
     table = pa.table({"source": ["x"], "key": [None], "state": ["waiting"]})
     told: set[str] = set()
 

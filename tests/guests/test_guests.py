@@ -421,7 +421,7 @@ def test_where_nobody_may_listen_the_store_is_opened_all_the_same(
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no socket for you")
 
-    monkeypatch.setattr(server, "_Flight", refuse)
+    monkeypatch.setattr(server, "Door", refuse)
     with pk.open(path, settings=pk.Settings.load(**settings_of(county))) as kit:
         assert repr(kit).endswith("; owner: this process>")
         assert [one.name for one in path.parent.iterdir() if one.suffix == ".json"] == []

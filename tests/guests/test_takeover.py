@@ -26,8 +26,8 @@ from propkit.sharing.discovery import (
     read_discovery,
     write_discovery,
 )
+from propkit.sharing.flight_server import _answer
 from propkit.sharing.leaving import resume_left
-from propkit.sharing.server import _answer
 from propkit.sharing.shared import SharedPlace
 from propkit.store import Store
 from propkit.store.holders import may_serve
@@ -329,7 +329,7 @@ def test_a_foreign_program_that_holds_the_file_is_named(path: Path, county: Coun
 def test_a_foreign_program_is_named_at_once(
     path: Path, county: County, owner: Notebook, monkeypatch: pytest.MonkeyPatch
 ):
-    """Only who has loaded what serves guests may be an owner that begins, and is waited for."""
+    """Only who has loaded what propkit needs may be an owner that begins, and is waited for."""
     monkeypatch.setattr("propkit.sharing.joining.STRANGER_SECONDS", 3600.0)
     other = path.with_name("other.duckdb")
     with subprocess.Popen(

@@ -9,9 +9,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from propkit.store import Store, database, memory
+from propkit.store.writer import GROUP_ITEMS
 from tests.store.made import page, parcel, result, write
 
 if TYPE_CHECKING:
@@ -114,6 +116,27 @@ def test_who_asks_until_the_store_is_closed_holds_nobody_up(
     store.close()
 
     assert not asking.is_alive()
+
+
+def test_what_arrow_holds_unused_is_given_back_after_a_group_and_before_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It keeps megabytes for each thread; the checkpoint at the end is the batch's most."""
+    pool, given_back = pa.default_memory_pool(), []
+
+    class Pool:
+        @staticmethod
+        def release_unused() -> None:
+            given_back.append(threading.current_thread().name)
+            pool.release_unused()
+
+    monkeypatch.setattr(pa, "default_memory_pool", Pool)
+    with closing(Store.open(path)) as store:
+        with store.sparing():
+            write(store, *(result(str(n), [parcel(str(n))]) for n in range(GROUP_ITEMS)))
+        assert (set(given_back[:-1]), given_back.pop()) == ({"propkit-writer"}, "MainThread")
+
+    assert given_back[-1] == "MainThread"
 
 
 def test_a_batch_merges_row_groups_only_where_it_replaces_rows(path: Path):
