@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 import propkit as pk
-from propkit import cli, doctor, errors, worker
+from propkit import cli, doctor, errors
 from propkit.demo_county import server
 from propkit.excel import MAX_ROWS
 from propkit.records import RECORD_TYPES
@@ -28,6 +28,7 @@ from propkit.settings import Settings
 from propkit.sources import configure_sources
 from propkit.sources._config import ENTRY_POINT
 from propkit.sources._declared import read_source_file
+from propkit.worker import command
 
 if TYPE_CHECKING:
     from propkit.demo_county.county import County
@@ -284,7 +285,7 @@ def test_commands_run_in_their_order(
     served: list[int] = []
     monkeypatch.setattr(server, "run_county", lambda port, **_: served.append(port))
     owned: list[Path] = []
-    monkeypatch.setattr(worker, "run_worker", lambda db, **_: owned.append(db))
+    monkeypatch.setattr(command, "run_worker", lambda db, **_: owned.append(db))
     codes = {}
     write_listing_sheet()
 

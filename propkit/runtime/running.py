@@ -22,6 +22,7 @@ from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
 from propkit.store.purchases import find_criteria
 from propkit.store.requeueing import skip_collected, write_repeated
+from propkit.store.statistics import SourceRun
 from propkit.terms import tables_lost
 
 _MOST_LOOKED_UP = 2000
@@ -171,6 +172,26 @@ def learned_of(
         for name, guard in guards.items()
         for layout, coverage in guard.learned().items()
     }
+
+
+def runs_of(collector: Collector, run: Run, started_at: datetime) -> list[SourceRun]:
+    """Return what each source did in a run that ends now."""
+    ended_at = datetime.now(UTC)
+    return [
+        SourceRun(
+            batch_id=run.batch_id,
+            source=source,
+            host=collector.configs[source].host,
+            started_at=started_at,
+            ended_at=ended_at,
+            requests=usage.requests,
+            refused=usage.refused,
+            bytes=usage.received_bytes,
+            fresh=run.fresh[source],
+            joined=run.joined[source],
+        )
+        for source, usage in run.usage.items()
+    ]
 
 
 def _prices(collector: Collector) -> dict[str, Decimal]:

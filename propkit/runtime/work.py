@@ -30,6 +30,7 @@ from propkit.runtime.running import (
     learned_of,
     make_guards,
     make_run,
+    runs_of,
     skip_known,
 )
 from propkit.runtime.thread import CollectorThread
@@ -46,7 +47,7 @@ from propkit.store.batches import (
 )
 from propkit.store.coverage import save_coverage
 from propkit.store.requeueing import cancel_waiting, requeue_cancelled, requeue_failed
-from propkit.store.statistics import SourceRun, write_runs
+from propkit.store.statistics import write_runs
 
 STOPPING = (
     SourceBlockedError.failure_class,
@@ -383,24 +384,6 @@ class BatchWork:
                 write_log(self._store, self.id, entries)
 
     def _keep_figures(self, run: Run, guards: dict[str, SourceGuard], started_at: datetime) -> None:
-        ended_at = datetime.now(UTC)
-        write_runs(
-            self._store,
-            [
-                SourceRun(
-                    batch_id=self.id,
-                    source=source,
-                    host=self.collector.configs[source].host,
-                    started_at=started_at,
-                    ended_at=ended_at,
-                    requests=usage.requests,
-                    refused=usage.refused,
-                    bytes=usage.received_bytes,
-                    fresh=run.fresh[source],
-                    joined=run.joined[source],
-                )
-                for source, usage in run.usage.items()
-            ],
-        )
+        write_runs(self._store, runs_of(self.collector, run, started_at))
         if guards:
             save_coverage(self._store, learned_of(self.collector, guards))

@@ -80,7 +80,8 @@ def test_a_new_batch_leaves_nothing_in_memory(store: Store, monkeypatch: pytest.
 
     batch_of(store, *map(str, range(12_000)))
 
-    assert given_back == [before]
+    (left,) = given_back
+    assert left <= before
 
 
 def test_a_batch_is_read_as_it_was_made(store: Store):

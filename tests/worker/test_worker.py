@@ -49,7 +49,7 @@ DONE = {"done": 40}
 SIGNALS = """
 import os, signal, sys, threading
 from pathlib import Path
-from propkit.worker import run_worker
+from propkit.worker.command import run_worker
 from propkit.worker.running import Worker
 
 def send(frame, event, argument):
