@@ -26,6 +26,7 @@ from propkit.errors import ExportError, IdentifierError, RequestError, SettingsE
 from propkit.frames import HIT_COLUMNS
 from propkit.posters._account import login_file
 from propkit.records import RECORD_TYPES
+from propkit.runtime import work
 from tests.collecting import quick_settings, table_as_truth
 from tests.guests.notebooks import wait_until
 
@@ -438,6 +439,22 @@ def test_waiting_ends_in_time(county: County, path: Path, known: list[str]):
         (ended, 40 - ended, 40)
     ]
     assert (last.ended, last.total) == (ended, 40)
+
+
+def test_requests_are_reported_while_a_batch_runs(
+    county: County, path: Path, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Of a run that is killed nothing else would ever be known; at its end each counts once."""
+    monkeypatch.setattr(work, "_HEARTBEAT_SECONDS", 0.05)
+    county.clear_ledger()
+    with pk.open(path, settings=slow_settings(county, 20)) as kit:
+        batch = kit.start(known[:40], datasets="parcels")
+        wait_until(lambda: kit.batch(batch.id).report.requests >= 3)
+        while_it_runs = batch.is_running
+        report = batch.cancel()
+
+    assert while_it_runs
+    assert report.requests == len(county.ledger())
 
 
 def test_a_listener_that_fails_is_told_and_harms_nothing(kit: pk.Kit, known: list[str]):

@@ -175,7 +175,7 @@ def learned_of(
 
 
 def runs_of(collector: Collector, run: Run, started_at: datetime) -> list[SourceRun]:
-    """Return what each source did in a run that ends now."""
+    """Return what each source has done in a run until now."""
     ended_at = datetime.now(UTC)
     return [
         SourceRun(

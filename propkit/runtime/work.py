@@ -330,7 +330,10 @@ class BatchWork:
         self._store.writer.on_slow = lambda event, seconds: run.note(
             "slow", f"the store: {event}", seconds=seconds
         )
-        ends = [asyncio.create_task(self._beat(run)), asyncio.create_task(self._log(run))]
+        ends = [
+            asyncio.create_task(self._beat(run, started_at)),
+            asyncio.create_task(self._log(run)),
+        ]
         try:
             # Looked up here, not where it is started: who starts a batch does not wait for it.
             async with self._thread.looking_up:
@@ -371,10 +374,14 @@ class BatchWork:
             unless=lambda: run.is_forgotten,
         )
 
-    async def _beat(self, run: Run) -> None:
-        while not run.is_forgotten:
+    async def _beat(self, run: Run, started_at: datetime) -> None:
+        """Give signs of life, with the figures until then: a run that is killed has no others."""
+        while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
+            if run.is_forgotten:
+                return
             beat(self._store, self.id)
+            write_runs(self._store, runs_of(self.collector, run, started_at))
 
     async def _log(self, run: Run) -> None:
         """Write what is noted as it comes: of a run that is killed it tells the most."""

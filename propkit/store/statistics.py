@@ -15,7 +15,7 @@ from typing import Any
 from propkit.records import RECORD_TYPES
 from propkit.store.database import Store
 from propkit.store.reading import Reading
-from propkit.store.results import append_rows
+from propkit.store.results import replace_rows
 from propkit.store.schema import LEDGER_SCHEMAS
 
 MOST_PACES = 1000
@@ -25,6 +25,8 @@ MOST_PACES = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRun:
     """What one source did in one run of a batch. Times are aware UTC.
+
+    While it runs, and of one that was killed, these are the figures of its last sign of life.
 
     ``refused`` counts the requests that the host refused; ``joined`` the items that took another
     batch's answer, ``fresh`` those of the batch that were skipped as fresh, by earlier runs too.
@@ -43,9 +45,10 @@ class SourceRun:
 
 
 def write_runs(store: Store, rows: Sequence[SourceRun]) -> Future[None]:
-    """Hand the figures of a run to the writer; the future is done once they are durable."""
+    """Hand the newest figures of a run to the writer; the future is done once they are durable."""
     data = [asdict(row) for row in rows]
-    return store.writer.submit(lambda connection: append_rows(connection, "runs", data))
+    run = ("batch_id", "source", "started_at")
+    return store.writer.submit(lambda connection: replace_rows(connection, "runs", data, *run))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
