@@ -131,7 +131,7 @@ def stood(store: Store, moment: datetime) -> dict[str, list[dict[str, Any]]]:
 
 def fresh(store: Store) -> list[tuple[Any, ...]]:
     found = store.freshness({ASSESSOR: KEYS})[ASSESSOR]
-    return list(zip(found.keys, found.checked_at, found.is_found, found.missing, strict=True))
+    return sorted(zip(found.keys, found.checked_at, found.is_found, found.missing, strict=True))
 
 
 def _as_text(value: Any) -> str | None:
