@@ -50,6 +50,10 @@ _ENDING = (
     *("state", "attempts", "failure_class", "error", "replaced_by", "started_at", "ended_at"),
     "missing",
 )
+_END_ITEM = (
+    f"UPDATE items SET {', '.join(f'{column} = ?' for column in _ENDING[:-1])}"
+    f" WHERE {' AND '.join(f'{column} = ?' for column in _ITEM_IDENTITY)}"
+)
 _ENDED_SCHEMA = pa.schema(
     [LEDGER_SCHEMAS["items"].field(column) for column in (*_ITEM_IDENTITY, *_ENDING)]
 )
@@ -194,7 +198,6 @@ def write_results(
     tables |= (
         make_freshness(group)
         | stored.payloads.pack(new, {d: page.body for _, page, d in pages})
-        | _make_ended(group)
         | _make_searches(group)
         | _make_emptied(group)
         | make_not_found(group)
@@ -359,21 +362,22 @@ def _make_evidence(group: Sequence[Result]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _make_ended(group: Sequence[Result]) -> dict[str, pa.Table]:
-    """Return the new state of stored items, of two results of one item the later."""
-    newest = {(result.batch_id, *result.item.identity): result for result in group}
-    rows = [(*key, *_get_ending(result.item)) for key, result in newest.items()]
-    return {"ended": make_table(_ENDED_SCHEMA, rows)} if rows else {}
-
-
 def _end_items(new: Feeds, group: Sequence[Result], stored: Stored) -> None:
-    """Bring stored items to the state of the group's."""
+    """Bring stored items to the state of the group's, of two results of one item the later."""
+    newest = {(result.batch_id, *result.item.identity): result.item for result in group}
+    # An update of a list deletes and appends the whole row, so only where it says something.
+    has_missing = stored.has_missing(new, group)
+    if len(newest) == 1 and not has_missing:  # a join would take three times as long
+        ((identity, item),) = newest.items()
+        new.connection.execute(_END_ITEM, [*_get_ending(item)[:-1], *identity]).fetchall()
+        return
+    rows = [(*identity, *_get_ending(item)) for identity, item in newest.items()]
     same = " AND ".join(f"items.{column} = new.{column}" for column in _ITEM_IDENTITY)
     sets = ", ".join(f"{column} = new.{column}" for column in _ENDING[:-1])
-    # An update of a list deletes and appends the whole row, so only where it says something.
-    new.execute(f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}")
-    if stored.has_missing(new, group):
-        new.execute(
-            f"UPDATE items SET missing = new.missing FROM {new['ended']} AS new WHERE {same}"
-            " AND items.missing IS DISTINCT FROM new.missing"
-        )
+    with new.filled({"ended": make_table(_ENDED_SCHEMA, rows)}):
+        new.execute(f"UPDATE items SET {sets} FROM {new['ended']} AS new WHERE {same}")
+        if has_missing:
+            new.execute(
+                f"UPDATE items SET missing = new.missing FROM {new['ended']} AS new WHERE {same}"
+                " AND items.missing IS DISTINCT FROM new.missing"
+            )
