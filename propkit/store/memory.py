@@ -15,6 +15,7 @@ save, in time too.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -31,6 +32,8 @@ MERGING = "max_vacuum_tasks"
 """DuckDB's setting: how often in each table a checkpoint may merge row groups."""
 THREADS = "threads"
 """DuckDB's setting: how many threads work on a statement, with the one that asks."""
+_RELEASE_SECONDS = 1.0
+"""How often Arrow gives back what it holds unused: the next group takes it anew, page by page."""
 
 
 class Memory:
@@ -50,6 +53,7 @@ class Memory:
         self._is_low = False
         self._was_asked = False
         self._is_merging = False
+        self._released_at = float("-inf")
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
@@ -95,7 +99,9 @@ class Memory:
                 for limit in (KEPT_MEMORY, BATCH_MEMORY):
                     with suppress(duckdb.Error):  # refused it stays as it was
                         connection.execute(f"SET memory_limit = '{limit}'")
-                pa.default_memory_pool().release_unused()
+                if time.monotonic() - self._released_at >= _RELEASE_SECONDS:
+                    pa.default_memory_pool().release_unused()
+                    self._released_at = time.monotonic()
 
     def merge(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let checkpoints merge row groups for as long as it is kept small; else they do anyway."""
