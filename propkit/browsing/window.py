@@ -117,6 +117,8 @@ class Window:
         self.is_cut.clear()
         from playwright.async_api import Error
 
+        # A page asked for while its guard is being taken off may be held for ever by Chromium.
+        await self.settle()
         async with self.mapped(path):
             for attempt in range(1, _MOST_GOES + 1):
                 try:
@@ -247,10 +249,13 @@ class Window:
         self._later = asyncio.create_task(work)
 
     async def settle(self) -> None:
-        """Wait for what was to be done :meth:`later`."""
+        """Wait for what was to be done :meth:`later`; what takes longer than a page is left."""
         later, self._later = self._later, None
-        if later is not None:
-            await asyncio.gather(later, return_exceptions=True)
+        if later is None:
+            return
+        await asyncio.wait({later}, timeout=self.seconds)
+        later.cancel()
+        await asyncio.gather(later, return_exceptions=True)
 
     async def picture(self) -> bytes | None:
         """Return what the window shows, as JPEG; None where that cannot be had."""

@@ -302,6 +302,41 @@ async def test_a_listing_is_taken_down_once(site: County, poster: KijijiPoster) 
         await poster.delete(gone)
 
 
+async def test_no_page_is_asked_for_while_the_last_ones_guard_is_taken_off(
+    site: County, poster: KijijiPoster
+) -> None:
+    """Chromium may hold such a request for ever (https://github.com/microsoft/playwright/issues/41802)."""
+    asked: list[str] = []
+
+    async def take_off() -> None:
+        for _ in range(20):  # far longer than a page takes to be asked for
+            asked.extend(one["path"] for one in await asyncio.to_thread(site.ledger, "classifieds"))
+
+    await poster.login()
+    async with poster._window() as window:
+        site.clear_ledger()
+        window.later(take_off())
+        await window.go("/m-my-ads/active/1")
+
+    assert asked == []
+    assert [one["path"] for one in site.ledger("classifieds")] == ["/m-my-ads/active/1"]
+
+
+async def test_a_guard_that_cannot_be_taken_off_holds_nothing_up(
+    poster: KijijiPoster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await poster.login()
+    async with poster._window() as window:
+        monkeypatch.setattr(window, "seconds", 0.05)
+        window.later(asyncio.sleep(3600))
+        later = window._later
+
+        await window.go("/m-my-ads/active/1")
+
+    assert later is not None
+    assert later.cancelled()
+
+
 async def test_a_session_that_ends_is_begun_again(site: County, poster: KijijiPoster) -> None:
     await poster.login()
     site.clear_postings(log_out=True)
