@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakValueDictionary
 
 from propkit.areas import AreasDesk
 from propkit.county_desk import CountyDesk
@@ -64,7 +65,7 @@ class Kit(
         self._place: Place = (
             HerePlace(store, sources, settings) if isinstance(store, Store) else store
         )
-        self._batches: dict[str, Batch] = {}
+        self._batches = WeakValueDictionary[str, Batch]()
         self._is_paused = False
         self._notifiers: list[Notify] = []
         self._finalizer = weakref.finalize(self, self._place.close)
@@ -375,12 +376,12 @@ class Kit(
         return [name for name in unfinished_ids(self.store) if not self._place.will_run(name)]
 
     def _batch(self, batch_id: str) -> Batch:
+        """Return a batch, the same one for as long as somebody holds it."""
         self._place.check()
         batch = self._batches.get(batch_id)
         if batch is None:
-            batch = self._batches[batch_id] = Batch(
-                self._place, batch_id, notebook_bars, self._follow_again
-            )
+            batch = Batch(self._place, batch_id, notebook_bars, self._follow_again)
+            self._batches[batch_id] = batch
         return batch
 
     def _move_to(self, place: Place) -> None:
@@ -389,8 +390,9 @@ class Kit(
         self._finalizer = weakref.finalize(self, place.close)
         before.detach()
         self._tie()
-        for batch in self._batches.values():
-            batch.move_to(place)
+        for held in self._batches.valuerefs():
+            if (batch := held()) is not None:
+                batch.move_to(place)
 
     def _tie(self) -> None:
         """Let the place know this kit, without keeping it alive."""

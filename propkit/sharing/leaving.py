@@ -11,11 +11,48 @@ from typing import TypeVar
 from propkit.errors import PropkitError, RequestError
 from propkit.progress import Listener, Progress
 from propkit.runtime.batch import Workplace
-from propkit.store.batches import read_head
+from propkit.store import Reading
+from propkit.store.batches import read_head, unfinished_ids
 
 log = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=Workplace)
+
+_MOST_WANTED = 100
+"""Of so many batches it is not looked up which have ended."""
+
+
+class WantedBatches:
+    """Batches that somebody here waits for: the next owner is to go on with them.
+
+    Not everybody who starts a batch waits for its end: :meth:`forget_ended` keeps them few.
+    """
+
+    def __init__(self, store: Reading) -> None:
+        self.ids: set[str] = set()
+        self._store = store
+        self._most = _MOST_WANTED
+
+    def add(self, batch_id: str) -> None:
+        """Wait for a batch."""
+        self.ids.add(batch_id)
+
+    def discard(self, batch_id: str) -> None:
+        """Wait for a batch no more."""
+        self.ids.discard(batch_id)
+
+    def forget_ended(self) -> None:
+        """Wait no more for what has ended, where it may be much.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be asked.
+        """
+        if len(self.ids) > self._most:
+            before = self.ids.copy()
+            self.ids -= before.difference(unfinished_ids(self._store))
+            self._most = max(_MOST_WANTED, 2 * len(self.ids))
 
 
 class LeftBatches:

@@ -23,6 +23,7 @@ from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
 from propkit.sharing.leaving import (
     LeftBatches,
+    WantedBatches,
     delete_again,
     go_on_again,
     order_again,
@@ -93,7 +94,7 @@ class SharedPlace:
         self._place = first
         self._rejoin = rejoin
         self._moving = threading.RLock()
-        self._wanted: set[str] = set()
+        self._wanted = WantedBatches(self.store)
         self._left = LeftBatches(lambda: self._place)
         self._followers: dict[str, threading.Thread] = {}
         self._ends: list[Callable[[], object]] = []
@@ -248,7 +249,6 @@ class SharedPlace:
         follower = self._followers.get(batch_id)
         if follower is not None and follower is not threading.current_thread():
             follower.join(_LAST_EVENT_SECONDS)
-            self._followers.pop(batch_id, None)
         return True
 
     def cancel(self, batch_id: str) -> None:
@@ -354,7 +354,7 @@ class SharedPlace:
                 place.close()
                 self.check()
             log.warning("%s goes on; %s now", self.store.path, place.owner)
-            self._left.add(self._wanted)
+            self._left.add(self._wanted.ids)
             self._place = place
             self._left.begin()
             self._tie()
@@ -362,11 +362,13 @@ class SharedPlace:
 
     def _go_on(self, batch_id: str, do: Do) -> None:
         """Have a batch gone on with; one that a lost owner went on with is left to run."""
+        self._wanted.forget_ended()
         self._ask_in_turn(do, lambda place: go_on_again(place, batch_id, do))
         self._wanted.add(batch_id)
 
     def _order(self, batch_id: str, do: Do, listeners: Iterable[Listener]) -> str:
         """Have a batch stored and started once: the id tells whether a lost owner stored it."""
+        self._wanted.forget_ended()
         self._ask_in_turn(do, lambda place: order_again(place, batch_id, do))
         self._follow_for(batch_id, listeners)
         return batch_id
@@ -398,3 +400,5 @@ class SharedPlace:
                         tell(listener, progress)
         except PropkitError as error:
             log.warning("batch %s is not followed any more: %s", batch_id, error)
+        finally:
+            self._followers.pop(batch_id, None)

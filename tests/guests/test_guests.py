@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import signal
 import socket
 import sys
 import threading
 import traceback
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -22,12 +24,14 @@ from propkit.frames import FRAMES
 from propkit.records import RECORD_TYPES
 from propkit.runtime import thread, work
 from propkit.runtime.thread import CollectorThread
-from propkit.sharing import server
+from propkit.sharing import leaving, server
 from propkit.sharing.discovery import Discovery
 from propkit.sharing.guest import GuestPlace, OwnerLink
 from propkit.sharing.here import HerePlace
 from propkit.sharing.place import Place
 from propkit.sharing.shared import SharedPlace
+from propkit.store import Store
+from propkit.store.batches import create_batch, set_state
 from tests.collecting import quick_kit
 from tests.guests.notebooks import HASTY_CANCEL, Notebook, notebook, settings_of, wait_until
 
@@ -385,6 +389,62 @@ def test_of_batches_that_ended_long_ago_little_is_kept(
         assert (run.fresh_keys, run.stale, run.listeners) == (frozenset(), {}, [])
         assert batches[0].progress is None
         assert batches[0].wait().state == "completed"
+
+
+def test_batches_that_nobody_waits_for_are_forgotten(
+    kit: pk.Kit, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A guest that starts thousands keeps none that has ended; each can be asked about still."""
+    monkeypatch.setattr(leaving, "_MOST_WANTED", 2)
+    place = kit._place
+    assert isinstance(place, SharedPlace)
+    place._wanted = leaving.WantedBatches(kit.store)
+    ids = []
+    for _ in range(3):
+        ids.append(kit.start(known[:2], datasets="parcels", listener=print).id)
+        wait_until(lambda: not place._followers)
+    place._wanted.ids |= {*ids, "deleted"}
+
+    last = kit.start(known[2:4], datasets="parcels")
+
+    assert place._wanted.ids == {last.id}
+    assert (place._wanted._most, place._followers) == (2, {})
+    assert [kit.batch(batch_id).wait().state for batch_id in ids] == ["completed"] * 3
+
+
+def test_batches_that_run_or_wait_stay_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The next owner has to go on with them, however many they are."""
+    monkeypatch.setattr(leaving, "_MOST_WANTED", 3)
+    states = ["pending", "running", "interrupted", "paused", "completed", "failed", "cancelled"]
+    with closing(Store.open(tmp_path / "test.duckdb")) as store:
+        wanted = leaving.WantedBatches(store)
+        for state in states:
+            make = {"kind": "collect", "criteria": {}, "batch_id": state, "state": state}
+            create_batch(store, [], **make)
+            wanted.add(state)
+
+        wanted.forget_ended()
+        kept = sorted(wanted.ids)
+        set_state(store, "paused", "completed")
+        wanted.forget_ended()
+
+    assert kept == ["interrupted", "paused", "pending", "running"]
+    assert sorted(wanted.ids) == kept  # it is looked up again when they are twice as many
+    assert wanted._most == 8
+
+
+def test_a_batch_that_nobody_holds_is_let_go(county: County, path: Path, known: list[str]):
+    """The kit of a process that lives for weeks keeps none; who holds one has the same each time."""
+    with quick_kit(county, path) as kit:
+        held = kit.start(known[:2], datasets="parcels")
+        passing = kit.start(known[:2], datasets="parcels").id
+        held.wait()
+        kit.batch(passing).wait()
+        gc.collect()
+
+        assert list(kit._batches) == [held.id]
+        assert kit.batch(held.id) is held
+        assert kit.batch(passing).state == "completed"
 
 
 def test_a_batch_is_started_while_another_kit_starts_one(
