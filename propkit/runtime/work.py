@@ -326,10 +326,14 @@ class BatchWork:
             raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
 
     async def _work(self, run: Run) -> None:
+        def note_slow(event: str, seconds: float) -> None:
+            run.note("slow", f"the store: {event}", seconds=seconds)
+
+        with self._store.writer.telling(self.id, note_slow):
+            await self._run_to_end(run)
+
+    async def _run_to_end(self, run: Run) -> None:
         started_at = datetime.now(UTC)
-        self._store.writer.on_slow = lambda event, seconds: run.note(
-            "slow", f"the store: {event}", seconds=seconds
-        )
         ends = [
             asyncio.create_task(self._beat(run, started_at)),
             asyncio.create_task(self._log(run)),

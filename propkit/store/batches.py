@@ -202,7 +202,7 @@ def set_state(
         if changed:
             feed_tables(connection, store.writer.stored, {"batch_logs": lines})
 
-    store.writer.submit(work).result()
+    store.writer.submit(work, batch_id=batch_id).result()
 
 
 def beat(store: Store, batch_id: str) -> None:
@@ -212,7 +212,8 @@ def beat(store: Store, batch_id: str) -> None:
         lambda connection: connection.execute(
             "UPDATE batch_heads SET heartbeat_at = ?, updated_at = ? WHERE batch_id = ?",
             [now, now, batch_id],
-        ).fetchall()
+        ).fetchall(),
+        batch_id=batch_id,
     )
 
 
@@ -231,7 +232,8 @@ def write_log(store: Store, batch_id: str, entries: Sequence[LogEntry]) -> Futur
     rows = [{"batch_id": batch_id, **asdict(entry)} for entry in entries]
     lines = make_rows("batch_logs", rows)
     return store.writer.submit(
-        lambda connection: feed_tables(connection, store.writer.stored, {"batch_logs": lines})
+        lambda connection: feed_tables(connection, store.writer.stored, {"batch_logs": lines}),
+        batch_id=batch_id,
     )
 
 

@@ -92,7 +92,7 @@ def write_intent(store: Store, purchase: Purchase, answered: str | None = None) 
             feed_tables(connection, store.writer.stored, {"purchases": row})
         return None
 
-    return store.writer.submit(work, is_ahead=True)
+    return store.writer.submit(work, is_ahead=True, batch_id=purchase.batch_id)
 
 
 def write_settlement(store: Store, settlement: Settlement) -> Future[Any]:

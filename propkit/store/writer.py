@@ -7,12 +7,13 @@ repeats no more than one group was ever handed over: while one is committed only
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -42,9 +43,13 @@ _BAD_VALUES = (
 )
 """What a value that no column can hold raises; anything else is the store's own trouble."""
 
+log = logging.getLogger(__name__)
+
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
-_Asked = tuple[Work | None, Future[Any], bool]
-"""A work (None: a flush), its answer, and whether it goes ahead of the last results."""
+_Asked = tuple[Work | None, Future[Any], bool, Collection[str]]
+"""A work (None: a flush), its answer, whether it goes ahead of the last results, and its batch."""
+SlowListener = Callable[[str, float], object]
+"""Told of what took longer than ``SLOW_SECONDS``: the event's name (``commit``), its seconds."""
 
 
 class Writer:
@@ -67,9 +72,6 @@ class Writer:
         What is known of what is stored already; for work that writes records, on this thread only.
     timings
         How long the last commits took, work and all, in seconds.
-    on_slow
-        Told, on the writer's thread, of what took longer than ``SLOW_SECONDS``: the name of the
-        event (``commit``) and its seconds. It must not wait for the writer.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class Writer:
         self.commits = 0
         self.items = 0
         self.timings: deque[float] = deque(maxlen=TIMINGS)
-        self.on_slow: Callable[[str, float], None] | None = None
+        self._slow_listeners: dict[str, SlowListener] = {}
         self._thread = threading.Thread(target=self._run, name="propkit-writer", daemon=True)
         self._thread.start()
 
@@ -138,19 +140,34 @@ class Writer:
         """Return a future that is done when everything put so far is committed."""
         self._check()
         future: Future[None] = Future()
-        self._ask((None, future, False))
+        self._ask((None, future, False, ()))
         return future
 
-    def submit(self, work: Work, *, is_ahead: bool = False) -> Future[Any]:
+    def submit(
+        self, work: Work, *, is_ahead: bool = False, batch_id: str | None = None
+    ) -> Future[Any]:
         """Run ``work`` after everything put so far, in a transaction of its own.
 
-        With ``is_ahead`` before the results that still wait for their group: who waits for it does
+        ``batch_id`` is the batch that it is done for. With ``is_ahead`` it runs before the results that still wait for their group: who waits for it does
         not wait for them. They are committed right behind it. It is small, and needs no memory.
         """
         self._check()
         future: Future[Any] = Future()
-        self._ask((work, future, is_ahead))
+        self._ask((work, future, is_ahead, () if batch_id is None else (batch_id,)))
         return future
+
+    @contextmanager
+    def telling(self, batch_id: str, listener: SlowListener) -> Iterator[None]:
+        """Tell a listener, on the writer's thread, of what takes long of this batch meanwhile.
+
+        It must not wait for the writer.
+        """
+        self._slow_listeners[batch_id] = listener
+        try:
+            yield
+        finally:
+            if self._slow_listeners.get(batch_id) is listener:  # and not that of a later run
+                del self._slow_listeners[batch_id]
 
     def close(self) -> None:
         """Commit what is pending and end the thread; what comes later is refused."""
@@ -211,9 +228,9 @@ class Writer:
             group.clear()
         if message is None:
             return False
-        work, future, is_ahead = message
+        work, future, is_ahead, batch_ids = message
         if future.set_running_or_notify_cancel():
-            self._do(work, future, is_small=is_ahead)
+            self._do(work, future, is_small=is_ahead, batch_ids=batch_ids)
         return True
 
     def _wait(self) -> None:
@@ -242,7 +259,14 @@ class Writer:
         """Whether somebody waits for the writer."""
         return self._asked != self._answered
 
-    def _do(self, work: Work | None, future: Future[Any], *, is_small: bool) -> None:
+    def _do(
+        self,
+        work: Work | None,
+        future: Future[Any],
+        *,
+        is_small: bool,
+        batch_ids: Collection[str],
+    ) -> None:
         if self._failure is not None:
             future.set_exception(self._failure)
             return
@@ -252,7 +276,7 @@ class Writer:
         try:
             # To change what DuckDB may take costs more than to write a row.
             with nullcontext() if is_small else self._memory.ample():
-                value = self._transact(work)
+                value = self._transact(work, batch_ids)
             future.set_result(value)
         except PropkitError as error:
             future.set_exception(error)
@@ -324,12 +348,15 @@ class Writer:
         self.items += 1
 
     def _write(self, results: Sequence[Result]) -> None:
-        self._transact(lambda connection: write_results(connection, results, self.stored))
+        self._transact(
+            lambda connection: write_results(connection, results, self.stored),
+            {result.batch_id for result in results},
+        )
         if self.stored.has_holes:
             self.stored.has_holes = False
             self._memory.merge(self._connection)
 
-    def _transact(self, work: Work) -> Any:
+    def _transact(self, work: Work, batch_ids: Collection[str]) -> Any:
         connection = self._connection
         self._prepare()
         began = time.perf_counter()
@@ -347,10 +374,18 @@ class Writer:
         self.commits += 1
         seconds = time.perf_counter() - began
         self.timings.append(seconds)
-        if seconds > SLOW_SECONDS and self.on_slow is not None:
-            with suppress(Exception):  # the commit stands, whatever the listener makes of it
-                self.on_slow("commit", seconds)
+        if seconds > SLOW_SECONDS:
+            self._tell_slow(batch_ids, seconds)
         return value
+
+    def _tell_slow(self, batch_ids: Collection[str], seconds: float) -> None:
+        found = [self._slow_listeners.get(batch_id) for batch_id in batch_ids]
+        listeners = [one for one in found if one is not None]
+        if not listeners:
+            log.info("a commit took %.1f s", seconds)
+        for listener in listeners:
+            with suppress(Exception):  # the commit stands, whatever the listener makes of it
+                listener("commit", seconds)
 
 
 def _ended_items(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from propkit.items import Item, State
 from propkit.store import writer
-from propkit.store.batches import create_batch
+from propkit.store.batches import beat, create_batch
 from propkit.store.statistics import (
     Failure,
     SlowOperation,
@@ -147,16 +148,53 @@ def test_the_writer_keeps_the_times_of_its_last_commits_only(store: Store):
 def test_a_slow_commit_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
     """Who listens hears of every commit that took too long, and of no other."""
     told: list[tuple[str, float]] = []
-    store.writer.on_slow = lambda event, seconds: told.append((event, seconds))
-    monkeypatch.setattr(writer, "SLOW_SECONDS", 3600.0)  # a busy machine may take seconds
-    write(store, result("1"))
-    quick = list(told)
+    with store.writer.telling("b1", lambda event, seconds: told.append((event, seconds))):
+        monkeypatch.setattr(writer, "SLOW_SECONDS", 3600.0)  # a busy machine may take seconds
+        write(store, result("1"))
+        quick = list(told)
 
-    monkeypatch.setattr(writer, "SLOW_SECONDS", 0.0)
-    store.writer.submit(lambda _: None).result(timeout=30)
+        monkeypatch.setattr(writer, "SLOW_SECONDS", 0.0)
+        store.writer.submit(lambda _: None, batch_id="b1").result(timeout=30)
 
     assert quick == []
     assert told == [("commit", store.writer.timings[-1])]
+
+
+def test_a_slow_commit_is_told_to_the_batches_whose_it_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Not to the one begun last; what is of none is logged, and who has ended hears no more."""
+    monkeypatch.setattr(writer, "SLOW_SECONDS", 0.0)
+    caplog.set_level("INFO", "propkit.store.writer")
+    told: list[str] = []
+
+    with store.writer.telling("b1", lambda *_: told.append("b1")):
+        with store.writer.telling("b2", lambda *_: told.append("b2")):
+            write(store, result("1", batch_id="b1"))
+            of_results = list(told)
+            beat(store, "b2")
+            store.writer.flush().result(timeout=30)
+            store.writer.submit(lambda _: None).result(timeout=30)
+        write(store, result("2", batch_id="b2"))
+
+    assert (of_results, told) == (["b1"], ["b1", "b2"])
+    assert [record.getMessage() for record in caplog.records] == ["a commit took 0.0 s"] * 2
+
+
+def test_a_batch_that_was_given_up_does_not_silence_its_next_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """What hung ends while another run of the same batch listens."""
+    monkeypatch.setattr(writer, "SLOW_SECONDS", 0.0)
+    told: list[str] = []
+
+    hung = ExitStack()
+    hung.enter_context(store.writer.telling("b1", lambda *_: told.append("hung")))
+    with store.writer.telling("b1", lambda *_: told.append("next")):
+        hung.close()
+        store.writer.submit(lambda _: None, batch_id="b1").result(timeout=30)
+
+    assert told == ["next"]
 
 
 def test_who_listens_and_stumbles_does_not_stop_the_writer(
@@ -164,9 +202,8 @@ def test_who_listens_and_stumbles_does_not_stop_the_writer(
 ):
     """The commit stands and is not repeated."""
     monkeypatch.setattr(writer, "SLOW_SECONDS", 0.0)
-    store.writer.on_slow = lambda event, seconds: 1 / 0  # type: ignore[assignment,return-value]
-
-    write(store, result("1"))
+    with store.writer.telling("b1", lambda event, seconds: 1 / 0):
+        write(store, result("1"))
 
     assert store.rows("SELECT key FROM freshness") == [{"key": "1"}]
     assert len(store.writer.timings) == store.writer.commits == 1
