@@ -31,6 +31,7 @@ from tests.collecting import (
     quick_settings,
     table_as_truth,
 )
+from tests.guests.notebooks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -767,6 +768,28 @@ def test_what_is_asked_again_is_charged_again(county: County, tmp_path: Path):
         ("paused", {"done": 1, "waiting": 2})
     ] * 3
     assert "0.0 credits are left and an item costs 3.0" in (again[-1].error or "")
+
+
+@pytest.mark.usefixtures("hasty_cancel")
+@pytest.mark.parametrize("end", ["leave", "cancel"])
+def test_what_was_under_way_at_the_end_of_a_run_is_charged(
+    county: County, tmp_path: Path, end: str
+):
+    """It may have been paid for, and so it is written before it is asked: also for a kill."""
+    apns = county.apns(3)
+    source = {"paid": (PaidAssessor(), county.base_url("assessor"))}
+    with kit_with(county, tmp_path / "one.duckdb", source) as kit:
+        county.switch(faults=[{"system": "assessor", "kind": "hang", "path": apns[0]}])
+        batch = kit.start(kit.plan(apns, datasets=ROLL, budget=9), workers=1)
+        wait_until(lambda: bool(asked(county, "assessor")))
+        under_way = batch.items()["attempts"].tolist()
+        getattr(batch, end)()
+        county.switch(faults=[])
+        report = batch.resume().wait(LAST)
+
+    assert under_way == [1, 0, 0]
+    assert (report.state, report.totals) == ("paused", {"done": 2, "waiting": 1})
+    assert "0.0 credits are left and an item costs 3.0" in (report.error or "")
 
 
 def test_another_way_in_is_tried_when_the_first_is_down(county: County, tmp_path: Path):

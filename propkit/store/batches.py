@@ -217,6 +217,21 @@ def beat(store: Store, batch_id: str) -> None:
     )
 
 
+def note_asked(store: Store, batch_id: str, identity: tuple[str, str]) -> Future[Any]:
+    """Write that an item is about to be asked for; the future is done when that is durable.
+
+    One that was under way when its process was killed waits with an attempt.
+    """
+    return store.writer.submit(
+        lambda connection: connection.execute(
+            "UPDATE items SET attempts = greatest(attempts, 1)"
+            " WHERE batch_id = ? AND source = ? AND key = ?",
+            [batch_id, *identity],
+        ).fetchall(),
+        batch_id=batch_id,
+    )
+
+
 def delete_batch(store: Store, batch_id: str) -> None:
     """Delete a batch with its items, log and figures; what it collected stays."""
 
