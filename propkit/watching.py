@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from propkit.errors import PropkitError
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 10.0
 _SURE_LOOKS: Final = 1.5
 """A batch is stuck when it is silent for longer than so many looks: a live one beats as often."""
+_SINCE: Final = timedelta(hours=1)
+"""What ended so long before the last look has been seen: it was stored by then."""
 _COMMAND_SECONDS: Final = 30.0
 
 
@@ -42,7 +44,7 @@ class Watch:
     def __init__(self, store: Reading, tell: Callable[[Job, str], object]) -> None:
         self._store = store
         self._tell = tell
-        self._began_at = datetime.now(UTC)
+        self._began_at = self._looked_at = datetime.now(UTC)
         self._known: set[tuple[str, str, datetime | None]] = set()
         self._silent: dict[str, float] = {}
         self._has_news = threading.Event()
@@ -68,18 +70,31 @@ class Watch:
             self._thread.join()
 
     def _live(self) -> None:
-        is_last = False
+        is_last, said = False, ""
         while not is_last:
             self._has_news.wait(_LOOK_SECONDS)
             self._has_news.clear()
             is_last = self._is_ended  # after the news: what came before the end is looked at
             try:
                 self._look()
-            except PropkitError as error:
-                log.info("the batches could not be looked at: %s", error)
+            except Exception as error:
+                before, said = said, f"{type(error).__name__}: {error}"
+                if said == before:
+                    continue  # it may be so at every look, for weeks
+                if isinstance(error, PropkitError):
+                    log.info("the batches could not be looked at: %s", error)
+                else:
+                    log.exception("the batches could not be looked at; the watch goes on")
+            else:
+                said = ""
 
     def _look(self) -> None:
-        found, now = find_trouble(self._store, self._began_at), time.monotonic()
+        looked_at, now = datetime.now(UTC), time.monotonic()
+        since = max(self._began_at, self._looked_at - _SINCE)
+        found = find_trouble(self._store, since)
+        self._looked_at = looked_at
+        ended = {("failed", job.id, job.completed_at) for job, event in found if event == "failed"}
+        self._known = {known for known in self._known if known[0] == "stuck" or known in ended}
         # When a computer wakes up, or its clock is set, every batch is silent until its next beat.
         self._silent = {
             job.id: self._silent.get(job.id, now) for job, event in found if event == "stuck"

@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,7 +15,7 @@ import pytest
 import propkit as pk
 from propkit import watching
 from propkit.cli import main
-from propkit.errors import RequestError, SourceUnavailableError
+from propkit.errors import RequestError, SourceUnavailableError, StoreError
 from propkit.notices import Notice
 from propkit.runtime import work
 from propkit.sharing import here
@@ -109,6 +109,75 @@ def test_a_batch_that_is_silent_when_the_computer_wakes_up_is_not_told_of(
     watch._look()
 
     assert told == [("hung", "stuck")]
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "message"),
+    [
+        (
+            OSError(28, "No space left"),
+            "ERROR",
+            "the batches could not be looked at; the watch goes on",
+        ),
+        (StoreError("no answer"), "INFO", "the batches could not be looked at: no answer"),
+    ],
+)
+def test_a_watch_goes_on_whatever_goes_wrong_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    level: str,
+    message: str,
+):
+    """Else nothing would be watched any more, and nobody told; once it is well it is said anew."""
+    monkeypatch.setattr(watching, "_LOOK_SECONDS", 0.0)
+    caplog.set_level("INFO", "propkit.watching")
+    outcomes = iter([error, error, error, None, error, None])
+    job, looked, told = Mock(id="b1", completed_at=None), threading.Event(), []
+
+    def find(*_: Any) -> list[Any]:
+        outcome = next(outcomes, looked)
+        if outcome is error:
+            raise error
+        if outcome is looked:
+            looked.set()
+        return [(job, "failed")]
+
+    monkeypatch.setattr(watching, "find_trouble", find)
+    watch = watching.Watch(Mock(), lambda job, event: told.append((job.id, event)))
+    watch.begin()
+    assert looked.wait(60)
+    watch.end()
+
+    assert told == [("b1", "failed")]
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said == [(level, message)] * 2
+
+
+def test_a_watch_keeps_nothing_of_what_failed_long_ago(monkeypatch: pytest.MonkeyPatch):
+    """In weeks thousands fail: each is told of once, and looked up for an hour."""
+    noon, asked, told = datetime(2027, 1, 1, 12, tzinfo=UTC), [], []
+    clock = Mock(wraps=datetime)
+    monkeypatch.setattr(watching, "datetime", clock)
+    failed: list[Any] = []
+
+    def find(_: object, since: datetime) -> list[Any]:
+        asked.append(since)
+        return [(job, "failed") for job in failed if job.completed_at > since]
+
+    monkeypatch.setattr(watching, "find_trouble", find)
+    clock.now.return_value = noon
+    watch = watching.Watch(Mock(), lambda job, event: told.append(job.id))
+    for minutes in (10, 80, 150):
+        clock.now.return_value = noon + timedelta(minutes=minutes)
+        failed.append(Mock(id=minutes, completed_at=clock.now() - timedelta(minutes=1)))
+        watch._look()
+        watch._look()
+
+    began = [noon + timedelta(minutes=minutes) for minutes in (0, 0, 0, 20, 20, 90)]
+    assert asked == began
+    assert told == [10, 80, 150]
+    assert {key[1] for key in watch._known} == {150}
 
 
 def test_only_what_runs_is_freed(settings: pk.Settings, path: Path, apns: list[str]):
