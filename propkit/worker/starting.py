@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from propkit.errors import RequestError, StoreError
 from propkit.settings import Settings
@@ -80,7 +80,7 @@ def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        **_on_its_own(),
     )
     # Whenever it ends, somebody asks for how: else it would stay a zombie as long as this process.
     threading.Thread(target=worker.wait, name="propkit-worker-end", daemon=True).start()
@@ -89,6 +89,14 @@ def _start(path: Path, settings: Settings) -> subprocess.Popen[bytes]:
         with suppress(BrokenPipeError), worker.stdin as settings_input:
             settings_input.write(dump_settings(settings).encode())
     return worker
+
+
+def _on_its_own() -> dict[str, Any]:
+    """Return what starts a process that the end of this one's terminal does not end."""
+    if sys.platform == "win32":
+        # With a console of its own, which nobody sees: who closes one ends all that share it.
+        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
 
 
 def _last_line(path: Path) -> str:

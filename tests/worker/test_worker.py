@@ -120,6 +120,31 @@ def test_a_worker_that_a_kit_started_ends_when_it_is_idle(county: County, path: 
     assert f"worker {first} is idle" in log_of(path)
 
 
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux", {"start_new_session": True}),
+        ("darwin", {"start_new_session": True}),
+        ("win32", {"creationflags": 0x08000000}),  # CREATE_NO_WINDOW, as Windows documents it
+    ],
+)
+def test_a_worker_does_not_hang_on_the_terminal_it_was_started_from(
+    path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, expected: dict[str, object]
+):
+    """On Windows a session means nothing, and closing a console ends whatever is attached to it."""
+    start = Mock(return_value=Mock(stdin=None))
+    monkeypatch.setattr(starting.subprocess, "Popen", start)
+    monkeypatch.setattr(starting.subprocess, "CREATE_NO_WINDOW", 0x08000000, raising=False)
+    monkeypatch.setattr(starting.sys, "platform", platform)
+
+    starting._start(path, pk.Settings())
+
+    (command,), options = start.call_args
+    assert command[1:5] == ["-m", "propkit.cli", "worker", "--db"]
+    silent = {"stdin": subprocess.PIPE} | dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    assert options == silent | expected
+
+
 def test_the_log_is_bounded_and_private_whoever_writes_it(tmp_path: Path):
     """Two workers write at once, one of them waits: four files at most, the last lines in the first."""
     log = tmp_path / "worker.log"
