@@ -5,10 +5,12 @@ What goes wrong with a source is a state of the item, with its failure class; ne
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from propkit.asking import Host
@@ -120,6 +122,7 @@ class Collector:
         self.browsers = browsers
         self._client = HttpClient(retry=self._retry, request_timeout=settings.request_timeout)
         self.hosts = _Hosts(self._host, configs)
+        self._under_way: dict[Hashable, asyncio.Task[SearchHits]] = {}
 
     async def close(self) -> None:
         """Close every connection and every browser."""
@@ -130,13 +133,16 @@ class Collector:
         """Whether the source's host asks for a pause that is longer than a batch waits."""
         return self.hosts[source].pace.pause_seconds > self._retry.retry_after_max
 
-    async def search(self, source: str, query: str, by: str, limit: int) -> Any:
-        """Ask a source that can search, now; return its hits."""
-        async with self._item_ask(source, Usage()) as ask:
-            return await self._searching(source)(query, by, ask, limit)
+    async def search(self, source: str, query: str, by: str, limit: int) -> SearchHits:
+        """Ask a source that can search, now; return its hits.
+
+        Who searches for the same at the same time gets the same answer.
+        """
+        wanted = (source, query, by, limit)
+        return await self._ask_once(wanted, partial(self._search, source, query, by, limit))
 
     async def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
-        """Look something up at the source that has it, now.
+        """Look something up at the source that has it, now; who asks the same shares the answer.
 
         Raises
         ------
@@ -146,9 +152,10 @@ class Collector:
         for name, config in self.configs.items():
             source: Any = config.source
             if what in getattr(source, "lookups", ()):
-                async with self._client.ask(self.hosts[name], Usage()) as ask:
-                    found: SearchHits = await source.look_up(what, given, ask, limit)
-                    return found
+                wanted = (what, *sorted(given.items()), limit)
+                return await self._ask_once(
+                    wanted, partial(self._look_up, name, what, given, limit)
+                )
         raise RequestError(f"no source has {what}")
 
     def buyer(self, source: str) -> Buyer:
@@ -217,6 +224,29 @@ class Collector:
                 )
                 sight = await ask.look(failure)
                 return Outcome(item=failed, pages=tuple(ask.pages), sight=sight)
+
+    async def _search(self, source: str, query: str, by: str, limit: int) -> SearchHits:
+        async with self._item_ask(source, Usage()) as ask:
+            hits: SearchHits = await self._searching(source)(query, by, ask, limit)
+            return hits
+
+    async def _look_up(
+        self, name: str, what: str, given: Mapping[str, str], limit: int
+    ) -> SearchHits:
+        source: Any = self.configs[name].source
+        async with self._client.ask(self.hosts[name], Usage()) as ask:
+            found: SearchHits = await source.look_up(what, given, ask, limit)
+            return found
+
+    async def _ask_once(
+        self, wanted: Hashable, ask: Callable[[], Coroutine[Any, Any, SearchHits]]
+    ) -> SearchHits:
+        """Ask, unless somebody has the same asked just now: then share the answer, or the error."""
+        under_way = self._under_way.get(wanted)
+        if under_way is None:
+            under_way = self._under_way[wanted] = asyncio.create_task(ask())
+            under_way.add_done_callback(lambda _: self._under_way.pop(wanted))
+        return await asyncio.shield(under_way)  # who asked first may not wait to the end
 
     def _item_ask(self, source: str, usage: Usage, *, rank: int = 0) -> HttpAsk | BrowserAsk:
         """Return what one item of a source asks with; a context manager."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,51 @@ def test_a_limit_says_that_there_are_more(kit: pk.Kit) -> None:
 
     assert len(frame) == 10
     assert frame.attrs["is_complete"] is False
+
+
+def all_at_once(kit: pk.Kit, *wanted: tuple[Any, ...]) -> list[Any]:
+    """Ask the kit's collector in one turn of its loop, as threads and guests may; return answers."""
+    collector, thread = kit._place.collector()
+
+    async def ask() -> list[Any]:
+        calls = [getattr(collector, name)(*given) for name, *given in wanted]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return thread.submit(ask()).result(timeout=60)
+
+
+def test_what_several_ask_for_at_the_same_time_is_asked_once(kit: pk.Kit, county: County) -> None:
+    """Threads and guests share the answer; what differs, or is asked later, is asked anew."""
+    search = ("search", "maricopa_assessor", "OCOTILLO", "owner", 5)
+    named = {"name": "OCOTILLO PAT"}
+    alone = all_at_once(kit, search, ("look_up", "documents", named, 10))
+    requests = [entry["path"] for entry in county.ledger() if "robots" not in entry["path"]]
+    county.clear_ledger()
+
+    found = all_at_once(kit, *[search] * 3, *[("look_up", "documents", named, 10)] * 3)
+    shared = [entry["path"] for entry in county.ledger()]
+    county.clear_ledger()
+    other = all_at_once(kit, search, (*search[:-1], 4), ("look_up", "documents", named, 9))
+
+    assert [len(answer.rows) for answer in alone] == [5, 10]
+    assert found == [alone[0]] * 3 + [alone[1]] * 3
+    assert sorted(shared) == sorted(requests)
+    assert [len(answer.rows) for answer in other] == [5, 4, 9]
+    assert len(county.ledger()) > len(requests)
+
+
+def test_what_several_ask_for_in_vain_fails_for_each(kit: pk.Kit, county: County) -> None:
+    """It is asked once; who asks later is not told of the error before."""
+    search = ("search", "maricopa_assessor", "OCOTILLO", "owner", 5)
+    county.switch(faults=[{"system": "assessor", "kind": "status", "status": 404}])
+
+    failed = all_at_once(kit, search, search)
+    requests = len(county.ledger("assessor"))
+    county.switch(faults=[])
+
+    assert [type(error) for error in failed] == [InvalidAnswerError] * 2
+    assert requests == 1
+    assert len(kit.search("OCOTILLO", limit=5)) == 5
 
 
 ROW = (
