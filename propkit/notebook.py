@@ -50,8 +50,8 @@ def watch_batch(batch: Batch, *, show: bool) -> BatchReport:
             try:
                 return batch.wait(timeout=POLL_SECONDS)
             except TimeoutError:
-                if display and batch.progress:
-                    display.show(batch.progress)
+                if display and (progress := batch.progress):
+                    display.show(progress)
     except KeyboardInterrupt:
         return batch.cancel()
     finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -36,14 +38,22 @@ from propkit.terms import Terms
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-_SECONDS = 30.0
-"""For an answer to a short call."""
+_HELLO_SECONDS = 30.0
+"""For an answer to who comes."""
 _LOOK_SECONDS = 0.5
 """How often who waits looks up, so that Interrupt is noticed everywhere."""
-_LONG_SECONDS = 900.0
-"""For an answer to a query, a search, an end of a batch, a copy."""
+_SECONDS = 900.0
+"""For an answer to anything else: an owner that was suspended goes on where it was."""
+_QUIET_SECONDS = 5.0
+"""Who waits for a batch looks up so often, also where the owner is silent."""
+
+
+class OwnerSilentError(StoreError):
+    """The owner has not answered in time; what became of the call is not known."""
 
 
 class OwnerLostError(StoreError):
@@ -80,7 +90,7 @@ class OwnerLink:
     def table(self, **body: Any) -> pa.Table:
         """Ask for a table."""
         ticket = flight.Ticket(json.dumps(body).encode())
-        options = self._options(_LONG_SECONDS)
+        options = self._options(_SECONDS)
         return self._wait_for(lambda client: client.do_get(ticket, options).read_all())
 
     def exchange(self, wanted: pa.Table, **body: Any) -> pa.Table:
@@ -88,7 +98,7 @@ class OwnerLink:
         command = flight.FlightDescriptor.for_command(json.dumps(body).encode())
 
         def ask(client: flight.FlightClient) -> pa.Table:
-            writer, reader = client.do_exchange(command, self._options(_LONG_SECONDS))
+            writer, reader = client.do_exchange(command, self._options(_SECONDS))
             with writer:
                 writer.begin(wanted.schema)
                 writer.write_table(wanted)
@@ -102,7 +112,7 @@ class OwnerLink:
         command = flight.FlightDescriptor.for_command(body)
 
         def send(client: flight.FlightClient) -> None:
-            writer, _ = client.do_put(command, table.schema, self._options(_LONG_SECONDS))
+            writer, _ = client.do_put(command, table.schema, self._options(_SECONDS))
             with writer:
                 writer.write_table(table)
                 writer.done_writing()
@@ -160,8 +170,10 @@ class OwnerLink:
         try:
             yield
         except (flight.FlightTimedOutError, TimeoutError) as error:
-            raise StoreError(
-                f"the process that owns the store (PID {self._pid}) does not answer in time"
+            raise OwnerSilentError(
+                f"the process that owns the store (PID {self._pid}) does not answer: it is busy, or"
+                " was suspended. What it runs goes on when it does. Try again then; or end it, and"
+                " what opens the store next takes over, with all that is stored"
             ) from error
         except (pa.ArrowException, OSError) as error:
             told = load_error(getattr(error, "extra_info", None) or b"")
@@ -203,7 +215,9 @@ class GuestPlace:
 
     def __init__(self, path: Path, discovery: Discovery) -> None:
         self._link = OwnerLink(discovery)
-        said = self._link.call("hello", version=__version__, protocol=PROTOCOL)
+        said = self._link.call(
+            "hello", version=__version__, protocol=PROTOCOL, limit_seconds=_HELLO_SECONDS
+        )
         self.store = GuestStore(path, self._link)
         self._pid = said["pid"]
         self.owner = f"guest of PID {self._pid}"
@@ -211,6 +225,7 @@ class GuestPlace:
             name: OwnersSource(read_as(Terms, terms)) for name, terms in said["sources"].items()
         }
         self._ends: list[Callable[[], object]] = []
+        self._silent_since: float | None = None
 
     @property
     def has_queue(self) -> bool:
@@ -246,33 +261,47 @@ class GuestPlace:
         return [(number, _read_progress(progress)) for number, progress in said]
 
     def wait(self, batch_id: str, seconds: float) -> bool:
-        """Wait for a batch's end, at most so long; return whether it has ended."""
-        least = min(seconds, MAX_WAIT_SECONDS)
-        return bool(self._link.call("wait", batch_id=batch_id, seconds=least))
+        """Wait for a batch's end, at most so long; return whether it has ended.
+
+        Who waits goes on waiting where the owner is silent for a while.
+        """
+        least, now = min(seconds, MAX_WAIT_SECONDS), time.monotonic()
+        limit = least + _QUIET_SECONDS
+        try:
+            said = self._link.call("wait", batch_id=batch_id, seconds=least, limit_seconds=limit)
+        except OwnerSilentError as error:
+            if self._silent_since is None:
+                self._silent_since = now
+                log.warning("batch %s is waited for: %s", batch_id, error)
+            if now - self._silent_since > _SECONDS:
+                raise
+            return False
+        self._silent_since = None
+        return bool(said)
 
     def cancel(self, batch_id: str) -> None:
         """Stop a batch and cancel what it has left."""
-        self._link.call("cancel", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+        self._link.call("cancel", batch_id=batch_id)
 
     def leave(self, batch_id: str) -> None:
         """Stop a batch; what it has left waits."""
-        self._link.call("leave", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+        self._link.call("leave", batch_id=batch_id)
 
     def retry(self, batch_id: str, only: str | None) -> None:
         """Collect what failed again."""
-        self._link.call("retry", batch_id=batch_id, only=only, limit_seconds=_LONG_SECONDS)
+        self._link.call("retry", batch_id=batch_id, only=only)
 
     def resume(self, batch_id: str) -> None:
         """Go on with a batch."""
-        self._link.call("resume", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+        self._link.call("resume", batch_id=batch_id)
 
     def free(self, batch_id: str) -> None:
         """Leave a batch that hangs, so that it can be gone on with."""
-        self._link.call("free", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+        self._link.call("free", batch_id=batch_id)
 
     def delete(self, batch_id: str) -> None:
         """Have a batch forgotten."""
-        self._link.call("delete", batch_id=batch_id, limit_seconds=_LONG_SECONDS)
+        self._link.call("delete", batch_id=batch_id)
 
     def flush(self) -> None:
         """Commit what was collected so far."""
@@ -292,9 +321,7 @@ class GuestPlace:
 
     def look_up(self, what: str, given: Mapping[str, str], limit: int) -> SearchHits:
         """Have something looked up at an office, now."""
-        said = self._link.call(
-            "look_up", among=what, given=dict(given), limit=limit, limit_seconds=_LONG_SECONDS
-        )
+        said = self._link.call("look_up", among=what, given=dict(given), limit=limit)
         hits: SearchHits = read_as(SearchHits, said)
         return hits
 
@@ -308,13 +335,13 @@ class GuestPlace:
         """Have an operation carried out by the owner; ``listeners`` are nobody's here."""
         if any(True for _ in listeners):
             raise ValueError("events are fetched from the owner, not sent")
-        return self._link.call("leads", name=name, given=given, limit_seconds=_LONG_SECONDS)
+        return self._link.call("leads", name=name, given=given)
 
     def areas(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out by the owner; ``listeners`` are nobody's here."""
         if any(True for _ in listeners):
             raise ValueError("events are fetched from the owner, not sent")
-        return self._link.call("areas", name=name, given=given, limit_seconds=_LONG_SECONDS)
+        return self._link.call("areas", name=name, given=given)
 
     def change_postings(self, change: str, given: Mapping[str, Any]) -> None:
         """Have the owner change the ledger of postings."""
@@ -328,7 +355,7 @@ class GuestPlace:
     def prune(self, older_than: timedelta, *, apply: bool) -> Pruning:
         """Say what is old, or have it freed."""
         seconds = older_than.total_seconds()
-        said = self._link.call("prune", seconds=seconds, apply=apply, limit_seconds=_LONG_SECONDS)
+        said = self._link.call("prune", seconds=seconds, apply=apply)
         pruning: Pruning = read_as(Pruning, said)
         return pruning
 
@@ -336,13 +363,13 @@ class GuestPlace:
         """Read a source's kept answers again, here; ``apply`` has the owner store what differs."""
         frame = reparse_answers(self.store, source)
         if apply:
-            self._link.call("reparse", source=source.name, limit_seconds=_LONG_SECONDS)
+            self._link.call("reparse", source=source.name)
             frame.attrs["is_applied"] = True
         return frame
 
     def draft_snapshot(self) -> Path:
         """Have a copy written beside the store and return its path."""
-        name = self._link.call("snapshot", limit_seconds=_LONG_SECONDS)
+        name = self._link.call("snapshot")
         return self.store.path.with_name(os.path.basename(name))  # noqa: PTH119 -- only the name
 
     def at_close(self, end: Callable[[], object]) -> None:

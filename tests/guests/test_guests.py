@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import signal
 import socket
 import sys
 import threading
 import traceback
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -19,12 +21,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import propkit as pk
-from propkit.errors import RequestError
+from propkit.errors import RequestError, StoreError
 from propkit.frames import FRAMES
 from propkit.records import RECORD_TYPES
 from propkit.runtime import thread, work
 from propkit.runtime.thread import CollectorThread
-from propkit.sharing import leaving, server
+from propkit.sharing import guest, leaving, server
 from propkit.sharing.discovery import Discovery
 from propkit.sharing.guest import GuestPlace, OwnerLink
 from propkit.sharing.here import HerePlace
@@ -36,9 +38,17 @@ from tests.collecting import quick_kit
 from tests.guests.notebooks import HASTY_CANCEL, Notebook, notebook, settings_of, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from propkit.demo_county import County
+
+
+SILENT = (
+    "the process that owns the store (PID {}) does not answer: it is busy, or was suspended. What"
+    " it runs goes on when it does. Try again then; or end it, and what opens the store next takes"
+    " over, with all that is stored"
+)
 
 
 def public(kind: type) -> set[str]:
@@ -163,6 +173,72 @@ def test_interrupt_ends_the_wait_for_an_owner_that_does_not_answer(path: Path):
     assert stopped.value.__notes__ == [
         "the process that owns the store (PID 4711) had not answered yet: it is busy, or was suspended"
     ]
+
+
+@contextmanager
+def suspended(owner: Notebook) -> Iterator[None]:
+    """Let a process stand still, as a computer that swaps or a debugger may."""
+    os.kill(owner.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(owner.pid, signal.SIGCONT)
+
+
+def test_a_guest_goes_on_where_a_suspended_owner_wakes(
+    kit: pk.Kit,
+    owner: Notebook,
+    known: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """Who waits for a batch is told, and waits on; what was asked meanwhile is answered, once."""
+    monkeypatch.setattr(guest, "_QUIET_SECONDS", 0.05)
+    events: list[pk.Progress] = []
+    batch = kit.start(known[:2], datasets="parcels")
+    batch.wait()
+    with suspended(owner), ThreadPoolExecutor() as asking:
+        asked = [
+            asking.submit(lambda: kit.plan(known[:3]).counts),
+            asking.submit(repr, batch),
+            asking.submit(kit.start, known[2:4], datasets="parcels", listener=events.append),
+            asking.submit(batch.resume),
+        ]
+        with pytest.raises(TimeoutError, match=r"is still running after 0\.5 s"):
+            batch.wait(timeout=0.5)
+        is_asking = not any(one.done() for one in asked)
+        os.kill(owner.pid, signal.SIGCONT)
+        plan, said, started, _ = [one.result(timeout=60) for one in asked]
+        ended = started.wait(timeout=60)
+
+    assert is_asking
+    assert plan == {"due": 3}
+    assert said == f"<Batch {batch.id}: completed, 2 of 2 items>"
+    assert (ended.state, ended.totals) == ("completed", {"done": 2})
+    assert events[-1].state == "completed"
+    assert len(kit.batches()) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        f"batch {batch.id} is waited for: {SILENT.format(owner.pid)}"
+    ]
+
+
+def test_an_owner_that_stays_silent_is_named_to_who_comes_and_to_who_waits(
+    kit: pk.Kit, owner: Notebook, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The words say what it may be, what happens to what runs, and what a person can do."""
+    batch = kit.start(known[:2], datasets="parcels")
+    batch.wait()
+    monkeypatch.setattr("propkit.sharing.door._KNOCK_SECONDS", 0.05)
+    for name in ("_HELLO_SECONDS", "_SECONDS", "_QUIET_SECONDS"):
+        monkeypatch.setattr(guest, name, 0.05)
+    with suspended(owner):
+        failed = []
+        for do in (lambda: pk.open(kit.store.path), batch.wait, lambda: kit.frame("parcels")):
+            with pytest.raises(StoreError) as error:
+                do()
+            failed.append(str(error.value))
+
+    assert failed == [SILENT.format(owner.pid)] * 3
 
 
 def test_collect_in_a_guest_shows_and_reports(
