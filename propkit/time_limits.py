@@ -2,6 +2,7 @@
 
 ``asyncio.timeout`` sets a timer for each piece, nearly always for nothing. Here one timer looks
 after all that is under way: what takes too long is ended a little later than it could be.
+Time in which this process stands still counts for nothing: what has come meanwhile was not heard.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class TimeLimits:
         self.loop = asyncio.get_running_loop()  # asked for once: that is a system call
         self._wait = _LONGEST_WAIT
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
 
     def limit(self, seconds: float) -> TimeLimit:
         """Return a context that may take so long, and up to 0.25 s more.
@@ -38,12 +40,16 @@ class TimeLimits:
     def watch(self) -> None:
         """See to it that somebody looks."""
         if self._timer is None:
+            self._looks_at = time.monotonic() + self._wait
             self._timer = self.loop.call_later(self._wait, self._look)
 
     def _look(self) -> None:
         self._timer = None
         now = time.monotonic()
+        stood_still = now - self._looks_at
         for limit in self.running:
+            if stood_still > _LONGEST_WAIT:
+                limit.wait_longer(stood_still)
             limit.end_after(now)
         if self.running:
             self.watch()
@@ -94,6 +100,11 @@ class TimeLimit:
     def go_on(self, left: float) -> None:
         """Let the time run on."""
         self.due = time.monotonic() + left
+
+    def wait_longer(self, seconds: float) -> None:
+        """Move the end of the time."""
+        if self.due is not None:
+            self.due += seconds
 
     def end_after(self, now: float) -> None:
         """Cancel the work if its time is over."""

@@ -134,6 +134,21 @@ async def test_time_that_stands_still_does_not_run_out():
         assert left == pytest.approx(LONG, abs=30)
 
 
+async def test_time_in_which_the_process_stands_still_does_not_run_out():
+    """What has come by then is heard first; who is silent on is ended all the same."""
+    limits, longer = TimeLimits(), 0.0
+
+    with pytest.raises(TimeoutError), limits.limit(0.4) as limit:  # noqa: PT012
+        due = limit.due or 0.0
+        time.sleep(0.7)  # noqa: ASYNC251 -- the process stands still
+        for _ in range(5):
+            await asyncio.sleep(0)
+        longer = (limit.due or 0.0) - due
+        await asyncio.sleep(LONG)
+
+    assert longer > 0.6
+
+
 async def test_time_runs_out_once_it_runs_on():
     """What stood still is ended like any other."""
     limits = TimeLimits()
