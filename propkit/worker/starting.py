@@ -56,8 +56,10 @@ def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
         while (place := attach(path)) is None:
             if worker is None and not is_being_handed_over(path):
                 worker = _start(path, settings)
-            if worker is not None and worker.poll() is not None:
-                raise StoreError(f"the worker has ended: {_last_line(path)}")
+            if worker is not None and (code := worker.poll()) is not None:
+                if code != 0:
+                    raise StoreError(f"the worker has ended: {_last_line(path)}")
+                worker = None  # it was idle before this process came to it: the machine stood still
             if time.monotonic() > deadline:
                 if worker is not None:
                     worker.terminate()  # nobody is to find the file taken by it later on
