@@ -370,7 +370,7 @@ def test_cancel_keeps_what_was_fetched_and_leaves_the_rest_cancelled(
                 going.set()
 
         batch = kit.start(apns, listener=slow_down)
-        assert going.wait(30)
+        assert going.wait(60)
         report = batch.cancel()
         county.switch(latency=0)
         asked = len(county.ledger())
@@ -618,7 +618,7 @@ def test_resuming_asks_for_nothing_that_was_collected_meanwhile(
     with quick_kit(county, tmp_path / "a.duckdb", workers=1) as kit:
         county.switch(latency=0.1)  # or it may be over before it is cancelled
         batch = kit.start(apns, listener=lambda event: event.ended > 5 and started.set())
-        assert started.wait(30)
+        assert started.wait(60)
         assert batch.cancel().totals["cancelled"] > 20
         county.switch(latency=0)
         left = [

@@ -63,7 +63,7 @@ async def asking(
     host: Host,
     *,
     retry: RetryPolicy = AT_ONCE,
-    request_timeout: float = 10,
+    request_timeout: float = 60,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[HttpAsk]:
     client = HttpClient(retry=retry, request_timeout=request_timeout)
@@ -159,7 +159,7 @@ async def three_at_one_host(county: County, retry: RetryPolicy) -> list[dict[str
     hosts = [make_host(county, name, pace=pace) for name in ("assessor", "treasurer", "assessor")]
     paths = [parcel_path(county), "/Parcel/Summary.aspx", parcel_path(county, skip=1)]
     expects = ["json", "html", "json"]
-    async with HttpClient(retry=retry, request_timeout=10) as client:
+    async with HttpClient(retry=retry, request_timeout=60) as client:
 
         async def one(number: int) -> None:
             async with client.ask(hosts[number], Usage()) as ask:
@@ -224,7 +224,7 @@ async def test_the_countys_own_limit_is_never_met_at_its_pace(county: County):
     host = make_host(county, pace=Pace(20, 2))
     before = county.health()["violations"]
 
-    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+    async with HttpClient(retry=AT_ONCE, request_timeout=60) as client:
 
         async def one(number: int) -> None:
             async with client.ask(host, Usage()) as ask:
@@ -490,7 +490,7 @@ async def test_two_parcels_in_flight_never_share_a_session(county: County):
         return found
 
     turn = asyncio.Barrier(2)
-    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+    async with HttpClient(retry=AT_ONCE, request_timeout=60) as client:
         async with client.ask(host, Usage()) as one, client.ask(host, Usage()) as two:
             found = await asyncio.gather(steps(one, apns[0], turn), steps(two, apns[1], turn))
         async with client.ask(host, Usage()) as three:
@@ -546,7 +546,7 @@ async def test_robots_txt_is_read_once_for_all_who_ask(county: County):
     county.switch(robots={"root": "User-agent: other\nDisallow: /\n"})
     paths = [parcel_path(county, skip=number) for number in range(4)]
 
-    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+    async with HttpClient(retry=AT_ONCE, request_timeout=60) as client:
 
         async def one(path: str) -> None:
             async with client.ask(host, Usage()) as ask:

@@ -582,7 +582,7 @@ def test_closing_leaves_a_batch_to_be_resumed(county: County, path: Path, known:
     event, listener = until_ended(8)
     kit = pk.open(path, settings=slow_settings(county, 12))
     batch = kit.start(known[:20], listener=listener)
-    assert event.wait(30)
+    assert event.wait(60)
     kit.close()
 
     with pk.open(path, settings=quick_settings(county)) as again:

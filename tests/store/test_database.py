@@ -56,7 +56,7 @@ def held_by_another_process(path: Path) -> Iterator[int]:
             yield holder.pid
         finally:
             holder.stdin.close()
-            holder.wait(timeout=30)
+            holder.wait(timeout=60)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def test_what_was_made_beside_the_file_and_not_needed_goes_with_it(path: Path):
     with closing(Store.open(path)) as store:
         with store.checkpointed():
             pass
-        store.writer.flush().result(timeout=30)
+        store.writer.flush().result(timeout=60)
     with duckdb.connect(str(path)) as connection:
         connection.execute("INSERT INTO schema_migrations VALUES ('9999_later', now())")
     with pytest.raises(StoreError, match="newer"):

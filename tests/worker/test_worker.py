@@ -94,7 +94,7 @@ def test_a_kit_starts_a_worker_that_outlives_it(county: County, path: Path, apns
 
     with pk.open(path, settings=settings, worker=True) as kit:
         assert owner_pid(path) == worker
-        report = kit.batch(batch).wait(timeout=30)
+        report = kit.batch(batch).wait(timeout=60)
         assert report.state == "completed"
         assert counts(kit) == DONE
         assert len(kit.frame("parcels")) == 40
@@ -182,7 +182,7 @@ def test_a_log_that_was_deleted_is_begun_anew(tmp_path: Path):
 def test_a_signal_ends_a_worker_whatever_it_does_just_then(path: Path):
     """Not a line of its work may hold a lock that the signal's handler would wait for."""
     done = subprocess.run(
-        [sys.executable, "-c", SIGNALS, str(path)], capture_output=True, timeout=30, check=False
+        [sys.executable, "-c", SIGNALS, str(path)], capture_output=True, timeout=60, check=False
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
@@ -260,13 +260,13 @@ def test_sigterm_leaves_the_batch_to_the_next_worker(
         second = start_worker(settings)
         wait_until(lambda: f"worker {second.pid} waits: " in log_of(path))
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 0
+        assert first.wait(60) == 0
         wait_for_owner(path, second.pid)
 
-        assert batch.wait(timeout=30).state == "completed"
+        assert batch.wait(timeout=60).state == "completed"
         assert counts(kit) == DONE
     second.send_signal(signal.SIGTERM)
-    assert second.wait(30) == 0
+    assert second.wait(60) == 0
 
     asked = [request["path"] for request in county.ledger("assessor")]
     assert len(asked) - len(set(asked)) <= 8  # what was under way
@@ -291,7 +291,7 @@ def test_sigkill_leaves_the_batch_to_the_next_worker(
         workers[0].kill()
         wait_until(lambda: owner_pid(path) in {workers[1].pid, workers[2].pid, os.getpid()})
 
-        assert batch.wait(timeout=30).state == "completed"
+        assert batch.wait(timeout=60).state == "completed"
         assert counts(kit) == DONE
         assert len(kit.frame("parcels")) == 40
         assert kit.store.rows("SELECT count(*) AS n, count(DISTINCT apn) AS d FROM parcels") == [
@@ -340,8 +340,8 @@ def test_more_batches_than_may_run_wait_for_their_turn(
         county.switch(faults=[])
 
         for batch in batches[:3]:
-            assert batch.wait(timeout=30).state == "completed"
-        assert urgent.wait(timeout=30).state == "completed"
+            assert batch.wait(timeout=60).state == "completed"
+        assert urgent.wait(timeout=60).state == "completed"
         assert batches[3].state == "cancelled"
         assert counts(kit) == {"cancelled": 2, "done": 38}
 
@@ -366,7 +366,7 @@ def test_the_more_urgent_batch_has_its_turn_first(
         assert [batch.state for batch in batches] == ["running", "pending", "pending"]
         county.switch(faults=[])
         for batch in batches:
-            assert batch.wait(timeout=30).state == "completed"
+            assert batch.wait(timeout=60).state == "completed"
         started = [batch.head.started_at for batch in batches]
 
         assert started[0] < started[2] < started[1]
@@ -388,7 +388,7 @@ def test_opening_with_auto_resume_runs_no_batch_that_the_worker_runs(
             for _ in range(2)
         ]
         for kit in kits:
-            assert kit.batch(batch.id).wait(timeout=30).state == "completed"
+            assert kit.batch(batch.id).wait(timeout=60).state == "completed"
         assert counts(kits[0]) == DONE
         assert kits[0].store.rows(
             "SELECT count(*) AS n FROM batch_logs WHERE message = 'batch resumed'"
@@ -441,12 +441,12 @@ def test_a_batch_that_cannot_be_run_fails_and_says_why(
     settings = slow(county)
     with pk.open(path, settings=settings) as kit:
         batch = kit.start(apns[:2], datasets=["parcels"])
-        batch.wait(timeout=30)
+        batch.wait(timeout=60)
         kit.store.writer.submit(  # type: ignore[attr-defined]
             lambda connection: connection.execute(
                 "UPDATE items SET state = 'waiting', source = 'nowhere'"
             ).execute("UPDATE batch_heads SET state = 'pending'")
-        ).result(timeout=30)
+        ).result(timeout=60)
 
     worker = start_worker(settings, "--until-idle", "0.5")
 
@@ -484,12 +484,12 @@ def test_a_failed_batch_is_told(
         wait_for_owner(path, worker.pid)
         with pk.open(path, settings=settings) as kit:
             batch = kit.start(apns, datasets=["parcels"])
-            assert batch.wait(timeout=30).state == "paused"
+            assert batch.wait(timeout=60).state == "paused"
             wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
         _, message = mail.heard.get(timeout=60)
         _, _, body = hook.heard.get(timeout=60)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
         assert (mail.heard.qsize(), hook.heard.qsize()) == (0, 0)
 
     (line,) = told.read_text().splitlines()
@@ -556,7 +556,7 @@ def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str
     token = given["sources"]["maricopa_assessor"]["token"]
     settings = pk.Settings.load(**given)
     with pk.open(path, settings=settings, worker=True) as kit:
-        assert kit.start(apns, datasets=["parcels"]).wait(timeout=30).state == "completed"
+        assert kit.start(apns, datasets=["parcels"]).wait(timeout=60).state == "completed"
         pid = owner_pid(path)
         assert pid is not None
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
