@@ -665,7 +665,7 @@ def test_waiting_for_a_place_does_not_use_up_an_items_time(county: County, tmp_p
     apns = apns_known_everywhere(county, 1)
     settings = quick_settings(county, item_timeout=4)
     configs = configure_sources(settings)
-    slow = replace(configs["maricopa_treasurer"], requests_per_second=0.7)
+    slow = replace(configs["maricopa_treasurer"], requests_per_second=0.6)
     configs = {**configs, "maricopa_treasurer": slow}
     with pk.Kit(Store.open(tmp_path / "a.duckdb"), settings, configs) as kit:
         report = kit.collect(apns, datasets=["tax_bills"], progress=False)

@@ -431,8 +431,11 @@ def test_a_connection_is_kept_for_the_next_who_asks(store: Store):
     assert store._kept == []
 
 
-def test_what_is_asked_shortly_before_the_end_is_answered(path: Path):
-    """It takes less than a second: the close waits for it, and nobody comes in any more."""
+def test_what_is_asked_shortly_before_the_end_is_answered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The close waits for what does not take long, and nobody comes in any more."""
+    monkeypatch.setattr(askers, "PATIENCE_SECONDS", 60.0)
     store = Store.open(path)
     closing_it = threading.Thread(target=store.close)
     with store._asking() as cursor:
