@@ -437,7 +437,8 @@ def test_what_a_run_notes_is_in_the_log_while_it_runs(county: County, path: Path
         wait_until(lambda: "slow" in set(batch.log()["event"]))
         assert batch.is_running
         assert batch.cancel().state == "cancelled"
-        assert batch.log()["event"].tolist() == ["created", "slow", "cancelled"]
+        # On a machine that stands still something may really have taken long.
+        assert list(dict.fromkeys(batch.log()["event"])) == ["created", "slow", "cancelled"]
 
 
 def test_a_batch_that_cannot_be_run_fails_and_says_why(
