@@ -1,4 +1,4 @@
-"""Time limits for thousands of short pieces of work a second, in one event loop.
+"""Time limits for thousands of short pieces of work a second, in one event loop, and patience.
 
 ``asyncio.timeout`` sets a timer for each piece, nearly always for nothing. Here one timer looks
 after all that is under way: what takes too long is ended a little later than it could be.
@@ -14,6 +14,25 @@ from typing import Self
 
 _LOOKS = 20
 _LONGEST_WAIT = 0.25
+_LONGEST_STEP = 1.0
+
+
+class Patience:
+    """How long somebody has waited who looks again and again, at least every second.
+
+    Time in which this process stands still is left out: what is waited for stands still then, too.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._looked_at = time.monotonic()
+
+    def look(self) -> float:
+        """Return the seconds waited so far."""
+        now = time.monotonic()
+        self._seconds += min(now - self._looked_at, _LONGEST_STEP)
+        self._looked_at = now
+        return self._seconds
 
 
 class TimeLimits:

@@ -14,16 +14,18 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
 
 import propkit as pk
-from propkit import worker_desk
+from propkit import time_limits, worker_desk
 from propkit.demo_county.faults import example_rule
-from propkit.errors import RequestError, SettingsError, StoreError
+from propkit.errors import RequestError, SettingsError, StoreError, StoreInUseError
 from propkit.opening import _resume_unfinished
+from propkit.sharing import joining
 from propkit.sharing.discovery import read_discovery
 from propkit.sharing.handing import handing_path, is_being_handed_over
 from propkit.store import Store
@@ -143,6 +145,34 @@ def test_a_worker_that_was_idle_before_its_kit_came_to_it_is_followed_by_another
 
     assert starting.worker_joiner(path, settings)() is place
     assert begun == workers
+
+
+def test_a_worker_that_begins_is_waited_for_though_the_machine_stands_still(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So is an owner that begins: each of them stands still, too."""
+    now, looks, place = [0.0], [0], Mock()
+
+    def stand_still(*_: object) -> Mock | None:
+        now[0] += 40.0
+        looks[0] += 1
+        return place if looks[0] == 3 else None
+
+    def open_or_attach(*given: object) -> Mock:
+        if (found := stand_still(*given)) is None:
+            raise StoreInUseError("taken", pid=None)
+        return found
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None)
+    for room in (time_limits, starting, joining):
+        monkeypatch.setattr(room, "time", clock)
+    monkeypatch.setattr(starting, "attach", stand_still)
+    monkeypatch.setattr(starting, "_start", lambda *_: Mock(poll=Mock(return_value=None)))
+    monkeypatch.setattr(joining, "own_place", open_or_attach)
+
+    assert starting.worker_joiner(path, settings)() is place
+    looks[0] = 0
+    assert joining._join(path, settings, {}) is place  # type: ignore[comparison-overlap]
 
 
 def test_the_log_is_bounded_and_private_whoever_writes_it(tmp_path: Path):
