@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import propkit as pk
+from propkit.asking import AskedPlace
 from propkit.demo_county.faults import SYSTEMS
 from propkit.demo_county.switches import ALLOW_ALL, Switches
 from propkit.sources import configure_sources
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    import pytest
+
     from propkit.demo_county import County
 
 QUICK = {
     "backoff_initial": 0.01,
     "backoff_max": 0.02,
-    "request_timeout": 5,
+    # A county on loopback answers, or the test makes it hang and lets it go.
+    "request_timeout": 60,
     "breaker_seconds": 0.05,
 }
 
@@ -58,6 +62,23 @@ def quick_kit(
     }
     with pk.Kit(Store.open(path), settings, sources) as kit:
         yield kit
+
+
+def note_places(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """Return a list that fills with the places of a pace taken from now on: for what, and when.
+
+    When the county reads a request is for the machine to say.
+    """
+    taken: list[tuple[str, float]] = []
+    enter = AskedPlace.__aenter__
+
+    async def noted(place: AskedPlace) -> float:
+        started_at = await enter(place)
+        taken.append((str(place._url), started_at))
+        return started_at
+
+    monkeypatch.setattr(AskedPlace, "__aenter__", noted)
+    return taken
 
 
 def as_truth(value: Decimal | date | object) -> object:

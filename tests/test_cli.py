@@ -384,7 +384,7 @@ def test_a_polite_end_keeps_what_was_fetched(
             assert run.poll() is None
             time.sleep(0.01)
         run.send_signal(number)
-        said, _ = run.communicate(timeout=30)
+        said, _ = run.communicate(timeout=60)
     with duckdb.connect(folder / "a.duckdb") as connection:
         states = Counter(dict(connection.execute(
             "SELECT state, count(*) FROM items GROUP BY state").fetchall()))  # fmt: skip

@@ -108,8 +108,8 @@ def rule_of(kind: str, system: str, **often: int) -> dict[str, object]:
 
 
 def events_of(batch: Batch) -> list[str]:
-    """Return what the batch's log tells of, in order."""
-    return list(batch.log()["event"])
+    """Return what the batch's log tells of, in order; what took long is for the machine to say."""
+    return [event for event in batch.log()["event"] if event != "slow"]
 
 
 @pytest.mark.parametrize(("kind", "system"), CASES)

@@ -33,6 +33,7 @@ from propkit.http_client import Host, HttpAsk, HttpClient, Usage
 from propkit.items import RetryPolicy
 from propkit.pace import Pace
 from propkit.pages import Page
+from tests.collecting import note_places
 
 if TYPE_CHECKING:
     from propkit.demo_county.county import County
@@ -63,7 +64,7 @@ async def asking(
     host: Host,
     *,
     retry: RetryPolicy = AT_ONCE,
-    request_timeout: float = 10,
+    request_timeout: float = 60,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[HttpAsk]:
     client = HttpClient(retry=retry, request_timeout=request_timeout)
@@ -159,7 +160,7 @@ async def three_at_one_host(county: County, retry: RetryPolicy) -> list[dict[str
     hosts = [make_host(county, name, pace=pace) for name in ("assessor", "treasurer", "assessor")]
     paths = [parcel_path(county), "/Parcel/Summary.aspx", parcel_path(county, skip=1)]
     expects = ["json", "html", "json"]
-    async with HttpClient(retry=retry, request_timeout=10) as client:
+    async with HttpClient(retry=retry, request_timeout=60) as client:
 
         async def one(number: int) -> None:
             async with client.ask(hosts[number], Usage()) as ask:
@@ -187,7 +188,7 @@ async def test_retry_after_pauses_the_whole_host(county: County, status: int, fo
 
     assert ledger[0]["status"] == status
     # A date has whole seconds, rounded up by the county.
-    assert 0.99 <= quiet_seconds(ledger) < 20
+    assert 0.99 <= quiet_seconds(ledger) < 60
 
 
 async def test_a_refusal_without_retry_after_pauses_the_host_by_the_backoff(
@@ -199,7 +200,7 @@ async def test_a_refusal_without_retry_after_pauses_the_host_by_the_backoff(
 
     ledger = await three_at_one_host(county, RetryPolicy(backoff_initial=0.25))
 
-    assert 0.25 - CLOCK <= quiet_seconds(ledger) < 20
+    assert 0.25 - CLOCK <= quiet_seconds(ledger) < 60
 
 
 async def test_a_pause_longer_than_allowed_gives_the_item_up(county: County):
@@ -224,7 +225,7 @@ async def test_the_countys_own_limit_is_never_met_at_its_pace(county: County):
     host = make_host(county, pace=Pace(20, 2))
     before = county.health()["violations"]
 
-    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+    async with HttpClient(retry=AT_ONCE, request_timeout=60) as client:
 
         async def one(number: int) -> None:
             async with client.ask(host, Usage()) as ask:
@@ -245,7 +246,7 @@ HEALING: dict[str, tuple[dict[str, object], type[SourceError], str]] = {
     "503": ({"kind": "status", "status": 503}, SourceUnavailableError, "HTTP 503"),
     "504": ({"kind": "status", "status": 504}, SourceUnavailableError, "HTTP 504"),
     "hang": ({"kind": "hang"}, SourceTimeoutError, "no answer in time"),
-    "slow": ({"kind": "slow", "seconds": 5}, SourceTimeoutError, "no answer in time"),
+    "slow": ({"kind": "slow", "seconds": 60}, SourceTimeoutError, "no answer in time"),
     "drop": ({"kind": "drop"}, SourceUnavailableError, "ServerDisconnectedError"),
     "cut": ({"kind": "cut"}, InvalidAnswerError, "the answer was cut short"),
     "truncated": ({"kind": "truncated"}, InvalidAnswerError, "expected JSON, got bad JSON"),
@@ -258,7 +259,7 @@ HEALING: dict[str, tuple[dict[str, object], type[SourceError], str]] = {
 
 def patience(name: str, seconds: float) -> float:
     """Return the timeout: short where silence is the fault, so that nothing waits for nothing."""
-    return seconds if name in {"hang", "slow"} else 10
+    return seconds if name in {"hang", "slow"} else 60
 
 
 @pytest.mark.parametrize("name", HEALING)
@@ -455,18 +456,20 @@ async def test_accept_lets_no_wall_pass(county: County, name: str):
 # ---------------------------------------------------------------- redirects and sessions
 
 
-async def test_each_redirect_takes_a_place_of_the_pace(county: County):
+async def test_each_redirect_takes_a_place_of_the_pace(
+    county: County, monkeypatch: pytest.MonkeyPatch
+):
     """The treasurer's 302 and its target are two requests, spaced as two."""
     host = make_host(county, "treasurer", pace=make_pace(5), is_session_bound=True)
     apn = county.apns(1)[0]
+    places = note_places(monkeypatch)
 
     async with asking(host) as ask:
         page = await ask.get("/Parcel/", name="summary", params={"Parcel": apn}, expect="html")
 
-    first, second = county.ledger()
-    assert [first["status"], second["status"]] == [302, 200]
-    # The way to the county takes now more, now less: half of the 0.2 s proves the place.
-    assert second["started_monotonic"] - first["started_monotonic"] >= 0.1
+    (_, first), (_, second) = places
+    assert second - first >= 0.2 - CLOCK
+    assert statuses(county) == [302, 200]
     assert page.url == f"{county.base_url('treasurer')}/Parcel/Summary.aspx"
     assert host.pace.requests == 2
 
@@ -490,7 +493,7 @@ async def test_two_parcels_in_flight_never_share_a_session(county: County):
         return found
 
     turn = asyncio.Barrier(2)
-    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+    async with HttpClient(retry=AT_ONCE, request_timeout=60) as client:
         async with client.ask(host, Usage()) as one, client.ask(host, Usage()) as two:
             found = await asyncio.gather(steps(one, apns[0], turn), steps(two, apns[1], turn))
         async with client.ask(host, Usage()) as three:
@@ -546,7 +549,7 @@ async def test_robots_txt_is_read_once_for_all_who_ask(county: County):
     county.switch(robots={"root": "User-agent: other\nDisallow: /\n"})
     paths = [parcel_path(county, skip=number) for number in range(4)]
 
-    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+    async with HttpClient(retry=AT_ONCE, request_timeout=60) as client:
 
         async def one(path: str) -> None:
             async with client.ask(host, Usage()) as ask:
@@ -568,18 +571,20 @@ async def test_robots_txt_is_not_asked_for_when_the_settings_say_so(county: Coun
     assert [system for system, _ in asked_paths(county)] == ["assessor"]
 
 
-async def test_a_crawl_delay_slows_the_pace(county: County):
+async def test_a_crawl_delay_slows_the_pace(county: County, monkeypatch: pytest.MonkeyPatch):
     """The delay is kept between all later requests; a faster pace of ours does not count."""
     county.switch(robots={"root": "User-agent: *\nCrawl-delay: 0.2\n"})
     host = make_host(county, obey_robots=True)
+    places = note_places(monkeypatch)
 
     async with asking(host) as ask:
         for _ in range(3):
             await ask.get(parcel_path(county), name="valuations")
 
-    times = [entry["started_monotonic"] for entry in county.ledger("assessor")]
+    times = [at for url, at in places if "/parcel/" in url]
+    assert len(times) == len(county.ledger("assessor")) == 3
     assert host.pace.spacing_seconds == 0.2
-    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.1
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.2 - CLOCK
 
 
 @pytest.mark.parametrize(

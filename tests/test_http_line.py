@@ -54,7 +54,7 @@ class Peer:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 -- it is another's connection
             await asyncio.sleep(0.001)
 

@@ -48,7 +48,7 @@ async def asking(base_url: str, token: str, **options: Any) -> AsyncIterator[Htt
         obey_robots=False,
     )
     retry = RetryPolicy(attempts=3, backoff_initial=0, backoff_max=0, retry_after_max=5)
-    client = HttpClient(retry=retry, request_timeout=options.get("request_timeout", 10))
+    client = HttpClient(retry=retry, request_timeout=options.get("request_timeout", 60))
     async with client, client.ask(host, Usage()) as ask:
         yield ask
 

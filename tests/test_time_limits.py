@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from propkit.time_limits import TimeLimit, TimeLimits
+from propkit import time_limits
+from propkit.time_limits import Patience, TimeLimit, TimeLimits
 
 SOON = 0.05
 LONG = 60.0
@@ -134,6 +136,21 @@ async def test_time_that_stands_still_does_not_run_out():
         assert left == pytest.approx(LONG, abs=30)
 
 
+async def test_time_in_which_the_process_stands_still_does_not_run_out():
+    """What has come by then is heard first; who is silent on is ended all the same."""
+    limits, longer = TimeLimits(), 0.0
+
+    with pytest.raises(TimeoutError), limits.limit(0.4) as limit:  # noqa: PT012
+        due = limit.due or 0.0
+        time.sleep(0.7)  # noqa: ASYNC251 -- the process stands still
+        for _ in range(5):
+            await asyncio.sleep(0)
+        longer = (limit.due or 0.0) - due
+        await asyncio.sleep(LONG)
+
+    assert longer > 0.6
+
+
 async def test_time_runs_out_once_it_runs_on():
     """What stood still is ended like any other."""
     limits = TimeLimits()
@@ -147,6 +164,19 @@ async def test_time_runs_out_once_it_runs_on():
 
     with pytest.raises(TimeoutError):
         await work()
+
+
+def test_patience_is_not_lost_while_the_process_stands_still(monkeypatch: pytest.MonkeyPatch):
+    """Twenty seconds at once are as one: who is waited for has not had them either."""
+    now = [100.0]
+    monkeypatch.setattr(time_limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    patience, waited = Patience(), []
+
+    for seconds in (0.05, 0.05, 20.0, 0.5):
+        now[0] += seconds
+        waited.append(round(patience.look(), 3))
+
+    assert waited == [0.05, 0.1, 1.1, 1.6]
 
 
 def test_there_is_no_limit_outside_a_task():

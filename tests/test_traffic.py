@@ -51,7 +51,7 @@ def landing(batch_id: str, key: str, ended_at: datetime) -> Landing:
 def take_up(store: Store, *, is_learned: bool = False, **known: object) -> Pace:
     """Return the pace of a host of 10 requests a second that an earlier process has known."""
     state = PaceState(host="h", **known)  # type: ignore[arg-type]
-    save_paces(store, [state]).result(timeout=30)
+    save_paces(store, [state]).result(timeout=60)
     return Traffic(store).pace("h", 10, 2, is_learned=is_learned, settings=SETTINGS)
 
 
@@ -116,7 +116,7 @@ def test_what_was_learned_in_the_future_is_left_alone(store: Store):
     """The clock was set back: neither a pause nor an open breaker is believed."""
     later = datetime.now(UTC) + timedelta(hours=1)
     broken = BreakerState(source="s", failures=5, open_until=later, updated_at=later)
-    save_breakers(store, [broken]).result(timeout=30)
+    save_breakers(store, [broken]).result(timeout=60)
 
     pace = take_up(
         store, requests_per_second=2.0, knee_per_second=2.5, paused_until=later, updated_at=later
@@ -132,10 +132,10 @@ def test_a_pause_is_saved_once_though_the_rate_stays(store: Store):
     pace = traffic.pace("h", 1 / 60, 1, is_learned=False, settings=SETTINGS)
     pace.pause(600)
     traffic.save()
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
     saved = read_paces(store)["h"]
     traffic.save()
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
 
     assert saved.paused_until is not None
     assert read_paces(store)["h"] == saved

@@ -39,7 +39,7 @@ ALL_SYSTEMS = (*SYSTEMS, LEADS, MAPS, DATASETS, CLASSIFIEDS)
 FAULT_KINDS: Final[Mapping[str, str]] = {
     "status": "An answer with the HTTP `status`, with `retry_after` seconds as number or date.",
     "hang": "No answer for `seconds` (an hour) or until the rule is taken back, then the connection closes.",
-    "slow": "The true answer, `seconds` (1) late.",
+    "slow": "The true answer, `seconds` (1) late or when the rule is taken back.",
     "cut": "Half of the body that was announced, then the connection closes.",
     "truncated": "Three fifths of the body, with a length that fits.",
     "html200": "The assessor's frame page with status 200.",

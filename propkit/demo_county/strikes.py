@@ -33,7 +33,7 @@ async def strike(
 ) -> web.StreamResponse:
     """Return what a request gets under a fault; raise Dropped to close the connection.
 
-    What hangs does so until ``is_over``, at the longest.
+    What hangs or is slow is so until ``is_over``, at the longest.
     """
     if rule.kind in ("hang", "slow"):
         return await _keep_waiting(rule, request, answer, is_over)
@@ -78,15 +78,16 @@ async def _break_connection(rule: Rule, request: web.Request, answer: Answer) ->
 async def _keep_waiting(
     rule: Rule, request: web.Request, answer: Answer, is_over: Callable[[], bool]
 ) -> web.Response:
-    if rule.kind == "slow":
-        await asyncio.sleep(rule.seconds or 1.0)
-        return await answer()
+    is_slow = rule.kind == "slow"
+    seconds = (rule.seconds or 1.0) if is_slow else rule.seconds
     clock = asyncio.get_running_loop().time
-    ends_at = clock() + (HANG_SECONDS if rule.seconds is None else rule.seconds)
-    while clock() < ends_at and not is_over():
+    ends_at = clock() + (HANG_SECONDS if seconds is None else seconds)
+    while (left := ends_at - clock()) > 0 and not is_over():
         if request.transport is None or request.transport.is_closing():
             break
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(min(left, 0.02))
+    if is_slow:
+        return await answer()
     raise Dropped
 
 

@@ -17,6 +17,7 @@ from propkit.sources import Sources
 from propkit.store import Store
 from propkit.store.holders import may_serve
 from propkit.store.snapshots import discard_left_drafts
+from propkit.time_limits import Patience
 
 if TYPE_CHECKING:
     from propkit.sharing.guest import GuestPlace
@@ -54,15 +55,15 @@ def share_place(place: HerePlace) -> SharedPlace:
 
 
 def _join(path: Path, settings: Settings, sources: Sources) -> HerePlace | GuestPlace:
-    began = time.monotonic()
+    patience = Patience()
     while True:
+        waited = patience.look()
         try:
             if not is_being_handed_over(path):
                 return own_place(path, settings, sources)
             if (guest := attach(path)) is not None:
                 return guest
         except StoreInUseError as held:
-            waited = time.monotonic() - began
             guest = attach(path, held.pid)
             if guest is not None:
                 return guest

@@ -17,6 +17,7 @@ from propkit.settings import Settings
 from propkit.sharing.handing import is_being_handed_over
 from propkit.sharing.joining import attach, is_held_here
 from propkit.sharing.place import Place
+from propkit.time_limits import Patience
 from propkit.worker.handing import dump_settings, log_path
 
 if TYPE_CHECKING:
@@ -52,13 +53,15 @@ def worker_joiner(path: Path, settings: Settings) -> Callable[[], GuestPlace]:
         if is_held_here(path):
             raise RequestError(f"this process has {path} open itself: close that kit first")
         worker: subprocess.Popen[bytes] | None = None
-        deadline = time.monotonic() + _START_SECONDS
+        patience = Patience()
         while (place := attach(path)) is None:
             if worker is None and not is_being_handed_over(path):
                 worker = _start(path, settings)
-            if worker is not None and worker.poll() is not None:
-                raise StoreError(f"the worker has ended: {_last_line(path)}")
-            if time.monotonic() > deadline:
+            if worker is not None and (code := worker.poll()) is not None:
+                if code != 0:
+                    raise StoreError(f"the worker has ended: {_last_line(path)}")
+                worker = None  # it was idle before this process came to it: the machine stood still
+            if patience.look() > _START_SECONDS:
                 if worker is not None:
                     worker.terminate()  # nobody is to find the file taken by it later on
                 raise StoreError(

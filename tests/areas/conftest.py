@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from propkit.demo_county import County
 
-QUICK = {"backoff_initial": 0.01, "backoff_max": 0.02, "request_timeout": 20}
+QUICK = {"backoff_initial": 0.01, "backoff_max": 0.02, "request_timeout": 60}
 
 
 @pytest.fixture(scope="session")

@@ -44,4 +44,4 @@ def lab(lab_server: LabServer, request: pytest.FixtureRequest) -> Iterator[LabPa
     with open_page(lab_server, width=1240, height=1500) as page:
         yield page
         if request.node.stash.get(HAS_FAILED, False):
-            page.keep(f"failed-{request.node.name}")
+            page.keep(f"failed-{request.node.name}", as_it_is=True)

@@ -227,8 +227,14 @@ class LabPage:
             ]
         )
 
-    def keep(self, name: str) -> None:
-        """Keep a picture in ``.screenshots``, or where ``PROPKIT_SCREENSHOTS`` says."""
+    def keep(self, name: str, *, as_it_is: bool = False) -> None:
+        """Keep a picture in ``.screenshots``, or where ``PROPKIT_SCREENSHOTS`` says.
+
+        JupyterLab lays its splash over the page while it begins or changes its theme: the picture
+        is taken when that is gone, or at once ``as_it_is``.
+        """
+        if not as_it_is:
+            self.page.locator("#jupyterlab-splash").wait_for(state="detached")
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def end_kernels(self) -> None:

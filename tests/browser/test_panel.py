@@ -208,6 +208,7 @@ def _change_theme(lab: LabPage, name: str) -> None:
         ".then(() => null)",
         f"JupyterLab {name}",
     )
+    lab.page.locator(f"body[data-jp-theme-name='JupyterLab {name}']").wait_for(state="attached")
 
 
 def _look_in_the_dark(lab: LabPage) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from propkit.asking import AskedPlace
 from propkit.cli._common import exit_code
 from propkit.items import State
 from propkit.notices import EndListener, Notice
@@ -21,7 +20,7 @@ from propkit.widgets.collect_panel import CollectPanel
 from propkit.widgets.jobs_panel import JobsPanel
 from propkit.widgets.panel import Panel
 from tests.browsing.conftest import DEADLINE, left_of, pids_of
-from tests.collecting import in_order, quick_kit, table_as_truth
+from tests.collecting import in_order, note_places, quick_kit, table_as_truth
 from tests.test_fault_matrix import FAILURE_OF, apns_known_everywhere, rule_of
 from tests.widgets.panels import actions, blocks, facts
 
@@ -333,20 +332,6 @@ def test_cancel_and_close_leave_no_browser(
     assert report.totals == {"done": 1, "cancelled": 3}
     assert len(stored) == 1
     assert left_of(tree) == set()
-
-
-def note_places(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
-    """Return a list that fills with the places taken from now on: for what, and when."""
-    taken: list[tuple[str, float]] = []
-    enter = AskedPlace.__aenter__
-
-    async def noted(place: AskedPlace) -> float:
-        started_at = await enter(place)
-        taken.append((str(place._url), started_at))
-        return started_at
-
-    monkeypatch.setattr(AskedPlace, "__aenter__", noted)
-    return taken
 
 
 def test_robots_and_the_crawl_delay_bind_the_browser_too(

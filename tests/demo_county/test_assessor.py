@@ -323,7 +323,7 @@ def test_map_files_are_found_by_parcel_page_and_plat(client, truth: CountyTruth)
 def test_without_the_token_the_answer_is_401(county: County, headers: dict[str, str]):
     url = f"{county.base_url('assessor')}/parcel/{county.apns(1)[0]}"
 
-    answer = httpx.get(url, headers=headers, trust_env=False)
+    answer = httpx.get(url, headers=headers, timeout=60, trust_env=False)
 
     assert answer.status_code == 401
     assert answer.json() == {"message": "Unauthorized"}

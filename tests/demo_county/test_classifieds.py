@@ -31,7 +31,7 @@ def visitor(county: County) -> Iterator[httpx.Client]:
     county.switch(limits={"classifieds": None}, classifieds=Switches().as_json()["classifieds"])
     county.clear_postings(log_out=True)
     url = f"{county.url}/classifieds"
-    with httpx.Client(base_url=url, follow_redirects=True, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=url, follow_redirects=True, timeout=60, trust_env=False) as client:
         yield client
 
 
@@ -145,7 +145,9 @@ def test_my_ads_are_paged_and_deleted_by_their_owner_only(
         send(seller, token)
     first, second = (seller.get(f"/m-my-ads/active/{page}").text for page in (1, 2))
     number = county.postings()[0]["id"]
-    with httpx.Client(base_url=seller.base_url, follow_redirects=True, trust_env=False) as other:
+    with httpx.Client(
+        base_url=seller.base_url, follow_redirects=True, timeout=60, trust_env=False
+    ) as other:
         other.post("/id/login", data={"email": "dealer@example.org", "password": PASSWORD})
         refused = other.post(f"/m-delete-ad/{number}")
     deleted = [seller.post(f"/m-delete-ad/{number}").status_code for _ in range(2)]

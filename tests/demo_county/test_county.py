@@ -142,9 +142,9 @@ def test_the_county_hands_out_its_apns_truth_and_settings(county: County, truth:
     assert county.apns(5, skip=7) == truth.apns(5, skip=7)
     assert county.apns(5, seed=9) == truth.apns(5, seed=9) != county.apns(5, seed=10)
     assert county.truth(county.apns(1200)) == truth.tables(range(1200))
-    assert httpx.get(f"{county.url}/_county/truth?first=2&skip=4", trust_env=False).json() == (
-        truth.tables([4, 5])
-    )
+    assert httpx.get(
+        f"{county.url}/_county/truth?first=2&skip=4", timeout=60, trust_env=False
+    ).json() == (truth.tables([4, 5]))
     assert county.health()["parcels"] == 2000
     assert county.settings() == {
         "maricopa_assessor": {"base_url": f"{county.url}/assessor", "token": "demo-token"},
@@ -213,7 +213,7 @@ def test_the_process_prints_one_ready_line_and_ends_cleanly(tmp_path: Path, end:
 
     with subprocess.Popen(command, text=True, cwd=root, **pipes) as process:
         ready = json.loads(process.stdout.readline())
-        page = httpx.get(f"{ready['url']}/recorder/documents/1", trust_env=False).text
+        page = httpx.get(f"{ready['url']}/recorder/documents/1", timeout=60, trust_env=False).text
         if end == "stdin":
             process.stdin.close()
         else:

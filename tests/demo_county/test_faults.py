@@ -90,6 +90,18 @@ def test_a_hanging_request_ends_when_its_rule_is_taken_back(client, county: Coun
     assert client.get(path).status_code == 200
 
 
+def test_a_slow_answer_comes_when_its_rule_is_taken_back(client, county: County, path: str):
+    true = client.get(path).content
+    county.clear_ledger()
+    strike(county, kind="slow", seconds=3600)
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(client.get, path, timeout=60)
+        wait_for_entries(county)
+        county.switch(faults=[])
+
+        assert asked.result().content == true
+
+
 @pytest.mark.parametrize("kind", ["drop", "hang"])
 def test_a_dropped_connection_gives_no_answer(client, county: County, path: str, kind: str):
     strike(county, kind=kind, seconds=0.05)

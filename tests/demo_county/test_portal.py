@@ -10,7 +10,7 @@ from propkit.demo_county import County
 
 
 def get(county: County, path: str) -> httpx.Response:
-    return httpx.get(f"{county.url}{path}", follow_redirects=True, trust_env=False)
+    return httpx.get(f"{county.url}{path}", follow_redirects=True, timeout=60, trust_env=False)
 
 
 @pytest.mark.parametrize("name", ["document-details", "document-search-results"])

@@ -97,11 +97,13 @@ def test_the_layout_can_be_switched_for_all_parcels(client, county: County, layo
 
 def test_the_parcel_lives_in_the_session_so_a_shared_jar_reads_the_last_one(client, county: County):
     first, second = county.apns(60)[40:42]
-    shared, own = "/treasurer/Parcel/Activities.aspx", {"base_url": county.url, "trust_env": False}
+    shared = "/treasurer/Parcel/Activities.aspx"
 
     client.get(f"/treasurer/Parcel/?Parcel={first}")
     client.get(f"/treasurer/PropertyTaxInformation/?Parcel={second}")
-    with httpx.Client(follow_redirects=True, **own) as other:
+    with httpx.Client(
+        base_url=county.url, follow_redirects=True, timeout=60, trust_env=False
+    ) as other:
         other.get(f"/treasurer/Parcel/?Parcel={first}")
         theirs = other.get(shared).text
     ours = client.get(shared).text
@@ -113,7 +115,7 @@ def test_the_parcel_lives_in_the_session_so_a_shared_jar_reads_the_last_one(clie
 def test_the_entry_page_sets_the_cookie_and_sends_on_to_the_summary(county: County):
     apn = county.apns(1)[0]
 
-    answer = httpx.get(f"{county.url}/treasurer/Parcel/?Parcel={apn}", trust_env=False)
+    answer = httpx.get(f"{county.url}/treasurer/Parcel/?Parcel={apn}", timeout=60, trust_env=False)
 
     assert answer.status_code == 302
     assert answer.headers["location"] == "/treasurer/Parcel/Summary.aspx"

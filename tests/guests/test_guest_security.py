@@ -104,7 +104,7 @@ def test_who_has_no_token_is_refused_everything(
     found = read_discovery(standing[1])
     assert found is not None
     headers = [] if brought is None else [(b"authorization", brought)]
-    options = flight.FlightCallOptions(headers=headers, timeout=10)
+    options = flight.FlightCallOptions(headers=headers, timeout=60)
     with flight.FlightClient(find_flight(found)) as client:
         for request in requests(client, options):
             with pytest.raises(REFUSED, match="missing or wrong"):

@@ -98,11 +98,13 @@ def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
         leaving, "resume_left", lambda *given: may_go_on.wait(60) and resume_left(*given)
     )
     settings = settings_of(county, per_second=50)
+    county.switch(faults=[{"kind": "hang", "system": "assessor", "path": known[59]}])
     events: list[pk.Progress] = []
     with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
         batch = kit.start(known[:60], datasets="parcels", listener=events.append)
         wait_until(lambda: bool(events) and events[-1].ended > 10)
         owner.kill()
+        county.switch(faults=[])
 
         kit.frame("parcels")
         asking = threading.Thread(target=lambda: said.append(batch.is_running))
@@ -126,10 +128,12 @@ def test_a_batch_that_nobody_waits_for_is_shown_and_can_be_resumed(
     county: County, path: Path, known: list[str]
 ):
     """The owner's own batch is interrupted by its death; the next owner says so and goes on."""
-    settings = settings_of(county, per_second=20)
+    settings = settings_of(county)
+    county.switch(faults=[{"kind": "hang", "system": "assessor"}])  # it may not end before
     with notebook(path, settings) as owner, pk.open(path, settings=load(settings)) as kit:
         batch_id = owner.run(f"kit.start({known[:40]!r}, datasets='parcels').id")
         owner.kill()
+        county.switch(faults=[])
 
         assert kit.unfinished == [batch_id]
         assert f"unfinished: {batch_id}" in repr(kit)
@@ -243,9 +247,7 @@ def test_the_slower_guest_attaches_to_the_quicker_one(kit: pk.Kit, county: Count
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_owners_killed_again_and_again_lose_nothing(county: County, path: Path, known: list[str]):
     """Each time the owner of a batch is killed, another goes on; at the end all is there once."""
-    # What hangs is let go by the test, however long a notebook takes to begin.
     settings = settings_of(county, per_second=40)
-    settings["collect"]["request_timeout"] = 60
     moments = random.Random(SEED)
     took: list[float] = []
     with ExitStack() as ends:

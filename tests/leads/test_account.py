@@ -40,7 +40,9 @@ def make_list(county: County, name: str) -> None:
     criteria = [{"name": "State", "value": ["AZ"]}]
     body = {"ListName": name, "ListType": "static", "Criteria": criteria, "isMonitored": 1}
     headers = {"Authorization": f"Bearer {given['token']}"}
-    httpx.post(f"{given['base_url']}/lists", json=body, headers=headers, trust_env=False)
+    httpx.post(
+        f"{given['base_url']}/lists", json=body, headers=headers, timeout=60, trust_env=False
+    )
 
 
 def test_lists_and_their_items_are_frames_and_free(county: County, path: Path):

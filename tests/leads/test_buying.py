@@ -133,7 +133,7 @@ def test_a_page_is_asked_for_while_the_one_before_is_stored(
         do(self, work, future, is_small=is_small)
         if is_small and (next_start := PAGE * (len(early) + 1)) <= last:
             # This page is asked for now, and the one before it waits for its turn in here.
-            early.append(waiting[next_start].wait(5))
+            early.append(waiting[next_start].wait(WAIT))
 
     def store(self: Writer, results: Sequence[Result]) -> None:
         write(self, results)

@@ -154,7 +154,7 @@ def test_a_timed_out_page_that_takes_effect_late_is_not_judged_too_soon(county: 
 
 def test_an_answer_after_the_time_out_is_a_lost_page(county: County, path: Path):
     """The account charged at once and answered too late."""
-    county.switch(leads={"answer_after": 2})
+    county.switch(leads={"answer_after": 60})
     with leads_kit(county, path, request_timeout=0.5) as kit:
         batch = kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS)
         report = batch.wait(WAIT)

@@ -184,8 +184,6 @@ def jupyter(
     (home / "tmp").mkdir(parents=True)
     worker = {"idle_seconds": DEADLINE_SECONDS, "batches": 100}
     settings = settings_of(county, per_second=per_second, server=server, worker=worker)
-    # What a test makes hang is held by that alone, however long the machine stands still.
-    settings["collect"]["request_timeout"] = DEADLINE_SECONDS
     token = secrets.token_hex(16)
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.serving import JOBS, PLANTED, Client, Jupyter, jupyter
+from tests.server.serving import DEADLINE_SECONDS, JOBS, PLANTED, Client, Jupyter, jupyter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,7 +266,7 @@ def test_a_request_that_is_too_large_is_not_read(server: Jupyter, client: Client
 
     assert client.post(JOBS, raw=large).problem() == told
 
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     pieces = (large[at : at + 10_000] for at in range(0, len(large), 10_000))
     headers = {**client.headers, "Content-Type": "application/json"}
     connection.request("POST", JOBS, pieces, headers, encode_chunked=True)

@@ -59,7 +59,7 @@ async def _asking(county: County) -> AsyncIterator[HttpAsk]:
         headers={"AUTHORIZATION": county.token or ""},
     )
     async with (
-        HttpClient(retry=AT_ONCE, request_timeout=5) as client,
+        HttpClient(retry=AT_ONCE, request_timeout=60) as client,
         client.ask(host, Usage()) as ask,
     ):
         yield ask

@@ -91,7 +91,7 @@ def write(store: Store, *results: Result) -> None:
     """Write results as one group and wait until they are committed."""
     for each in results:
         store.writer.put(each)
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
 
 
 def bodies(store: Store) -> list[bytes]:

@@ -56,7 +56,7 @@ def held_by_another_process(path: Path) -> Iterator[int]:
             yield holder.pid
         finally:
             holder.stdin.close()
-            holder.wait(timeout=30)
+            holder.wait(timeout=60)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def test_what_was_made_beside_the_file_and_not_needed_goes_with_it(path: Path):
     with closing(Store.open(path)) as store:
         with store.checkpointed():
             pass
-        store.writer.flush().result(timeout=30)
+        store.writer.flush().result(timeout=60)
     with duckdb.connect(str(path)) as connection:
         connection.execute("INSERT INTO schema_migrations VALUES ('9999_later', now())")
     with pytest.raises(StoreError, match="newer"):
@@ -431,8 +431,11 @@ def test_a_connection_is_kept_for_the_next_who_asks(store: Store):
     assert store._kept == []
 
 
-def test_what_is_asked_shortly_before_the_end_is_answered(path: Path):
-    """It takes less than a second: the close waits for it, and nobody comes in any more."""
+def test_what_is_asked_shortly_before_the_end_is_answered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The close waits for what does not take long, and nobody comes in any more."""
+    monkeypatch.setattr(askers, "PATIENCE_SECONDS", 60.0)
     store = Store.open(path)
     closing_it = threading.Thread(target=store.close)
     with store._asking() as cursor:

@@ -50,7 +50,7 @@ def date_heads(store: Store, **times: datetime | None) -> None:
         lambda connection: connection.execute(
             f"UPDATE batch_heads SET {sets}", list(times.values())
         ).fetchall()
-    ).result(timeout=30)
+    ).result(timeout=60)
 
 
 def make(store: Store, *keys: str, **head: Any) -> str:
@@ -260,7 +260,7 @@ def test_whatever_changes_a_job_changes_its_version(
     date_heads(store, updated_at=long_ago)
 
     change(store, changed)
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
 
     assert read_job(store, changed).updated_at > long_ago
     assert read_job(store, other).updated_at == long_ago
@@ -308,7 +308,7 @@ def test_what_runs_without_a_sign_of_life_is_stuck(store: Store):
     long_ago = noon(-172_800)
     date_heads(store, heartbeat_at=None, started_at=long_ago)
     beat(store, alive)
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
     beaten_at = read_head(store, alive).heartbeat_at
     assert beaten_at is not None
 

@@ -38,7 +38,7 @@ def test_the_last_pace_of_each_host_outlives_the_process(path: Path):
         assert read_paces(store) == {}
         save_paces(store, [slow, other])
         save_paces(store, [slow, fast])
-        save_paces(store, []).result(timeout=30)
+        save_paces(store, []).result(timeout=60)
 
     with closing(Store.open(path)) as store:
         assert read_paces(store) == {"a": fast, "b": other}
@@ -52,7 +52,7 @@ def test_breakers_are_kept_by_source(store: Store):
     other = BreakerState(source=TREASURER, failures=1, updated_at=noon())
 
     save_breakers(store, [broken, other])
-    save_breakers(store, [whole]).result(timeout=30)
+    save_breakers(store, [whole]).result(timeout=60)
 
     assert read_breakers(store) == {ASSESSOR: whole, TREASURER: other}
 
@@ -66,12 +66,12 @@ def test_only_what_was_learned_is_saved(store: Store):
     )
     broken, _ = (traffic.breaker(source, settings) for source in (ASSESSOR, TREASURER))
     traffic.save()
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
     at_first = [*read_paces(store), *read_breakers(store)]
     slowed.pause(60)
     broken.leave("yes", "unavailable")
     traffic.save()
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
 
     assert at_first == []
     assert [*read_paces(store), *read_breakers(store)] == ["a", ASSESSOR]
@@ -84,6 +84,6 @@ def test_coverage_is_replaced_by_source_and_parser(store: Store):
     newer = {(ASSESSOR, 2): {"parcels": {"owner_name": (4, 3)}, "sales": {"sale_price": (1, 1)}}}
 
     for coverage in (old, new, newer):
-        save_coverage(store, coverage).result(timeout=30)
+        save_coverage(store, coverage).result(timeout=60)
 
     assert read_coverage(store) == old | newer

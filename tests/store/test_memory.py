@@ -6,6 +6,7 @@ import random
 import stat
 import threading
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -137,6 +138,22 @@ def test_what_arrow_holds_unused_is_given_back_after_a_group_and_before_the_end(
         assert (set(given_back[:-1]), given_back.pop()) == ({"propkit-writer"}, "MainThread")
 
     assert given_back[-1] == "MainThread"
+
+
+def test_what_arrow_holds_unused_is_given_back_again_and_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Once a second at most, as long as the batch writes: else it grows by each thread that read."""
+    now, given_back = [0.0], []
+    pool = SimpleNamespace(release_unused=lambda: given_back.append(now[0]))
+    with closing(Store.open(path)) as store, store.sparing(), store._cursor() as cursor:
+        monkeypatch.setattr(pa, "default_memory_pool", lambda: pool)
+        monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        for now[0] in (10.0, 10.5, 10.9, 11.0, 11.5, 12.25, 13.0, 13.25):
+            store._memory.squeeze(cursor)
+        monkeypatch.undo()
+
+    assert given_back == [10.0, 11.0, 12.25, 13.25]
 
 
 def test_a_batch_merges_row_groups_only_where_it_replaces_rows(path: Path):

@@ -38,7 +38,7 @@ def log(store: Store, batch: str, day: int) -> None:
             " 'info' AS level, ? AS message",
             row,
         )
-    ).result(timeout=30)
+    ).result(timeout=60)
 
 
 def answered(key: str, day: int, body: bytes, name: str = "parcel") -> Any:

@@ -43,7 +43,7 @@ def log(store: Store, batch: str, event: str, seconds: float | None) -> None:
             "INSERT INTO batch_logs VALUES (?, ?, 'info', 'took long', ?, ?, 'k', ?)",
             [batch, noon(), event, ASSESSOR, seconds],
         )
-    ).result(timeout=30)
+    ).result(timeout=60)
 
 
 def run(source: str, batch: str = "b1", **counts: int) -> SourceRun:
@@ -70,7 +70,7 @@ def test_sources_are_counted_by_what_became_of_their_items(store: Store):
             run(TREASURER, batch, requests=5),
             run(TREASURER, "another", requests=50),
         ],
-    ).result(timeout=30)
+    ).result(timeout=60)
 
     assert source_statistics(store, batch) == [
         SourceStatistics(
@@ -154,7 +154,7 @@ def test_a_slow_commit_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
         quick = list(told)
 
         monkeypatch.setattr(writer, "SLOW_SECONDS", 0.0)
-        store.writer.submit(lambda _: None, batch_id="b1").result(timeout=30)
+        store.writer.submit(lambda _: None, batch_id="b1").result(timeout=60)
 
     assert quick == []
     assert told == [("commit", store.writer.timings[-1])]

@@ -460,7 +460,7 @@ def test_a_record_that_no_table_takes_fails_its_own_item_only(
     bad = [parcel("9", "ROE"), make_record()]
     store.writer.put(result("9", bad, batch_id=batch, pages=[page(b"9")]))
 
-    store.writer.flush().result(timeout=30)
+    store.writer.flush().result(timeout=60)
     store.close()
 
     with closing(Store.open(path)) as again:
@@ -483,7 +483,7 @@ def test_a_table_that_vanished_is_a_store_error(store: Store):
     store.writer.put(result("2", [parcel("2", "DOE")]))
 
     with pytest.raises(StoreError, match="freshness"):
-        store.writer.flush().result(timeout=30)
+        store.writer.flush().result(timeout=60)
     assert rows(store, "SELECT apn FROM parcels") == [("1",)]
 
 
@@ -519,7 +519,7 @@ def test_a_commit_of_unknown_outcome_is_looked_up_and_not_doubled(store: Store, 
     )
 
     writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch, pages=[page(b"1")]))
-    writer.flush().result(timeout=30)
+    writer.flush().result(timeout=60)
     writer.close()
 
     assert rows(store, "SELECT apn, owner_name FROM parcels") == [("1", "SMITH")]
@@ -544,13 +544,13 @@ def test_work_goes_ahead_of_the_results_that_wait(store: Store):
     writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch))
     ahead = writer.submit(look, is_ahead=True)
     behind = writer.submit(look)
-    assert (ahead.result(timeout=30), behind.result(timeout=30)) == ([], [("1",)])
+    assert (ahead.result(timeout=60), behind.result(timeout=60)) == ([], [("1",)])
     assert writer.commits == before + 3
 
     writer.put(result("2", [parcel("2", "JONES")], batch_id=batch))
     with pytest.raises(RequestError, match="not so"):
-        writer.submit(refuse, is_ahead=True).result(timeout=30)
-    writer.flush().result(timeout=30)
+        writer.submit(refuse, is_ahead=True).result(timeout=60)
+    writer.flush().result(timeout=60)
 
     assert rows(store, "SELECT apn FROM parcels ORDER BY apn") == [("1",), ("2",)]
     assert rows(store, "SELECT source FROM breakers") == []
@@ -563,7 +563,7 @@ def test_what_waits_is_committed_right_behind_the_work_that_went_ahead(store: St
     batch = batch_of(store, "1")
 
     store.writer.put(result("1", [parcel("1", "SMITH")], batch_id=batch))
-    store.writer.submit(lambda _: None, is_ahead=True).result(timeout=30)
+    store.writer.submit(lambda _: None, is_ahead=True).result(timeout=60)
 
     wait_for(lambda: rows(store, "SELECT apn FROM parcels") == [("1",)])
 
@@ -582,7 +582,7 @@ def test_work_that_fails_is_rolled_back_and_told(store: Store):
 
     connection = store.writer._connection
     with pytest.raises(StoreError, match="stumbled"):
-        store.writer.submit(work).result(timeout=30)
+        store.writer.submit(work).result(timeout=60)
 
     write(store, result("1"))
     assert store.writer._connection is connection, "a commit failed, and the store was opened again"
@@ -647,6 +647,6 @@ def test_the_writer_keeps_no_result(store: Store):
     before = sys.getrefcount(one)
 
     write(store, one)
-    store.writer.submit(lambda _: None).result(timeout=30)
+    store.writer.submit(lambda _: None).result(timeout=60)
 
     assert sys.getrefcount(one) == before

@@ -38,7 +38,7 @@ def test_only_what_changed_is_sent_and_the_rows_hold_it_too() -> None:
 
     grid.update({1: {"status": "complete", "owner": "JONES"}})
 
-    assert grid.arrived.wait(30)
+    assert grid.arrived.wait(60)
     assert grid.sent == [{"type": "rows", "number": 1, "rows": [[1, [[1, "complete"]]]]}]
     assert grid.rows == [["12345678", "none", "SMITH"], ["12345679", "complete", "JONES"]]
     assert grid.messages == 1
@@ -82,7 +82,7 @@ def test_a_page_that_has_not_heard_all_is_given_all_rows(monkeypatch: pytest.Mon
     given: list[Any] = []
     monkeypatch.setattr(grid, "send_state", lambda key: given.append(grid.get_state(key)))
     grid.update({1: {"status": "complete"}})
-    assert grid.arrived.wait(30)
+    assert grid.arrived.wait(60)
 
     for number in (1, 0):
         grid._take(grid, {"type": "heard", "number": number}, [])

@@ -82,7 +82,7 @@ def test_a_batch_that_hangs_is_freed_and_gone_on_with(
         assert "batch freed: it gave no sign of life" in set(batch.log()["message"])
 
         gate.set()
-        assert batch.resume().wait(timeout=30).state == "completed"
+        assert batch.resume().wait(timeout=60).state == "completed"
         assert counts(kit) == {"done": 5}
         assert main(["worker", "--db", str(path), "--health"]) == 0
         assert capsys.readouterr().out.splitlines()[1:] == [
@@ -184,7 +184,7 @@ def test_only_what_runs_is_freed(settings: pk.Settings, path: Path, apns: list[s
     """A batch that has ended is left as it is."""
     with pk.open(path, settings=settings) as kit:
         batch = kit.start(apns[:2], datasets=["parcels"])
-        batch.wait(timeout=30)
+        batch.wait(timeout=60)
 
         with pytest.raises(RequestError) as caught:
             batch.free()

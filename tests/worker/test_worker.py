@@ -14,16 +14,18 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
 
 import propkit as pk
-from propkit import worker_desk
+from propkit import time_limits, worker_desk
 from propkit.demo_county.faults import example_rule
-from propkit.errors import RequestError, SettingsError, StoreError
+from propkit.errors import RequestError, SettingsError, StoreError, StoreInUseError
 from propkit.opening import _resume_unfinished
+from propkit.sharing import joining
 from propkit.sharing.discovery import read_discovery
 from propkit.sharing.handing import handing_path, is_being_handed_over
 from propkit.store import Store
@@ -67,6 +69,10 @@ working, Worker._work = Worker._work, work
 run_worker(Path(sys.argv[1]), given="{}")
 """
 HANG = {"kind": "hang", "system": "assessor"}
+NEVER_HANDED = (
+    "from propkit.sharing import handing; handing.end_handing = lambda _: time.sleep(3600)"
+)
+"""A cell: never be done with handing over, so that whoever looks later still sees it begun."""
 
 
 def slow(county: County, per_second: float = 20, **others: Any) -> pk.Settings:
@@ -94,7 +100,7 @@ def test_a_kit_starts_a_worker_that_outlives_it(county: County, path: Path, apns
 
     with pk.open(path, settings=settings, worker=True) as kit:
         assert owner_pid(path) == worker
-        report = kit.batch(batch).wait(timeout=30)
+        report = kit.batch(batch).wait(timeout=60)
         assert report.state == "completed"
         assert counts(kit) == DONE
         assert len(kit.frame("parcels")) == 40
@@ -114,10 +120,59 @@ def test_a_worker_that_a_kit_started_ends_when_it_is_idle(county: County, path: 
 
         assert kit.batches().empty
 
-    owners = [int(pid) for pid in re.findall(r"worker (\d+) owns", log_of(path))]
-    assert len(owners) == len(set(owners)) == 2
-    assert owners[0] == first
-    assert f"worker {first} is idle" in log_of(path)
+    # Where this process stands still, another may be idle before it is asked.
+    owners = re.findall(r"worker (\d+) owns", log_of(path))
+    idle = re.findall(r"worker (\d+) is idle", log_of(path))
+    assert str(first) in idle
+    assert len(owners) == len(set(owners)) > 1
+    assert owners[:-1] == idle[: len(owners) - 1]
+
+
+def test_a_worker_that_was_idle_before_its_kit_came_to_it_is_followed_by_another(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It began well, and ended well: nothing is wrong with the store."""
+    workers = [Mock(poll=Mock(return_value=code)) for code in (0, None)]
+    begun: list[Mock] = []
+    place = Mock()
+
+    def start(*_: object) -> Mock:
+        begun.append(workers[len(begun)])
+        return begun[-1]
+
+    monkeypatch.setattr(starting, "_start", start)
+    monkeypatch.setattr(starting, "attach", lambda _: place if len(begun) == 2 else None)
+
+    assert starting.worker_joiner(path, settings)() is place
+    assert begun == workers
+
+
+def test_a_worker_that_begins_is_waited_for_though_the_machine_stands_still(
+    settings: pk.Settings, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So is an owner that begins: each of them stands still, too."""
+    now, looks, place = [0.0], [0], Mock()
+
+    def stand_still(*_: object) -> Mock | None:
+        now[0] += 40.0
+        looks[0] += 1
+        return place if looks[0] == 3 else None
+
+    def open_or_attach(*given: object) -> Mock:
+        if (found := stand_still(*given)) is None:
+            raise StoreInUseError("taken", pid=None)
+        return found
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None)
+    for room in (time_limits, starting, joining):
+        monkeypatch.setattr(room, "time", clock)
+    monkeypatch.setattr(starting, "attach", stand_still)
+    monkeypatch.setattr(starting, "_start", lambda *_: Mock(poll=Mock(return_value=None)))
+    monkeypatch.setattr(joining, "own_place", open_or_attach)
+
+    assert starting.worker_joiner(path, settings)() is place
+    looks[0] = 0
+    assert joining._join(path, settings, {}) is place  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +241,7 @@ def test_a_log_that_was_deleted_is_begun_anew(tmp_path: Path):
 def test_a_signal_ends_a_worker_whatever_it_does_just_then(path: Path):
     """Not a line of its work may hold a lock that the signal's handler would wait for."""
     done = subprocess.run(
-        [sys.executable, "-c", SIGNALS, str(path)], capture_output=True, timeout=30, check=False
+        [sys.executable, "-c", SIGNALS, str(path)], capture_output=True, timeout=60, check=False
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
@@ -264,13 +319,13 @@ def test_sigterm_leaves_the_batch_to_the_next_worker(
         second = start_worker(settings)
         wait_until(lambda: f"worker {second.pid} waits: " in log_of(path))
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 0
+        assert first.wait(60) == 0
         wait_for_owner(path, second.pid)
 
-        assert batch.wait(timeout=30).state == "completed"
+        assert batch.wait(timeout=60).state == "completed"
         assert counts(kit) == DONE
     second.send_signal(signal.SIGTERM)
-    assert second.wait(30) == 0
+    assert second.wait(60) == 0
 
     asked = [request["path"] for request in county.ledger("assessor")]
     assert len(asked) - len(set(asked)) <= 8  # what was under way
@@ -295,7 +350,7 @@ def test_sigkill_leaves_the_batch_to_the_next_worker(
         workers[0].kill()
         wait_until(lambda: owner_pid(path) in {workers[1].pid, workers[2].pid, os.getpid()})
 
-        assert batch.wait(timeout=30).state == "completed"
+        assert batch.wait(timeout=60).state == "completed"
         assert counts(kit) == DONE
         assert len(kit.frame("parcels")) == 40
         assert kit.store.rows("SELECT count(*) AS n, count(DISTINCT apn) AS d FROM parcels") == [
@@ -344,8 +399,8 @@ def test_more_batches_than_may_run_wait_for_their_turn(
         county.switch(faults=[])
 
         for batch in batches[:3]:
-            assert batch.wait(timeout=30).state == "completed"
-        assert urgent.wait(timeout=30).state == "completed"
+            assert batch.wait(timeout=60).state == "completed"
+        assert urgent.wait(timeout=60).state == "completed"
         assert batches[3].state == "cancelled"
         assert counts(kit) == {"cancelled": 2, "done": 38}
 
@@ -370,20 +425,21 @@ def test_the_more_urgent_batch_has_its_turn_first(
         assert [batch.state for batch in batches] == ["running", "pending", "pending"]
         county.switch(faults=[])
         for batch in batches:
-            assert batch.wait(timeout=30).state == "completed"
+            assert batch.wait(timeout=60).state == "completed"
         started = [batch.head.started_at for batch in batches]
 
         assert started[0] < started[2] < started[1]
 
 
+@pytest.mark.usefixtures("hasty_cancel")
 def test_opening_with_auto_resume_runs_no_batch_that_the_worker_runs(
     county: County, path: Path, apns: list[str], start_worker: StartWorker
 ):
     """Both want what was left: one of them goes on with it, each parcel is asked for once."""
     settings = slow(county)
+    county.switch(faults=[HANG])  # it may not end before both have come
     with pk.open(path, settings=settings) as kit:
         batch = kit.start(apns, datasets=["parcels"])
-        wait_until(lambda: counts(kit).get("done", 0) >= 5)
     worker = start_worker(settings)
     wait_for_owner(path, worker.pid)
     with ExitStack() as ends:
@@ -391,8 +447,9 @@ def test_opening_with_auto_resume_runs_no_batch_that_the_worker_runs(
             ends.enter_context(pk.open(path, settings=settings, worker=True, auto_resume=True))
             for _ in range(2)
         ]
+        county.switch(faults=[])
         for kit in kits:
-            assert kit.batch(batch.id).wait(timeout=30).state == "completed"
+            assert kit.batch(batch.id).wait(timeout=60).state == "completed"
         assert counts(kits[0]) == DONE
         assert kits[0].store.rows(
             "SELECT count(*) AS n FROM batch_logs WHERE message = 'batch resumed'"
@@ -435,7 +492,8 @@ def test_what_a_run_notes_is_in_the_log_while_it_runs(county: County, path: Path
         wait_until(lambda: "slow" in set(batch.log()["event"]))
         assert batch.is_running
         assert batch.cancel().state == "cancelled"
-        assert batch.log()["event"].tolist() == ["created", "slow", "cancelled"]
+        # On a machine that stands still something may really have taken long.
+        assert list(dict.fromkeys(batch.log()["event"])) == ["created", "slow", "cancelled"]
 
 
 def test_a_batch_that_cannot_be_run_fails_and_says_why(
@@ -445,12 +503,12 @@ def test_a_batch_that_cannot_be_run_fails_and_says_why(
     settings = slow(county)
     with pk.open(path, settings=settings) as kit:
         batch = kit.start(apns[:2], datasets=["parcels"])
-        batch.wait(timeout=30)
+        batch.wait(timeout=60)
         kit.store.writer.submit(  # type: ignore[attr-defined]
             lambda connection: connection.execute(
                 "UPDATE items SET state = 'waiting', source = 'nowhere'"
             ).execute("UPDATE batch_heads SET state = 'pending'")
-        ).result(timeout=30)
+        ).result(timeout=60)
 
     worker = start_worker(settings, "--until-idle", "0.5")
 
@@ -488,12 +546,12 @@ def test_a_failed_batch_is_told(
         wait_for_owner(path, worker.pid)
         with pk.open(path, settings=settings) as kit:
             batch = kit.start(apns, datasets=["parcels"])
-            assert batch.wait(timeout=30).state == "paused"
+            assert batch.wait(timeout=60).state == "paused"
             wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
         _, message = mail.heard.get(timeout=60)
         _, _, body = hook.heard.get(timeout=60)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
         assert (mail.heard.qsize(), hook.heard.qsize()) == (0, 0)
 
     (line,) = told.read_text().splitlines()
@@ -560,7 +618,7 @@ def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str
     token = given["sources"]["maricopa_assessor"]["token"]
     settings = pk.Settings.load(**given)
     with pk.open(path, settings=settings, worker=True) as kit:
-        assert kit.start(apns, datasets=["parcels"]).wait(timeout=30).state == "completed"
+        assert kit.start(apns, datasets=["parcels"]).wait(timeout=60).state == "completed"
         pid = owner_pid(path)
         assert pid is not None
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
@@ -635,6 +693,7 @@ def test_a_kernel_that_ends_while_it_hands_over_loses_nothing(
     given = settings_of(county, per_second=20, worker={"idle_seconds": 2})
     with notebook(path, given) as first:
         first.run(f"batch = kit.start({apns!r}, datasets=['parcels'])")
+        first.run(f"import time; {NEVER_HANDED}")
         first.send("kit.hand_over()")
         wait_until(handing_path(path).exists)
         first.kill()
