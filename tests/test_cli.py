@@ -468,6 +468,23 @@ def test_an_export_writes_the_tables_asked_for(
     assert CalamineWorkbook.from_path(folder / "some.xlsx").sheet_names == ["sales", "parcels"]
 
 
+def test_an_export_tells_what_is_not_in_it(
+    run_here: Run, pointed: County, folder: Path, known: list[str]
+):
+    """Beside what other programs read; so does the workbook that a collection writes at its end."""
+    collected = run_here("collect", known[0], "x", "--db", "a.duckdb", "--export", "a.xlsx")
+
+    exported = run_here("export", "--db", "a.duckdb", "b.xlsx")
+
+    said = "! not in {}.xlsx, or not in full: 1 unusable identifier; see its sheet not_collected\n"
+    assert collected.returncode == FAILED
+    assert collected.stderr.endswith(f"\n{said.format('a')}")
+    assert (exported.returncode, exported.stdout) == (DONE, "b.xlsx\n")
+    assert exported.stderr == said.format("b")
+    for name in ("a.xlsx", "b.xlsx"):
+        assert CalamineWorkbook.from_path(folder / name).sheet_names[1] == "not_collected"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

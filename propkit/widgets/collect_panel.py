@@ -375,8 +375,9 @@ class CollectPanel(Panel):
 
     def _export(self) -> None:
         name = f"propkit-{self.batch.id}.xlsx" if self.batch else "propkit.xlsx"
-        path = self.kit.to_excel(Path.cwd() / name)
-        self._extras = replace(self._extras, workbook=str(path))
+        said: list[str] = []
+        path = self.kit.to_excel(Path.cwd() / name, tell=said.append)
+        self._extras = replace(self._extras, workbook=str(path), left_out="".join(said))
 
     def _show_evidence(self) -> None:
         if self._report is not None:

@@ -21,6 +21,7 @@ class Extras:
     evidence: Mapping[str, str] = field(default_factory=dict)
     is_evidence_shown: bool = False
     workbook: str | None = None
+    left_out: str = ""
 
 
 def summary_block(report: BatchReport, reach: Reach, extras: Extras) -> Block:
@@ -40,6 +41,8 @@ def summary_block(report: BatchReport, reach: Reach, extras: Extras) -> Block:
     if extras.workbook:
         pairs.append(("Workbook", extras.workbook))
     blocks = [facts(pairs)]
+    if extras.left_out:
+        blocks.append(text(extras.left_out, tone="yellow"))
     if report.error:
         blocks.append(text(report.error, tone="red"))
     blocks += _failures(report) + _second_ways(report)

@@ -336,6 +336,25 @@ def test_the_workbook_is_written_and_named(kit: pk.Kit, county: County) -> None:
     assert len(pd.read_excel(path, sheet_name="parcels", engine="calamine")) == 2
 
 
+def test_what_is_not_in_the_workbook_is_said(kit: pk.Kit, county: County) -> None:
+    """In the panel, with the sheet that has it; not after a workbook in which all is."""
+    (apn, *_) = apns = county.apns(2)
+    county.switch(faults=[{"system": "assessor", "path": apn, "kind": "status", "status": 500}])
+    panel = kit.panel(apns)
+    _collect(panel)
+
+    press(panel, "export")
+
+    name = f"propkit-{kit.batch('last').id}.xlsx"
+    said = f"not in {name}, or not in full: 1 parcel; see its sheet not_collected"
+    assert said in texts(panel)
+    county.switch(faults=[])
+    press(panel, "retry")
+    turn_until(panel, lambda: find(panel, "summary"))
+    press(panel, "export")
+    assert said not in texts(panel)
+
+
 def test_what_goes_wrong_is_shown_and_forgotten(kit: pk.Kit) -> None:
     panel = kit.panel([])
 
