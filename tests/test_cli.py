@@ -159,6 +159,21 @@ def test_a_plan_leaves_nothing_behind(pointed: County, folder: Path, known: list
     assert pointed.ledger() == []
 
 
+def test_a_plan_says_which_token_is_missing(
+    run_here: Run, pointed: County, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Before anything is asked, with what to set."""
+    monkeypatch.delenv("PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN")
+
+    done = run_here("plan", known[0])
+
+    assert done.stdout.splitlines()[-1] == (
+        "! maricopa_assessor: no token: set PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN, or token"
+        " under [sources.maricopa_assessor] in propkit.toml"
+    )
+    assert pointed.ledger() == []
+
+
 @pytest.mark.usefixtures("pointed")
 @pytest.mark.parametrize(
     ("usable", "code"), [(1, FAILED), (0, BAD_INPUT)], ids=["one bad", "all bad"]

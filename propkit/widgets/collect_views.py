@@ -144,6 +144,7 @@ def plan_dialog(plan: Plan, choices: Choices, ages: str) -> Block:
     return box(
         f"Collect complete data for {properties(len(plan.entries))}?",
         facts(pairs),
+        *[text(f"! {notice}", tone="red") for notice in plan.notices],
         row(
             select("max_age", "Fresh is younger than", choices.max_age, _AGES, action="replan"),
             select(

@@ -276,6 +276,8 @@ def test_the_other_verbs_work_in_a_guest(
     workbook = kit.to_excel(tmp_path / "all.xlsx")
     assert len(pd.read_excel(workbook, sheet_name="parcels", engine="calamine")) == 5
     assert kit.frame("not_collected")["identifier"].tolist() == ["no parcel"]
+    terms = kit._place.sources["maricopa_assessor"].terms  # so a plan tells what the owner lacks
+    assert (terms.token_hint[:25], terms.lacks_token) == ("set PROPKIT_SOURCES__MARI", False)
     for name in ("batch.xlsx", "all.xlsx"):
         left = pd.read_excel(tmp_path / name, sheet_name="not_collected", engine="calamine")
         assert left["identifier"].tolist() == ["no parcel"]

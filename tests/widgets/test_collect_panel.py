@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
+from propkit.kinds import DATASETS
 from propkit.sharing.discovery import read_discovery
 from propkit.widgets import collect_panel
 from propkit.widgets import panel as panels
@@ -352,6 +354,21 @@ def test_what_is_not_in_the_workbook_is_said(kit: pk.Kit, county: County) -> Non
     press(panel, "retry")
     turn_until(panel, lambda: find(panel, "summary"))
     press(panel, "export")
+    assert said not in texts(panel)
+
+
+def test_a_missing_token_is_said_before_anybody_waits(kit: pk.Kit, county: County) -> None:
+    """In the question, as long as a source is to be asked that wants one."""
+    name = "maricopa_assessor"
+    kit.sources[name] = replace(kit.sources[name], has_token=False)
+    panel = kit.panel(county.apns(2))
+
+    press(panel, "collect")
+
+    said = f"! {name}: no token: {kit.sources[name].token_hint}"
+    assert said in texts(panel)
+    only_taxes = {f"dataset:{table}": table.startswith("tax_") for table in DATASETS}
+    press(panel, "replan", **only_taxes)
     assert said not in texts(panel)
 
 
