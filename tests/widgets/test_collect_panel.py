@@ -22,6 +22,7 @@ from propkit.widgets.faces import Face
 from propkit.widgets.panel import Panel
 from tests.collecting import quick_kit
 from tests.guests.notebooks import wait_until
+from tests.leads.selling import CRITERIA, leads_kit
 from tests.widgets.panels import actions, button, facts, find, press, texts, turn_until
 
 if TYPE_CHECKING:
@@ -355,6 +356,27 @@ def test_what_is_not_in_the_workbook_is_said(kit: pk.Kit, county: County) -> Non
     turn_until(panel, lambda: find(panel, "summary"))
     press(panel, "export")
     assert said not in texts(panel)
+
+
+def test_a_purchase_is_told_in_leads(county: County, tmp_path: Path) -> None:
+    """Whoever buys thinks of leads and of what they cost; its items are pages."""
+    with leads_kit(county, tmp_path / "leads.duckdb") as kit:
+        batch = kit.leads(CRITERIA, page_size=20).buy(max_records=30, max_cost=0)
+        batch.wait(60)
+        panel = kit.panel()
+
+        summary = find(panel, "summary")
+        assert summary is not None
+        assert summary["title"] == "Bought 30 of 30 leads"
+        assert f"30 of 30 leads of batch {batch.id}" in texts(panel)
+        shown = facts(panel, "summary")
+        assert (shown["Pages"], shown["Charged"]) == (
+            "2 done",
+            "30 leads, 0.00 USD beyond the quota",
+        )
+        jobs = find(kit.jobs(), "jobs")
+        assert jobs is not None
+        assert jobs["rows"][0][3] == "2 of 2 pages"
 
 
 def test_a_missing_token_is_said_before_anybody_waits(kit: pk.Kit, county: County) -> None:
