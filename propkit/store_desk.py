@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,8 +24,6 @@ from propkit.workbooks import write_store
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger(__name__)
 
 
 class StoreKit(Protocol):
@@ -110,7 +108,7 @@ class StoreDesk:
         changes
             Add a sheet of what has changed since then; what :meth:`changes` takes.
         tell
-            Called with a line that counts what is not in it; None: it is logged as a warning.
+            Called with a line that counts what is not in it; None: it is written to stderr.
 
         Raises
         ------
@@ -121,7 +119,7 @@ class StoreDesk:
         if book.left_out and tell is not None:
             tell(book.left_out)
         elif book.left_out:
-            log.warning("%s", book.left_out)
+            sys.stderr.write(f"{book.left_out}\n")
         return book.path
 
     def statistics(self: StoreKit, batch: str | int | None = None) -> Statistics:

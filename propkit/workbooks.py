@@ -96,4 +96,6 @@ def _describe(absent: pd.DataFrame, book: str) -> str:
     shown = [f"{n:,} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n]
     if not shown:
         return ""
-    return f"not in {book}, or not in full: {', '.join(shown)}; see its sheet {NOT_COLLECTED}"
+    words = " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+    verb = "is" if sum(counts.values()) == 1 else "are"
+    return f"{words} {verb} not in {book}, or not in full: see its sheet {NOT_COLLECTED}"

@@ -491,7 +491,9 @@ def test_an_export_tells_what_is_not_in_it(
 
     exported = run_here("export", "--db", "a.duckdb", "b.xlsx")
 
-    said = "! not in {}.xlsx, or not in full: 1 unusable identifier; see its sheet not_collected\n"
+    said = (
+        "! 1 unusable identifier is not in {}.xlsx, or not in full: see its sheet not_collected\n"
+    )
     assert collected.returncode == FAILED
     assert collected.stderr.endswith(f"\n{said.format('a')}")
     assert (exported.returncode, exported.stdout) == (DONE, "b.xlsx\n")

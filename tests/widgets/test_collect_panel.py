@@ -349,7 +349,7 @@ def test_what_is_not_in_the_workbook_is_said(kit: pk.Kit, county: County) -> Non
     press(panel, "export")
 
     name = f"propkit-{kit.batch('last').id}.xlsx"
-    said = f"not in {name}, or not in full: 1 parcel; see its sheet not_collected"
+    said = f"1 parcel is not in {name}, or not in full: see its sheet not_collected"
     assert said in texts(panel)
     county.switch(faults=[])
     press(panel, "retry")
