@@ -134,7 +134,7 @@ def test_of_chosen_tables_it_says_what_those_lack(
         ["tax_liens", "batches"],
         ["batches", "items"],
         ["tax_bills", "parcels"],
-        ["parcels", "not_collected"],
+        ["parcels", "batches", "not_collected"],
         {"mine": pd.DataFrame({"apn": ["001"]}), "parcels": kit.frame("parcels")},
     ]
 
@@ -144,7 +144,7 @@ def test_of_chosen_tables_it_says_what_those_lack(
         ["tax_liens", "batches"],
         ["batches", "items"],
         ["tax_bills", NOT_COLLECTED, "parcels"],
-        ["parcels", NOT_COLLECTED],
+        ["parcels", "batches", NOT_COLLECTED],
         ["mine", "parcels"],
     ]
 

@@ -166,8 +166,7 @@ def read_not_collected(
     Returns
     -------
     DataFrame
-        ``identifier`` as it was given and ``apn`` as it is used, each absent where there is none;
-        ``source`` and the ``key`` that it was asked for; the tables that are ``missing`` (none where
+        The ``apn``, or the ``identifier`` that was given and is none; ``source`` and the ``key`` that it was asked for; the tables that are ``missing`` (none where
         the source is unknown); ``outcome``: failed, not_found, partial, waiting, cancelled, stale,
         over_budget or not_usable; ``failure_class`` and ``error``; ``noted_at`` (UTC), since when
         this is known; ``older_collected_at`` (UTC) where the tables hold what the source said

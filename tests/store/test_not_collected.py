@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -185,12 +186,14 @@ def test_what_the_tables_hold_of_before_is_said(store: Store):
 
 
 def test_what_another_way_gave_is_not_missing(store: Store):
-    """A second way of the same batch, or of a later one, gives the same tables."""
+    """A second way of the same batch, or of a later one, gives the same tables; both count once."""
     keys = ["replaced", "later", "less"]
+    before = batch(store, Item(source=BROWSER, key="before", apn="before"))
+    write(store, ended(before, "before", BROWSER, -60))
     first = batch(
         store,
-        *[Item(source=TREASURER, key=key, apn=key) for key in keys],
-        Item(source=BROWSER, key="replaced", apn="replaced"),
+        *[Item(source=TREASURER, key=key, apn=key) for key in [*keys, "before", "both"]],
+        *[Item(source=BROWSER, key=key, apn=key) for key in ("replaced", "both")],
     )
     write(
         store,
@@ -198,6 +201,9 @@ def test_what_another_way_gave_is_not_missing(store: Store):
         ended(first, "later", TREASURER, **failed()),
         ended(first, "less", TREASURER, **failed()),
         ended(first, "replaced", BROWSER),
+        ended(first, "before", TREASURER, **failed()),
+        ended(first, "both", TREASURER, replaced_by=BROWSER, **failed()),
+        ended(first, "both", BROWSER, **failed()),
     )
     second = batch(store, *[Item(source=BROWSER, key=key, apn=key) for key in keys[1:]])
     write(
@@ -207,6 +213,8 @@ def test_what_another_way_gave_is_not_missing(store: Store):
     )
 
     assert absent(store) == [
+        ("before", TREASURER, "failed", TAXES),  # what came before it was asked for is older
+        ("both", BROWSER, "failed", TAXES),
         ("less", TREASURER, "failed", ("tax_payments",)),
         ("less", BROWSER, "partial", ("tax_payments",)),
     ]
@@ -221,7 +229,7 @@ def test_what_is_fresh_by_another_way_is_not_missing(store: Store):
     skipped = Item(
         source=TREASURER, key="p", apn="p", state=State.SKIPPED, error="fresh: collected 3 s ago"
     )
-    batch(store, skipped)
+    batch(store, skipped, replace(skipped, source="gone"))
 
     assert absent(store) == []
 
