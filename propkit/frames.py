@@ -18,6 +18,8 @@ from propkit.lookups import LOOKUPS
 from propkit.records import RECORD_TYPES
 from propkit.store import Reading
 from propkit.store.history import read_as_of
+from propkit.store.not_collected import NOT_COLLECTED, read_not_collected
+from propkit.terms import Terms
 
 _ORDERS = {
     **{table: ", ".join(kind.identity) for table, kind in RECORD_TYPES.items()},
@@ -46,7 +48,7 @@ _LOOKUP_DTYPES = {
     "date": "date32[day][pyarrow]",
 }
 
-FRAMES = tuple(_ORDERS)
+FRAMES = (*_ORDERS, NOT_COLLECTED)
 """The names of the frames."""
 
 HIT_COLUMNS = (
@@ -65,22 +67,30 @@ HIT_COLUMNS = (
 
 
 def table_frame(
-    store: Reading, name: str, *, as_of: datetime | None = None, float_money: bool = False
+    store: Reading,
+    name: str,
+    *,
+    as_of: datetime | None = None,
+    float_money: bool = False,
+    terms: Iterable[Terms] = (),
 ) -> pd.DataFrame:
     """Return a whole table: a range index, the table's columns in the schema's order.
 
     Rows are ordered by the table's identity. ``as_of`` (aware UTC) gives a record table as it
-    stood then; ``float_money`` turns exact decimals into float64.
+    stood then; ``float_money`` turns exact decimals into float64. ``not_collected`` is no table:
+    see :func:`propkit.store.not_collected.read_not_collected`, which the sources' ``terms`` are for.
 
     Raises
     ------
     RequestError
         There is no such frame, or no history of it; the message lists those there are.
     """
-    if not isinstance(name, str) or name not in _ORDERS:
+    if not isinstance(name, str) or name not in FRAMES:
         raise RequestError(f"no frame {name!r}; expected one of {', '.join(FRAMES)}")
     if as_of is not None and name not in RECORD_TYPES:
         raise RequestError(f"no history of {name!r}; there is of {', '.join(RECORD_TYPES)}")
+    if name == NOT_COLLECTED:
+        return read_not_collected(store, terms)
     if as_of is not None:
         frame = read_as_of(store, name, as_of, _ORDERS[name])
     else:
@@ -135,7 +145,9 @@ def _as_value(value: Any, kind: str) -> Any:
     return date.fromisoformat(value) if kind == "date" and value is not None else value
 
 
-def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.DataFrame]:
+def choose_frames(
+    store: Reading, names: Iterable[str] | None, terms: Iterable[Terms] = ()
+) -> dict[str, pd.DataFrame]:
     """Return frames by name; None is every record table, and what else there is to hand over.
 
     Those are persons that were bought, and the layers that parcels came from: so the licence of
@@ -148,4 +160,4 @@ def choose_frames(store: Reading, names: Iterable[str] | None) -> dict[str, pd.D
     for more in _HANDED_OVER if named is None else ():
         if store.rows(f"SELECT 1 FROM {more} LIMIT 1"):  # noqa: S608
             chosen += (more,)
-    return {name: table_frame(store, name) for name in chosen}
+    return {name: table_frame(store, name, terms=terms) for name in chosen}

@@ -70,6 +70,8 @@ class Plan:
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     planned_at: datetime | None = None
     """Aware UTC; None where nothing was looked up in the store."""
+    notices: tuple[str, ...] = ()
+    """What stands in the way of what is due: a token that is not set, or was refused."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -114,6 +116,7 @@ class Plan:
         lines += self._money()
         for source, others in self.fallbacks.items() if asks else ():
             lines.append(f"  {', then '.join(others)} in place of {source}, should it fail")
+        lines += [f"! {notice}" for notice in self.notices]
         shown = self.invalid[:5]
         lines += [f"  not usable: {entry.identifier!r}: {entry.reason}" for entry in shown]
         if len(self.invalid) > len(shown):

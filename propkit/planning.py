@@ -121,28 +121,52 @@ def plan_parcels(
     limit = parse_budget(budget)
     age = None if _is_default(max_age) else parse_duration(max_age)
     if source is not None:
-        return _plan_layer(store, terms[0], parcels, column, sheet, age, rank, now)
-    if search is not None:
+        plan = _plan_layer(store, terms[0], parcels, column, sheet, age, rank, now)
+    elif search is not None:
         searcher = choose_searcher(terms, mode)
         queries = read_queries(parcels, column=column, sheet=sheet)
         keys = [f"{search}:{' '.join(text.split())}" for text in queries.texts]
         active = store.active({searcher.source: keys}, kind)
-        return make_search_plan(
+        plan = make_search_plan(
             queries, searcher, active, by=search, mode=mode, priority=rank, budget=limit
         )
-    with uncollected():
-        return _plan_apns(
-            store,
-            terms,
-            read_identifiers(parcels, column=column, sheet=sheet),
-            kind=kind,
-            datasets=wanted,
-            mode=mode,
-            max_age=age,
-            priority=rank,
-            budget=limit,
-            now=now,
-        )
+    else:
+        with uncollected():
+            plan = _plan_apns(
+                store,
+                terms,
+                read_identifiers(parcels, column=column, sheet=sheet),
+                kind=kind,
+                datasets=wanted,
+                mode=mode,
+                max_age=age,
+                priority=rank,
+                budget=limit,
+                now=now,
+            )
+    notices = _find_notices(store, terms, plan)
+    return replace(plan, notices=notices) if notices else plan
+
+
+def _find_notices(store: Reading, terms: Sequence[Terms], plan: Plan) -> tuple[str, ...]:
+    """Return what stands in the way of a plan: tokens that are not set, or were refused last."""
+    hints = {term.source: term.token_hint for term in terms if term.source in plan.sources}
+    lacking = {term.source for term in terms if term.lacks_token}
+    refused = store.refusals([name for name, hint in hints.items() if hint])
+    wrong = {
+        name: "no token"
+        if name in lacking
+        else f"the token was refused {refused[name]:%Y-%m-%d %H:%M} UTC"
+        for name in plan.sources
+        if name in lacking or name in refused
+    }
+    if not wrong:
+        return ()
+    asked = {item.source for item in plan.due}
+    asked |= {term.source for term in terms if term.needs is not None and plan.follow_ups}
+    return tuple(
+        [f"{name}: {what}: {hints[name]}" for name, what in wrong.items() if name in asked]
+    )
 
 
 def _no_source(sources: Mapping[str, HasTerms], county: str) -> str:

@@ -38,7 +38,8 @@ class Progress:
 
     Where a second way is asked in place of an item that failed, only the second way's item counts.
     ``changed`` are the items that are new or have moved on since the last event, each once, as it
-    is now.
+    is now. A batch that buys leads has pages for items: of the ``leads_expected`` so many ``leads``
+    have come; None in every other batch.
     """
 
     batch_id: str
@@ -51,11 +52,22 @@ class Progress:
     eta_seconds: float | None
     current: str | None
     changed: tuple[Item, ...] = ()
+    leads: int | None = None
+    leads_expected: int = 0
 
     @property
     def ended(self) -> int:
         """How many items came to an end, whatever it is; those that were cancelled did not."""
         return sum(count for state, count in self.counts.items() if state in TOLD)
+
+    @property
+    def reach(self) -> str:
+        """How far it is, in words: of its items, or of its leads."""
+        if self.leads is None:
+            return f"{self.ended} of {self.total} items"
+        return (
+            f"{self.leads:,} of {self.leads_expected:,} leads, {self.ended} of {self.total} pages"
+        )
 
     @property
     def replaced(self) -> int:
@@ -74,6 +86,7 @@ _VERBS = {
     "paused": "Paused after",
     "interrupted": "Interrupted after",
 }
+_BUYING = {"running": "Buying", "completed": "Bought"}
 
 
 def describe(progress: Progress) -> str:
@@ -91,9 +104,10 @@ def describe(progress: Progress) -> str:
     ]:
         if count:
             parts.append(f"{count} {name}")
-    verb = _VERBS.get(progress.state, progress.state.capitalize())
+    verbs = _VERBS if progress.leads is None else {**_VERBS, **_BUYING}
+    verb = verbs.get(progress.state, progress.state.capitalize())
     text = (
-        f"{verb} {progress.ended} of {progress.total} items ({share:.0f} %): "
+        f"{verb} {progress.reach} ({share:.0f} %): "
         f"{', '.join(parts)}, {progress.elapsed_seconds:.0f} s"
     )
     if progress.eta_seconds is not None:

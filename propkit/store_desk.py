@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from propkit.durations import NEVER, parse_duration, parse_moment
 from propkit.errors import RequestError
-from propkit.excel import write_workbook
-from propkit.frames import choose_frames, table_frame
+from propkit.frames import table_frame
 from propkit.given import check_flag, check_path
 from propkit.runtime.statistics import Statistics, make_statistics
 from propkit.sharing.place import Place
 from propkit.store import Reading
 from propkit.store.batches import read_head
-from propkit.store.history import find_moment, read_changes
 from propkit.store.quality import Quality, read_quality
 from propkit.store.retention import Pruning
 from propkit.store.snapshots import check_target, move_draft
+from propkit.terms import Terms
+from propkit.workbooks import write_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,9 @@ class StoreDesk:
             There is no such frame, no history of it, or no such moment.
         """
         moment = None if as_of is None else parse_moment(as_of)
-        return table_frame(self.store, name, as_of=moment, float_money=float_money)
+        return table_frame(
+            self.store, name, as_of=moment, float_money=float_money, terms=_terms(self._place)
+        )
 
     def sql(
         self: StoreKit, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None
@@ -86,8 +89,14 @@ class StoreDesk:
         frames: Iterable[str] | Mapping[str, Any] | None = None,
         *,
         changes: object = None,
+        tell: Callable[[str], object] | None = None,
     ) -> Path:
         """Write a workbook, one sheet a table, and return its path.
+
+        Where a parcel that was asked for is not in it, or not in full, the second sheet says so:
+        ``not_collected``, which :meth:`frame` gives as well. It has what failed, was not found, is
+        partial or still waits, and identifiers that were not usable; of a parcel that was collected
+        since, nothing. Your own DataFrames are written as they are.
 
         Parameters
         ----------
@@ -98,17 +107,20 @@ class StoreDesk:
             of leads and layers where there are any.
         changes
             Add a sheet of what has changed since then; what :meth:`changes` takes.
+        tell
+            Called with a line that counts what is not in it; None: it is written to stderr.
 
         Raises
         ------
         ExportError, RequestError
             The file cannot be written; there is no such frame.
         """
-        chosen = frames if isinstance(frames, Mapping) else choose_frames(self.store, frames)
-        if changes is not None:
-            since = find_moment(self.store, changes)
-            chosen = {**chosen, "changes": read_changes(self.store, since)}
-        return write_workbook(path, chosen)
+        book = write_store(path, self.store, _terms(self._place), frames, changes=changes)
+        if book.left_out and tell is not None:
+            tell(book.left_out)
+        elif book.left_out:
+            sys.stderr.write(f"{book.left_out}\n")
+        return book.path
 
     def statistics(self: StoreKit, batch: str | int | None = None) -> Statistics:
         """Return success rates, seconds an item, cache hits, paces and store timings.
@@ -146,3 +158,7 @@ class StoreDesk:
         """
         target = check_target(check_path("path", path), self.store.path, overwrite=overwrite)
         return move_draft(self._place.draft_snapshot(), target)
+
+
+def _terms(place: Place) -> list[Terms]:
+    return [source.terms for source in place.sources.values()]

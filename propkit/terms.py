@@ -17,7 +17,8 @@ class Terms:
 
     Items start at least ``seconds_per_item`` apart. ``can_validate``: the source says with one
     request whether an APN exists. ``keys_per_item`` is how many APNs one item asks for at a
-    source that is asked only when it is named (a map layer); None at all others.
+    source that is asked only when it is named (a map layer); None at all others. ``token_hint`` says
+    how to set the token that the source wants, empty where it wants none; ``lacks_token``: none is.
     """
 
     source: str
@@ -34,6 +35,8 @@ class Terms:
     can_validate: bool = False
     county: str = HOME_COUNTY
     keys_per_item: int | None = None
+    token_hint: str = ""
+    lacks_token: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,6 +159,21 @@ def test_a_plan_leaves_nothing_behind(pointed: County, folder: Path, known: list
     assert pointed.ledger() == []
 
 
+def test_a_plan_says_which_token_is_missing(
+    run_here: Run, pointed: County, known: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Before anything is asked, with what to set."""
+    monkeypatch.delenv("PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN")
+
+    done = run_here("plan", known[0])
+
+    assert done.stdout.splitlines()[-1] == (
+        "! maricopa_assessor: no token: set PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN, or token"
+        " under [sources.maricopa_assessor] in propkit.toml"
+    )
+    assert pointed.ledger() == []
+
+
 @pytest.mark.usefixtures("pointed")
 @pytest.mark.parametrize(
     ("usable", "code"), [(1, FAILED), (0, BAD_INPUT)], ids=["one bad", "all bad"]
@@ -466,6 +481,25 @@ def test_an_export_writes_the_tables_asked_for(
     assert (some.returncode, some.stdout) == (DONE, "some.xlsx\n")
     assert CalamineWorkbook.from_path(folder / "all.xlsx").sheet_names == list(RECORD_TYPES)
     assert CalamineWorkbook.from_path(folder / "some.xlsx").sheet_names == ["sales", "parcels"]
+
+
+def test_an_export_tells_what_is_not_in_it(
+    run_here: Run, pointed: County, folder: Path, known: list[str]
+):
+    """Beside what other programs read; so does the workbook that a collection writes at its end."""
+    collected = run_here("collect", known[0], "x", "--db", "a.duckdb", "--export", "a.xlsx")
+
+    exported = run_here("export", "--db", "a.duckdb", "b.xlsx")
+
+    said = (
+        "! 1 unusable identifier is not in {}.xlsx, or not in full: see its sheet not_collected\n"
+    )
+    assert collected.returncode == FAILED
+    assert collected.stderr.endswith(f"\n{said.format('a')}")
+    assert (exported.returncode, exported.stdout) == (DONE, "b.xlsx\n")
+    assert exported.stderr == said.format("b")
+    for name in ("a.xlsx", "b.xlsx"):
+        assert CalamineWorkbook.from_path(folder / name).sheet_names[1] == "not_collected"
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,8 @@ def test_an_unknown_frame_is_named_with_those_there_are(store: Store):
         "no frame 'parcel'; expected one of parcels, residences, improvements, valuations, "
         "tax_bills, tax_payments, sales, documents, tax_levies, tax_installments, tax_statements, "
         "tax_valuations, tax_payment_halves, leads, parcel_shapes, layers, hits, items, batches, batch_logs, "
-        "lead_criteria, lead_persons, tax_liens, reparse_changes, purchases, listings, postings"
+        "lead_criteria, lead_persons, tax_liens, reparse_changes, purchases, listings, postings, "
+        "not_collected"
     )
 
     with pytest.raises(RequestError) as failure:

@@ -237,3 +237,39 @@ def test_without_a_clock_given_the_age_is_by_now(store, sources):
     write(store, result(A, [parcel(A)], source=ASSESSOR, at=datetime.now(UTC)))
 
     assert plan_parcels(store, sources, [A], datasets="parcels").counts == {"fresh": 1}
+
+
+def test_a_plan_says_that_a_token_is_missing(store, sources):
+    """Before anybody waits, and only of a source that would be asked."""
+    hint = (
+        "set PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN, or token under [sources.maricopa_assessor]"
+        " in propkit.toml"
+    )
+    write(store, result(A, [parcel(A)], source=ASSESSOR, at=NOW))
+
+    due = plan_of(store, sources, [A, B])
+    taxes = plan_of(store, sources, [A, B], kind="taxes")
+    fresh = plan_of(store, sources, [A])
+    searched = plan_of(store, sources, ["SMITH"], kind="search")
+
+    assert due.notices == searched.notices == (f"{ASSESSOR}: no token: {hint}",)
+    assert str(due).splitlines()[-1] == f"! {ASSESSOR}: no token: {hint}"
+    assert taxes.notices == fresh.notices == ()
+    assert "token" not in f"{taxes}{fresh}"
+
+
+def test_a_plan_says_that_the_token_was_refused(store, sources):
+    """When it was, until the source has answered again."""
+    sources[ASSESSOR] = Config(replace(sources[ASSESSOR].terms, lacks_token=False))
+    before = plan_of(store, sources, [B])
+    refusal = {"state": State.FAILED, "failure_class": "rejected", "ended_at": noon()}
+    made = create_batch(store, [Item(source=ASSESSOR, key=A)], kind="comprehensive", criteria={})
+    write(store, result(A, batch_id=made.batch_id, source=ASSESSOR, at=None, **refusal))
+
+    refused = plan_of(store, sources, [B])
+    write(store, result(C, [parcel(C)], source=ASSESSOR, at=noon(5)))
+    after = plan_of(store, sources, [B])
+
+    said = f"{ASSESSOR}: the token was refused 2026-11-22 12:00 UTC: set PROPKIT_SOURCES__"
+    assert [notice.startswith(said) for notice in refused.notices] == [True]
+    assert before.notices == after.notices == ()

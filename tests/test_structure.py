@@ -66,6 +66,7 @@ FLOW = [
     ["frames"],
     ["searching"],
     ["excel"],
+    ["workbooks"],
     ["charts"],
     ["maps"],
     ["big_maps"],

@@ -95,6 +95,8 @@ class Keeper:
                 sight=sight,
             )
         )
+        if outcome.settlement is not None:
+            self._tally.buy(outcome.settlement.records or 0)
         self._tally.move(State.RUNNING, ended)
         self._end()
 

@@ -14,6 +14,7 @@ from propkit.items import Item
 from propkit.layers.areas import Area
 from propkit.progress import Listener, Progress
 from propkit.store.batches import LogEntry
+from propkit.store.purchases import Purchased
 from propkit.usage import Usage
 
 
@@ -84,6 +85,8 @@ class Run:
     """What others have collected since then is as good as asked."""
     export_to: str | None = None
     """The workbook that is written when the run ends."""
+    purchased: Purchased | None = None
+    """What was bought before this run, where it buys leads."""
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the batch was made; shapes that are older than it may have been redrawn."""
 

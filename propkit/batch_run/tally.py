@@ -38,6 +38,7 @@ class Tally:
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
         self._replaced: Counter[str] = Counter()
         self._partial = 0
+        self._leads = None if run.purchased is None else run.purchased.leads
         self._changed: dict[tuple[str, str], Item] = {}
         self._ends: deque[float] = deque(maxlen=50)
 
@@ -70,6 +71,10 @@ class Tally:
         """Tell of an item that is new to the batch."""
         self._changed[item.source, item.key] = item
 
+    def buy(self, leads: int) -> None:
+        """Count leads that have come."""
+        self._leads = leads + (self._leads or 0)
+
     def cancel_waiting(self) -> None:
         """Count what waits as cancelled."""
         for counts in self._counts.values():
@@ -93,6 +98,8 @@ class Tally:
             eta_seconds=self._eta_seconds(counts) if state == "running" else None,
             current=self.current,
             changed=changed,
+            leads=self._leads,
+            leads_expected=run.purchased.expected if run.purchased else 0,
         )
         run.progress = event
         for listener in list(run.listeners):

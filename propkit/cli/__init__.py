@@ -25,6 +25,7 @@ from propkit.cli._common import (
     end_politely,
     exit_code,
     open_kit,
+    tell_left_out,
 )
 from propkit.cli.county_commands import add_county_commands
 from propkit.cli.posting_commands import add_posting_command
@@ -213,7 +214,7 @@ def _collect_into(kit: Kit, options: argparse.Namespace) -> int:
     report = kit.watch(batch)
     print(report)
     if options.export is not None:
-        print(f"workbook: {kit.to_excel(options.export)}")
+        print(f"workbook: {kit.to_excel(options.export, tell=tell_left_out)}")
     print(f"store: {kit.store.path}")
     return exit_code(report)
 
@@ -237,7 +238,7 @@ def _demo(options: argparse.Namespace) -> int:
         print(plan, flush=True)
         report = kit.watch(kit.start(plan))
         print(report)
-        workbook = kit.to_excel(options.out / "demo.xlsx")
+        workbook = kit.to_excel(options.out / "demo.xlsx", tell=tell_left_out)
         for name in DATASETS:
             print(f"  {len(kit.frame(name)):>6} {name}")
     print(f"store:    {store.resolve()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ def open_kit(path: Path) -> Kit:
         return pk.open(path)
     except StoreError as error:
         raise RequestError(str(error)) from error
+
+
+def tell_left_out(said: str) -> None:
+    """Say what is not in a workbook, apart from what other programs may read of the command."""
+    print(f"! {said}", file=sys.stderr)
 
 
 def exit_code(report: BatchReport) -> int:

@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from propkit.cli._common import DONE, FAILED, add_store, end_politely, existing, exit_code, open_kit
+from propkit.cli._common import (
+    DONE,
+    FAILED,
+    add_store,
+    end_politely,
+    existing,
+    exit_code,
+    open_kit,
+    tell_left_out,
+)
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
@@ -63,7 +72,7 @@ def _export(options: argparse.Namespace) -> int:
     with open_kit(existing(options.db)) as kit:
         named = options.frames
         frames = None if named is None else [name.strip() for name in named.split(",")]
-        print(kit.to_excel(options.workbook, frames=frames))
+        print(kit.to_excel(options.workbook, frames=frames, tell=tell_left_out))
     return DONE
 
 

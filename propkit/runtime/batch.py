@@ -116,7 +116,7 @@ class Batch:
             return f"<Batch {self.id}: the store is closed>"
         except RequestError:
             return f"<Batch {self.id}: deleted>"
-        far = f", {progress.ended} of {progress.total} items" if progress else ""
+        far = f", {progress.reach}" if progress else ""
         return f"<Batch {self.id}: {state}{far}>"
 
     def _repr_html_(self) -> str:

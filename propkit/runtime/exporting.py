@@ -11,7 +11,8 @@ from propkit.errors import PropkitError
 from propkit.store import Store
 from propkit.store.batches import BatchHead, LogEntry, set_state, write_log
 
-Export = Callable[[str], Path]
+Export = Callable[[str], str]
+"""Writes a workbook and returns what is not in it, in words; empty where all is."""
 
 
 async def export_run(run: Run, export: Export) -> None:
@@ -20,11 +21,11 @@ async def export_run(run: Run, export: Export) -> None:
     if path is None:
         return
     try:
-        await call_in_thread(lambda: export(path))
+        left_out = await call_in_thread(lambda: export(path))
     except (PropkitError, OSError) as error:
         run.warnings.append(_say_failed(error))
     else:
-        run.note("exported", _say_written(path))
+        run.note("exported", _say_written(path, left_out))
 
 
 def export_cancelled(store: Store, head: BatchHead, export: Export) -> None:
@@ -33,11 +34,11 @@ def export_cancelled(store: Store, head: BatchHead, export: Export) -> None:
     if path is None:
         return
     try:
-        export(path)
+        left_out = export(path)
     except (PropkitError, OSError) as error:
         set_state(store, head.batch_id, "cancelled", error=_say_failed(error), before="cancelled")
     else:
-        entry = LogEntry(event="exported", message=_say_written(path))
+        entry = LogEntry(event="exported", message=_say_written(path, left_out))
         write_log(store, head.batch_id, [entry]).result()
 
 
@@ -45,5 +46,5 @@ def _say_failed(error: Exception) -> str:
     return f"the workbook was not written: {error}"
 
 
-def _say_written(path: str) -> str:
-    return f"workbook {Path(path).name} written"
+def _say_written(path: str, left_out: str) -> str:
+    return f"workbook {Path(path).name} written" + (f"; {left_out}" if left_out else "")

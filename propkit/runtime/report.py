@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from propkit.items import Item
 from propkit.store import Reading
 from propkit.store.batches import count_items, read_head, read_items
+from propkit.store.purchases import Purchased, read_purchased
 from propkit.store.statistics import (
     Failure,
     SlowOperation,
@@ -46,7 +47,8 @@ class BatchReport:
     since the budget of the plan did not pay for them. ``not_usable`` are the identifiers that were
     no APN, with the reason. ``sources`` has requests, bytes and seconds, over all runs of the batch;
     ``slow`` the operations that took longest; ``robots_ignored`` those whose robots.txt was not
-    obeyed, since the settings said so.
+    obeyed, since the settings said so. Of a batch that buys leads, whose items are pages,
+    ``purchased`` says how many leads were bought and what they cost; None of every other.
     """
 
     batch_id: str
@@ -65,6 +67,7 @@ class BatchReport:
     slow: tuple[SlowOperation, ...]
     robots_ignored: tuple[str, ...] = ()
     replaced: tuple[Failure, ...] = ()
+    purchased: Purchased | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -132,7 +135,9 @@ class BatchReport:
         """Return one row a source: index source (text).
 
         Columns: an int64 for each outcome, then requests, refused, received_bytes and cache_hits
-        (int64), seconds_p50 and seconds_p95 of an item (float64; NaN where none ran).
+        (int64), seconds_p50 and seconds_p95 of an item (float64; NaN where none ran). Of a batch
+        that buys leads, too: leads, leads_expected, leads_charged, leads_unsettled, leads_lost (int64) and cost
+        (USD, a Decimal); see :class:`propkit.store.purchases.Purchased`.
         """
         import pandas as pd
 
@@ -152,9 +157,16 @@ class BatchReport:
         columns = [*whole, "seconds_p50", "seconds_p95"]
         index = pd.Index(list(self.counts), name="source", dtype="string")
         frame = pd.DataFrame(rows, index=index, columns=columns)
-        return frame.astype(
+        frame = frame.astype(
             {**dict.fromkeys(whole, "int64"), **dict.fromkeys(columns[-2:], "float64")}
         )
+        if (bought := self.purchased) is not None:
+            frame["leads"], frame["leads_expected"] = bought.leads, bought.expected
+            frame["leads_charged"] = bought.charged
+            frame["leads_unsettled"], frame["leads_lost"] = bought.unsettled, bought.lost
+            cost = [bought.cost] * len(frame)
+            frame["cost"] = pd.Series(cost, index=frame.index, dtype=object)
+        return frame
 
     def failures_frame(self) -> pd.DataFrame:
         """Return one row a failed item, with Arrow dtypes.
@@ -172,7 +184,9 @@ class BatchReport:
         shown = [o for o in OUTCOMES if any(c.get(o) for c in self.counts.values())] or ["done"]
         width = max([len(source) for source in self.counts] + [6])
         lines = [f"Batch {self.batch_id}: {self.state}{self._duration()}"]
-        lines.append("  ".join(["source".ljust(width), *(f"{o:>9}" for o in shown)]))
+        lines += self._leads()
+        counted_in = "source" if self.purchased is None else "pages"
+        lines.append("  ".join([counted_in.ljust(width), *(f"{o:>9}" for o in shown)]))
         for source, counted in self.counts.items():
             numbers = (f"{counted.get(outcome, 0):>9}" for outcome in shown)
             lines.append("  ".join([source.ljust(width), *numbers]))
@@ -211,13 +225,35 @@ class BatchReport:
         seconds = self.duration_seconds
         return "" if seconds is None else f" in {seconds:.1f} s"
 
+    def _leads(self) -> list[str]:
+        """Return what was bought; nothing where the batch buys no leads."""
+        bought = self.purchased
+        if bought is None:
+            return []
+        pages = f"{bought.pages:,} page{'' if bought.pages == 1 else 's'}"
+        far = f"{bought.leads:,} of {bought.expected:,} leads bought in {pages}"
+        lines = [f"{far}, {bought.charged:,} charged, {bought.cost:,.2f} USD beyond the quota"]
+        if bought.unsettled:
+            lines.append(
+                f"! {bought.unsettled:,} leads are unsettled: whether they were bought is not known;"
+                " kit.settle() asks the account"
+            )
+        if bought.lost:
+            lines.append(
+                f"! {bought.lost:,} leads are paid for and never arrived:"
+                " kit.settle(again=True, max_records=…, max_cost=…) asks for them again"
+            )
+        return lines
+
     def _traffic(self) -> str:
         text = f"{self.requests} requests, {self.received_bytes / 1e6:.1f} MB"
         if self.refused:
             text += f", {self.refused} refused"
         if self.cache_hits:
             text += f", {self.cache_hits} items without a request"
-        if self.items_per_second:
+        if self.purchased and self.duration_seconds:
+            text += f", {self.purchased.leads / self.duration_seconds:.1f} leads/s"
+        elif self.items_per_second:
             text += f", {self.items_per_second:.1f} items/s"
         return text
 
@@ -259,6 +295,9 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
         sources=tuple(source_statistics(store, batch_id)),
         slow=tuple(slow_operations(store, batch_id, _MOST_SLOW)),
         robots_ignored=tuple(head.criteria.get("robots_ignored", ())),
+        purchased=read_purchased(store, batch_id, head.criteria["order"])
+        if head.kind == "leads"
+        else None,
     )
 
 

@@ -20,7 +20,7 @@ from propkit.runtime.options import find_ignored_robots
 from propkit.store.batches import BatchHead
 from propkit.store.canaries import filled_columns, last_pages
 from propkit.store.coverage import read_coverage
-from propkit.store.purchases import find_criteria
+from propkit.store.purchases import find_criteria, read_purchased
 from propkit.store.requeueing import skip_collected, write_repeated
 from propkit.store.statistics import SourceRun
 from propkit.terms import tables_lost
@@ -68,6 +68,9 @@ def make_run(
         sources=sources,
         way=WAYS.get(head.kind, COLLECT),
         order=_read_order(collector, head),
+        purchased=read_purchased(collector.store, head.batch_id, criteria["order"])
+        if head.kind == "leads"
+        else None,
         workers=criteria["workers"],
         strategy=criteria.get("strategy", "parallel"),
         fresh_keys=fresh_keys,

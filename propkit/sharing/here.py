@@ -20,8 +20,6 @@ from propkit.areas.operations import do_areas
 from propkit.browsing import BrowserPool
 from propkit.collector import Collector
 from propkit.errors import PropkitError, RequestError
-from propkit.excel import write_workbook
-from propkit.frames import choose_frames
 from propkit.leads.operations import do_leads
 from propkit.notices import EndListener, make_hooks
 from propkit.plan import Plan
@@ -43,6 +41,7 @@ from propkit.store.retention import Pruning, measure_pruning, prune
 from propkit.store.snapshots import write_draft
 from propkit.store.statistics import StoreStatistics, store_statistics
 from propkit.watching import Watch, tell_trouble
+from propkit.workbooks import write_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -396,5 +395,6 @@ class HerePlace:
         if job.id in {work.id for work in self._started}:
             tell_trouble(job, event, self.settings, self._ties.hooks if self._ties else ())
 
-    def _export(self, path: str) -> Path:
-        return write_workbook(path, choose_frames(self.store, None))
+    def _export(self, path: str) -> str:
+        terms = [config.terms for config in self.sources.values()]
+        return write_store(path, self.store, terms).left_out

@@ -75,6 +75,8 @@ class SourceConfig:
             county=source.county,
             credits_per_item=getattr(source, "credits_per_item", 0.0),
             keys_per_item=getattr(source, "keys_per_item", None),
+            token_hint="" if source.token_header is None else self.token_hint,
+            lacks_token=self.lacks_token,
         )
 
     @property

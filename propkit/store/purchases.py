@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ import duckdb
 from propkit.criteria import Criteria, read_criteria
 from propkit.errors import RequestError
 from propkit.store.database import Store
+from propkit.store.reading import Reading
 from propkit.store.replacing import make_table
 from propkit.store.results import Settlement, feed_tables, replace_rows, settle_purchase
 from propkit.store.schema import LEDGER_SCHEMAS
@@ -34,6 +35,12 @@ _get_row = attrgetter(*_SCHEMA.names)
 
 PAID = ("asked", "bought", "lost")
 """States in which a purchase counts as paid: it was, or may have been."""
+
+_IS_LOST = (
+    "state = 'lost' AND NOT EXISTS (FROM purchases AS later"
+    " WHERE later.batch_id = purchases.batch_id AND later.key = purchases.key"
+    " AND later.state IN ('bought', 'lost') AND later.asked_at > purchases.asked_at)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,26 @@ class Spent:
 
     records: int
     cost: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchased:
+    """What a batch has bought until now, of the leads that it was ordered to buy.
+
+    ``leads`` have come, in so many ``pages``; ``expected`` are those there were when it was ordered,
+    as far as its cap goes. ``charged`` are the records that the source has charged, to the quota or
+    for ``cost`` (USD): more than the leads where a page was lost. Of the
+    ``unsettled`` leads it is not known whether they were bought; the ``lost`` ones are paid for and
+    have never arrived.
+    """
+
+    leads: int
+    expected: int
+    pages: int
+    charged: int
+    cost: Decimal
+    unsettled: int
+    lost: int
 
 
 def write_intent(store: Store, purchase: Purchase, answered: str | None = None) -> Future[Any]:
@@ -160,13 +187,24 @@ def unsettled(store: Store, source: str) -> list[Purchase]:
 
 def lost_pages(store: Store, source: str) -> list[Purchase]:
     """Return the pages that were paid for and never arrived, also not later."""
-    return read_purchases(
-        store,
-        "source = $1 AND kind = 'leads' AND state = 'lost' AND NOT EXISTS (FROM purchases AS later"
-        " WHERE later.batch_id = purchases.batch_id AND later.key = purchases.key"
-        " AND later.state IN ('bought', 'lost') AND later.asked_at > purchases.asked_at)",
-        [source],
+    return read_purchases(store, f"source = $1 AND kind = 'leads' AND {_IS_LOST}", [source])
+
+
+def read_purchased(store: Reading, batch_id: str, order: Mapping[str, Any]) -> Purchased:
+    """Return what a batch has bought of its ``order``, which it keeps among its criteria."""
+    (row,) = store.rows(
+        "SELECT coalesce(sum(records) FILTER (state = 'bought'), 0)::BIGINT AS leads,"
+        " count(*) FILTER (state = 'bought' AND records > 0) AS pages,"
+        " coalesce(sum(coalesce(records, records_asked)) FILTER (state IN ('bought', 'lost')), 0)"
+        "::BIGINT AS charged,"
+        " coalesce(sum(coalesce(cost, cost_expected)) FILTER (state IN ('bought', 'lost')), 0)"
+        "::DECIMAL(14, 2) AS cost,"
+        " coalesce(sum(records_asked) FILTER (state = 'asked'), 0)::BIGINT AS unsettled,"
+        f" coalesce(sum(coalesce(records, records_asked)) FILTER ({_IS_LOST}), 0)::BIGINT AS lost"
+        " FROM purchases WHERE batch_id = $1 AND kind = 'leads'",
+        [batch_id],
     )
+    return Purchased(expected=min(order["total"], order["max_records"]), **row)
 
 
 def spent(store: Store, batch_id: str, since: datetime | None = None) -> Spent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,19 @@ class Reading(ABC):
         )
         identities = zip(found["source"].to_pylist(), found["key"].to_pylist(), strict=True)
         return dict(zip(identities, found["batch_id"].to_pylist(), strict=True))
+
+    def refusals(self, sources: Sequence[str]) -> dict[str, datetime]:
+        """Return when (aware UTC) sources refused the token, of those that said no more since."""
+        if not sources:
+            return {}
+        found = self.rows(
+            "SELECT source, max(ended_at) AS at FROM items WHERE failure_class = 'rejected'"
+            " AND list_contains($1, source) GROUP BY source"
+            " HAVING NOT EXISTS (FROM freshness WHERE freshness.source = items.source"
+            " AND checked_at > max(items.ended_at))",
+            [list(sources)],
+        )
+        return {row["source"]: row["at"] for row in found}
 
     def parcel_column(
         self, column: str, apns: Sequence[str], county: str = HOME_COUNTY

@@ -197,7 +197,9 @@ class CollectPanel(Panel):
             self._look()
             self._end(batch)
             self._ended_at = None  # long ago: no bars
-        self.said = f"{properties(len(apns))} of batch {batch.id}"
+        reach = self._reach()
+        what = reach.words if reach.is_of_leads else properties(len(apns))
+        self.said = f"{what} of batch {batch.id}"
 
     def _show(self, batch: Batch) -> None:
         """Follow a batch as the one of this panel."""
@@ -273,7 +275,9 @@ class CollectPanel(Panel):
         self.grid.update(changes)
 
     def _reach(self) -> views.Reach:
-        return views.Reach(ended=sum(self._ended.values()), total=len(self._ended))
+        progress = self.batch.progress if self.batch is not None else None
+        bought = self._report.purchased if self._report is not None else None
+        return views.find_reach(self._ended, progress, bought)
 
     def _end(self, batch: Batch) -> None:
         self._report = batch.report
@@ -281,11 +285,7 @@ class CollectPanel(Panel):
         self._doing = ""
         seconds = self._report.duration_seconds
         if seconds is not None and seconds >= self.kit.settings.notify.after_seconds:
-            reach = self._reach()
-            self.face.notify(
-                f"propkit: batch {self._report.state}",
-                f"{reach.ended:,} of {reach.total:,} properties",
-            )
+            self.face.notify(f"propkit: batch {self._report.state}", self._reach().words)
 
     def _search(self, form: Mapping[str, Any]) -> None:
         self.query, self.by = str(form.get("query", "")), str(form.get("by", "owner"))
@@ -375,8 +375,9 @@ class CollectPanel(Panel):
 
     def _export(self) -> None:
         name = f"propkit-{self.batch.id}.xlsx" if self.batch else "propkit.xlsx"
-        path = self.kit.to_excel(Path.cwd() / name)
-        self._extras = replace(self._extras, workbook=str(path))
+        said: list[str] = []
+        path = self.kit.to_excel(Path.cwd() / name, tell=said.append)
+        self._extras = replace(self._extras, workbook=str(path), left_out="".join(said))
 
     def _show_evidence(self) -> None:
         if self._report is not None:

@@ -11,6 +11,7 @@ from propkit.items import State
 from propkit.kinds import DATASETS, MODES, SEARCHES
 from propkit.plan import Plan
 from propkit.progress import Progress, SourceProgress
+from propkit.store.purchases import Purchased
 from propkit.widgets.faces import (
     Block,
     bar,
@@ -78,15 +79,38 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """How far the parcels of a batch are: ``ended`` of ``total``."""
+    """How far the parcels of a batch are, or its ``leads``: ``ended`` of ``total``."""
 
     ended: int = 0
     total: int = 0
+    is_of_leads: bool = False
+
+    @property
+    def words(self) -> str:
+        """How far, in words."""
+        what = counted(self.total, "lead") if self.is_of_leads else properties(self.total)
+        return f"{self.ended:,} of {what}"
+
+    @property
+    def verbs(self) -> tuple[str, str]:
+        """What is being done, and what was."""
+        return ("Buying", "Bought") if self.is_of_leads else ("Collecting", "Collected")
 
     @property
     def percent(self) -> int:
         """The share that has ended; only what is whole is 100."""
         return 100 * self.ended // self.total if self.total else 100
+
+
+def find_reach(
+    ended: Mapping[str, bool], progress: Progress | None, purchased: Purchased | None
+) -> Reach:
+    """Return how far a batch is: by its parcels, each at its end or not, or by the leads it buys."""
+    if purchased is not None:
+        return Reach(ended=purchased.leads, total=purchased.expected, is_of_leads=True)
+    if progress is not None and progress.leads is not None:
+        return Reach(ended=progress.leads, total=progress.leads_expected, is_of_leads=True)
+    return Reach(ended=sum(ended.values()), total=len(ended))
 
 
 def search_bar(query: str, by: str, said: str, *, rows: int, is_active: bool) -> list[Block]:
@@ -144,6 +168,7 @@ def plan_dialog(plan: Plan, choices: Choices, ages: str) -> Block:
     return box(
         f"Collect complete data for {properties(len(plan.entries))}?",
         facts(pairs),
+        *[text(f"! {notice}", tone="red") for notice in plan.notices],
         row(
             select("max_age", "Fresh is younger than", choices.max_age, _AGES, action="replan"),
             select(
@@ -249,8 +274,7 @@ def progress_blocks(
     is_over: bool = False,
 ) -> list[Block]:
     """Return how far a batch is; brief is without the bars of its sources."""
-    verb = "Collected" if is_over else "Collecting"
-    said = f"{verb} {reach.ended:,} of {reach.total:,} properties ({reach.percent} %)"
+    said = f"{reach.verbs[is_over]} {reach.words} ({reach.percent} %)"
     cancel = button(
         "Cancelling…" if is_cancelling else "Cancel",
         "cancel",

@@ -114,7 +114,8 @@ def jobs_table(jobs: tuple[Job, ...]) -> Block:
             f"{job.number}",
             spell(job.kind),
             _MARKS[job.state],
-            f"{job.success_count + job.error_count:,} of {job.total:,}",
+            f"{job.success_count + job.error_count:,} of {job.total:,}"
+            + (" pages" if job.kind == "leads" else ""),
             f"{job.success_count:,} / {job.error_count:,}",
             job.created_by or "",
             show(job.created_at),

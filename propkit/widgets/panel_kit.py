@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
@@ -79,6 +79,8 @@ class PanelKit(Protocol):
         self,
         path: str | os.PathLike[str],
         frames: Iterable[str] | Mapping[str, Any] | None = None,
+        *,
+        tell: Callable[[str], object] | None = None,
     ) -> Path:
         """Write a workbook."""
         ...

@@ -9,7 +9,7 @@ from typing import Final
 from propkit.runtime.report import BatchReport
 from propkit.widgets.collect_views import Reach
 from propkit.widgets.faces import Block, box, button, details, facts, row, table, text
-from propkit.widgets.spelling import properties, show_apn, show_seconds, spell
+from propkit.widgets.spelling import show_apn, show_seconds, spell
 
 _MOST_FAILURES: Final = 100
 
@@ -21,25 +21,16 @@ class Extras:
     evidence: Mapping[str, str] = field(default_factory=dict)
     is_evidence_shown: bool = False
     workbook: str | None = None
+    left_out: str = ""
 
 
 def summary_block(report: BatchReport, reach: Reach, extras: Extras) -> Block:
     """Return what a batch that has ended did, with what can be done next."""
     tone, title = _outcome(report, reach)
     totals = report.totals
-    fetched = ", ".join(f"{count:,} {spell(name).lower()}" for name, count in totals.items())
-    pairs = [
-        ("Answers", fetched or "none"),
-        ("Requests", f"{report.requests:,}, {report.refused:,} refused"),
-        ("Batch", report.batch_id),
-    ]
-    if report.duration_seconds is not None:
-        pairs.insert(1, ("Time", show_seconds(report.duration_seconds)))
-    if report.not_usable:
-        pairs.append(("Not usable", f"{len(report.not_usable):,}"))
-    if extras.workbook:
-        pairs.append(("Workbook", extras.workbook))
-    blocks = [facts(pairs)]
+    blocks = [facts(_pairs(report, extras))]
+    if extras.left_out:
+        blocks.append(text(extras.left_out, tone="yellow"))
     if report.error:
         blocks.append(text(report.error, tone="red"))
     blocks += _failures(report) + _second_ways(report)
@@ -56,8 +47,31 @@ def summary_block(report: BatchReport, reach: Reach, extras: Extras) -> Block:
     return box(title, *blocks, row(*buttons), tone=tone, key="summary", css="propkit-summary")
 
 
+def _pairs(report: BatchReport, extras: Extras) -> list[tuple[str, str]]:
+    """Return what the batch came to, in names and words."""
+    fetched = ", ".join(f"{count:,} {spell(name).lower()}" for name, count in report.totals.items())
+    bought = report.purchased
+    pairs = [("Answers" if bought is None else "Pages", fetched or "none")]
+    if report.duration_seconds is not None:
+        pairs.append(("Time", show_seconds(report.duration_seconds)))
+    pairs.append(("Requests", f"{report.requests:,}, {report.refused:,} refused"))
+    pairs.append(("Batch", report.batch_id))
+    if bought is not None:
+        cost = f"{bought.charged:,} leads, {bought.cost:,.2f} USD beyond the quota"
+        pairs.append(("Charged", cost))
+        if bought.unsettled:
+            pairs.append(("Unsettled", f"{bought.unsettled:,} leads: kit.settle()"))
+        if bought.lost:
+            pairs.append(("Paid for, never arrived", f"{bought.lost:,} leads"))
+    if report.not_usable:
+        pairs.append(("Not usable", f"{len(report.not_usable):,}"))
+    if extras.workbook:
+        pairs.append(("Workbook", extras.workbook))
+    return pairs
+
+
 def _outcome(report: BatchReport, reach: Reach) -> tuple[str, str]:
-    done = f"{reach.ended:,} of {properties(reach.total)}"
+    done = reach.words
     if report.state == "cancelled":
         return "yellow", f"Cancelled after {done}; everything fetched is kept"
     if report.state in ("paused", "interrupted"):
@@ -66,8 +80,9 @@ def _outcome(report: BatchReport, reach: Reach) -> tuple[str, str]:
         return "red", f"The batch failed after {done}"
     if report.failures:
         failed = len({one.apn or one.key for one in report.failures})
-        return "red", f"Collected {done}, {failed:,} of them not in full"
-    return "green", f"Collected {done}"
+        left = "pages failed" if reach.is_of_leads else "of them not in full"
+        return "red", f"{reach.verbs[1]} {done}, {failed:,} {left}"
+    return "green", f"{reach.verbs[1]} {done}"
 
 
 def _failures(report: BatchReport) -> list[Block]:

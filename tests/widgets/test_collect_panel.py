@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
+from propkit.kinds import DATASETS
 from propkit.sharing.discovery import read_discovery
 from propkit.widgets import collect_panel
 from propkit.widgets import panel as panels
@@ -20,6 +22,7 @@ from propkit.widgets.faces import Face
 from propkit.widgets.panel import Panel
 from tests.collecting import quick_kit
 from tests.guests.notebooks import wait_until
+from tests.leads.selling import CRITERIA, leads_kit
 from tests.widgets.panels import actions, button, facts, find, press, texts, turn_until
 
 if TYPE_CHECKING:
@@ -334,6 +337,61 @@ def test_the_workbook_is_written_and_named(kit: pk.Kit, county: County) -> None:
     path = Path(facts(panel, "summary")["Workbook"])
     assert path.name == f"propkit-{kit.batch('last').id}.xlsx"
     assert len(pd.read_excel(path, sheet_name="parcels", engine="calamine")) == 2
+
+
+def test_what_is_not_in_the_workbook_is_said(kit: pk.Kit, county: County) -> None:
+    """In the panel, with the sheet that has it; not after a workbook in which all is."""
+    (apn, *_) = apns = county.apns(2)
+    county.switch(faults=[{"system": "assessor", "path": apn, "kind": "status", "status": 500}])
+    panel = kit.panel(apns)
+    _collect(panel)
+
+    press(panel, "export")
+
+    name = f"propkit-{kit.batch('last').id}.xlsx"
+    said = f"1 parcel is not in {name}, or not in full: see its sheet not_collected"
+    assert said in texts(panel)
+    county.switch(faults=[])
+    press(panel, "retry")
+    turn_until(panel, lambda: find(panel, "summary"))
+    press(panel, "export")
+    assert said not in texts(panel)
+
+
+def test_a_purchase_is_told_in_leads(county: County, tmp_path: Path) -> None:
+    """Whoever buys thinks of leads and of what they cost; its items are pages."""
+    with leads_kit(county, tmp_path / "leads.duckdb") as kit:
+        batch = kit.leads(CRITERIA, page_size=20).buy(max_records=30, max_cost=0)
+        batch.wait(60)
+        panel = kit.panel()
+
+        summary = find(panel, "summary")
+        assert summary is not None
+        assert summary["title"] == "Bought 30 of 30 leads"
+        assert f"30 of 30 leads of batch {batch.id}" in texts(panel)
+        shown = facts(panel, "summary")
+        assert (shown["Pages"], shown["Charged"]) == (
+            "2 done",
+            "30 leads, 0.00 USD beyond the quota",
+        )
+        jobs = find(kit.jobs(), "jobs")
+        assert jobs is not None
+        assert jobs["rows"][0][3] == "2 of 2 pages"
+
+
+def test_a_missing_token_is_said_before_anybody_waits(kit: pk.Kit, county: County) -> None:
+    """In the question, as long as a source is to be asked that wants one."""
+    name = "maricopa_assessor"
+    kit.sources[name] = replace(kit.sources[name], has_token=False)
+    panel = kit.panel(county.apns(2))
+
+    press(panel, "collect")
+
+    said = f"! {name}: no token: {kit.sources[name].token_hint}"
+    assert said in texts(panel)
+    only_taxes = {f"dataset:{table}": table.startswith("tax_") for table in DATASETS}
+    press(panel, "replan", **only_taxes)
+    assert said not in texts(panel)
 
 
 def test_what_goes_wrong_is_shown_and_forgotten(kit: pk.Kit) -> None:
