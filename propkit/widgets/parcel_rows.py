@@ -50,6 +50,8 @@ def describe_list(identifiers: Identifiers, attrs: Mapping[Any, Any]) -> tuple[s
     known, twice, unusable = identifiers.valid, identifiers.duplicates, identifiers.invalid
     more = f" of {attrs['total']:,}" if attrs.get("is_complete") is False else ""
     said = f"{properties(len(known))}{more}"
+    if identifiers.column not in (None, "apn"):  # found by its name or its looks, or named
+        said += f" from column {identifiers.column!r}"
     said += f", {counted(len(twice), 'duplicate')}" if twice else ""
     if not unusable:
         return said, []
