@@ -287,7 +287,8 @@ def read_file(path: Path, sheet: str | None) -> Iterator[Table]:
     start = content[:512].lstrip().lower()
     actual = (
         "a zip archive or a newer Excel workbook" if content.startswith(_ZIP)
-        else "an older or a password-protected Excel workbook" if content.startswith(_OLE)
+        else "an older or a password-protected Excel workbook; save it as .xlsx without a password"
+        if content.startswith(_OLE)
         else "a web page" if start.startswith((b"<!doctype", b"<html"))
         else "another kind of file"
     )  # fmt: skip

@@ -17,7 +17,8 @@ class SourceProgress:
 
     ``ended`` are those that came to an end, ``cancelled`` those that never will; ``failed`` those that
     count as failed. In place of the ``replaced`` ones, which failed and are at an end here, a second
-    way is asked.
+    way is asked. ``resting_seconds`` are those until a source is asked again that is left alone for a
+    while, since it was down or asked for a pause; None where it is not left alone.
     """
 
     source: str
@@ -30,6 +31,15 @@ class SourceProgress:
     stopped: str | None = None
     replaced: int = 0
     cancelled: int = 0
+    resting_seconds: float | None = None
+
+    @property
+    def rest(self) -> str | None:
+        """When a source that is left alone is asked again, in words."""
+        if self.resting_seconds is None or self.stopped or self.ended >= self.total:
+            return None
+        seconds = round(self.resting_seconds)
+        return f"asked again in {seconds} s" if seconds else "asked again now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,4 +124,5 @@ def describe(progress: Progress) -> str:
         text += f", about {progress.eta_seconds:.0f} s to go"
     for source in progress.sources:
         text += f" | {source.source} stopped" if source.stopped else ""
+        text += f" | {source.source} left alone, {source.rest}" if source.rest else ""
     return text

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from propkit.charts import Picture, draw_chart
 from propkit.errors import RequestError
+from propkit.identifier_lists import read_identifiers
 from propkit.maps import draw_map
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ class ShowDesk:
         while self.panels:  # a kit may be closed twice
             self.panels.pop().look_last()
 
-    def panel(self: PanelKit, hits: object = None) -> CollectPanel:
+    def panel(
+        self: PanelKit,
+        hits: object = None,
+        *,
+        column: str | None = None,
+        sheet: str | None = None,
+    ) -> CollectPanel:
         """Return a panel: search, **Collect All Data**, a plan to confirm, bars, a living table.
 
         Parameters
@@ -48,9 +55,13 @@ class ShowDesk:
         hits
             Hits of ``kit.search`` or whatever ``kit.plan`` takes. None: the last batch, running
             or ended, also after a restart of the kernel or from another notebook.
+        column, sheet
+            Where the APNs stand, when it is not plain.
         """
         from propkit.widgets.collect_panel import CollectPanel
 
+        if column is not None or sheet is not None:
+            hits = read_identifiers(hits, column=column, sheet=sheet)
         return CollectPanel(self, hits)
 
     def jobs(self: PanelKit) -> JobsPanel:

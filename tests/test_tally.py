@@ -7,9 +7,10 @@ import pytest
 from propkit.asking import Host
 from propkit.batch_run import Run
 from propkit.batch_run.tally import Tally
+from propkit.breaker import Breaker
 from propkit.items import Item, State
 from propkit.pace import Pace
-from propkit.progress import Progress, SourceProgress
+from propkit.progress import Progress, SourceProgress, describe
 
 SOURCES = ("first", "second", "third")
 
@@ -48,9 +49,22 @@ def run(heard: list[Progress]) -> Run:
 
 
 @pytest.fixture
-def tally(run: Run, clock: Clock) -> Tally:
-    host = Host(base_url="http://h", pace=Pace(1.012, 1))
-    return Tally(run, dict.fromkeys(SOURCES, host), {"first": "h", "second": "h", "third": "other"})
+def host(clock: Clock) -> Host:
+    return Host(base_url="http://h", pace=Pace(1.012, 1, clock=clock))
+
+
+@pytest.fixture
+def breakers(clock: Clock) -> dict[str, Breaker]:
+    return {
+        name: Breaker(failures=1, seconds=30, seconds_max=60, probes=5, clock=clock)
+        for name in SOURCES
+    }
+
+
+@pytest.fixture
+def tally(run: Run, clock: Clock, host: Host, breakers: dict[str, Breaker]) -> Tally:
+    names = {"first": "h", "second": "h", "third": "other"}
+    return Tally(run, dict.fromkeys(SOURCES, host), names, breakers)
 
 
 def item(key: str, source: str = "first", **more: object) -> Item:
@@ -126,6 +140,46 @@ def test_every_item_counts_once(tally: Tally, heard: list[Progress], run: Run):
             requests_per_second=pytest.approx(1.0),  # type: ignore[arg-type]
         ),
     )
+
+
+def test_a_source_that_is_left_alone_says_until_when(
+    tally: Tally, heard: list[Progress], clock: Clock, breakers: dict[str, Breaker]
+):
+    """It has no time to go, and the batch has none: that grew for as long as the source was down."""
+    waiting = [item(key) for key in "123"]
+    for one in waiting:
+        tally.add(one)
+    end(tally, waiting[0], State.DONE)
+    clock.now = 2
+    end(tally, waiting[1], State.FAILED, failure_class="unavailable")
+    before = emitted(tally, heard)
+    breakers["first"].leave("yes", "unavailable")
+    clock.now = 10
+
+    resting = emitted(tally, heard)
+    clock.now = 40
+    breakers["first"].try_enter()
+    probed = emitted(tally, heard)
+    breakers["first"].reset()
+
+    assert [before.sources[0].rest, before.eta_seconds] == [None, 2.0]
+    assert [resting.sources[0].rest, resting.eta_seconds] == ["asked again in 22 s", None]
+    assert describe(resting).endswith("10 s | first left alone, asked again in 22 s")
+    assert probed.sources[0].rest == "asked again now"
+    assert emitted(tally, heard).sources[0].rest is None
+
+
+def test_so_does_one_whose_host_asks_for_a_pause(tally: Tally, heard: list[Progress], host: Host):
+    tally.add(item("1"))
+    host.pace.resume(1.0, None, 4)
+    short = emitted(tally, heard).sources
+    host.pace.resume(1.0, None, 600)
+
+    assert [source.rest for source in short] == [None, None]
+    # The others share the host and have nothing to ask it for.
+    assert [source.rest for source in emitted(tally, heard).sources] == [
+        "asked again in 600 s", None
+    ]  # fmt: skip
 
 
 def test_a_second_way_is_told_of_once_it_is_asked(tally: Tally, heard: list[Progress]):

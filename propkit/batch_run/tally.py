@@ -6,14 +6,19 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from typing import Final
 
 from propkit.asking import Host
 from propkit.batch_run.run import Run
+from propkit.breaker import Breaker
 from propkit.items import ENDED, Item, State
 from propkit.progress import TOLD, Progress, SourceProgress
 from propkit.usage import Cap, Usage
 
 log = logging.getLogger(__name__)
+
+# A shorter pause that a host asks for is over before it is read.
+_TOLD_PAUSE_SECONDS: Final = 5.0
 
 
 class Tally:
@@ -22,7 +27,13 @@ class Tally:
     An item in whose place a second way is asked counts for its source only, as ``replaced``.
     """
 
-    def __init__(self, run: Run, hosts: Mapping[str, Host], host_names: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        hosts: Mapping[str, Host],
+        host_names: Mapping[str, str],
+        breakers: Mapping[str, Breaker],
+    ) -> None:
         caps = {name: Cap(most) for name, most in run.max_requests.items()}
         self.usage = run.usage = {
             source: Usage(
@@ -34,6 +45,7 @@ class Tally:
         self.current: str | None = None
         self._run = run
         self._hosts = hosts
+        self._breakers = breakers
         self._started = time.monotonic()
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
         self._replaced: Counter[str] = Counter()
@@ -85,17 +97,18 @@ class Tally:
         run = self._run
         counts: Counter[State] = sum(self._counts.values(), Counter())
         changed, self._changed = tuple(self._changed.values()), {}
+        sources = tuple(self._source_progress(name) for name in self._counts if self._is_told(name))
+        # Nobody knows how long it takes while a source is left alone.
+        is_steady = state == "running" and not any(source.rest for source in sources)
         event = Progress(
             batch_id=run.batch_id,
             state=state,
             total=sum(counts.values()),
             counts=dict(counts),
             partial=self._partial,
-            sources=tuple(
-                self._source_progress(name) for name in self._counts if self._is_told(name)
-            ),
+            sources=sources,
             elapsed_seconds=time.monotonic() - self._started,
-            eta_seconds=self._eta_seconds(counts) if state == "running" else None,
+            eta_seconds=self._eta_seconds(counts) if is_steady else None,
             current=self.current,
             changed=changed,
             leads=self._leads,
@@ -128,7 +141,14 @@ class Tally:
             requests_per_second=self._hosts[name].pace.requests_per_second,
             stopped=self._run.stopped.get(name),
             replaced=replaced,
+            resting_seconds=self._resting_seconds(name),
         )
+
+    def _resting_seconds(self, name: str) -> float | None:
+        breaker, pause = self._breakers[name], self._hosts[name].pace.pause_seconds
+        if not breaker.is_open and pause < _TOLD_PAUSE_SECONDS:
+            return None
+        return max(breaker.wait_seconds, pause)
 
     def _eta_seconds(self, counts: Mapping[State, int]) -> float | None:
         """Seconds to go, at the rate of the last items."""

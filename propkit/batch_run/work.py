@@ -78,10 +78,10 @@ class _Work:
         self._guards = guards
         sources = sorted(run.sources)
         hosts = {name: collector.configs[name].host for name in sources}
-        self._tally = Tally(run, collector.hosts, hosts)
         self._breakers = {name: self._traffic.breaker(name, collector.settings) for name in sources}
         for breaker in self._breakers.values():
             breaker.rearm()
+        self._tally = Tally(run, collector.hosts, hosts, self._breakers)
         self._queues = Queues(sources, guards)
         self._gates = self._make_gates(sources)
         self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source

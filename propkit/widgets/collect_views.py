@@ -316,20 +316,25 @@ def progress_blocks(
     return [box("", *blocks, tone="blue", key="progress", css="propkit-progress-box")]
 
 
+def _judge(source: SourceProgress, *, is_over: bool, is_complete: bool) -> tuple[str, str]:
+    """Return the word and the tone of a source."""
+    if source.stopped:
+        return "stopped", "red"
+    if is_over:
+        is_whole = is_complete and source.ended == source.total
+        is_whole = is_whole and not (source.failed or source.replaced)
+        return ("finished", "green") if is_whole else ("ended", "yellow")
+    if source.ended >= source.total:
+        return "all so far", "blue"  # others may still find more for it
+    if source.rest:
+        return "left alone", "yellow"
+    return "collecting", "yellow" if source.failed or source.replaced else "blue"
+
+
 def _source_bar(
     source: SourceProgress, elapsed: float, *, is_over: bool, is_complete: bool
 ) -> Block:
-    if source.stopped:
-        word, tone = "stopped", "red"
-    elif is_over:
-        is_whole = is_complete and source.ended == source.total
-        is_whole = is_whole and not (source.failed or source.replaced)
-        word, tone = ("finished", "green") if is_whole else ("ended", "yellow")
-    elif source.ended >= source.total:
-        word, tone = "all so far", "blue"  # others may still find more for it
-    else:
-        word = "collecting"
-        tone = "yellow" if source.failed or source.replaced else "blue"
+    word, tone = _judge(source, is_over=is_over, is_complete=is_complete)
     parts = [f"{source.ended:,} of {source.total:,}", counted(source.requests, "request")]
     if elapsed >= 1:
         parts.append(f"{source.requests / elapsed:.1f}/s")
@@ -342,7 +347,9 @@ def _source_bar(
     if source.cancelled:
         parts.append(f"{source.cancelled:,} cancelled")
     left = _seconds_left(source, elapsed)
-    if left is not None and not is_over:
+    if source.rest and not is_over:
+        parts.append(source.rest)
+    elif left is not None and not is_over:
         parts.append(f"{show_seconds(left)} to go")
     return bar(
         spell(source.source),
@@ -379,7 +386,9 @@ def _times(progress: Progress | None) -> str:
     # A parcel is at its end when the slowest source has answered.
     left = [_seconds_left(source, elapsed) for source in progress.sources]
     known = [seconds for seconds in left if seconds is not None]
-    to_go = f", about {show_seconds(max(known))} to go" if known else ""
+    # One that is left alone takes as long as it is down.
+    is_known = known and not any(source.rest for source in progress.sources)
+    to_go = f", about {show_seconds(max(known))} to go" if is_known else ""
     return f"{show_seconds(elapsed)}{to_go if progress.state == 'running' else ''}"
 
 

@@ -12,14 +12,14 @@ from propkit.widgets.spelling import counted, properties, show_apn, show_tables
 from propkit.widgets.status_grid import Column
 
 COLUMNS: Final = (
-    Column(name="apn", label="APN", width=96),
+    Column(name="apn", label="APN", width=112),
     Column(name="owner_name", label="Owner", width=200),
     Column(name="situs_address", label="Address", width=170),
     Column(name="situs_city", label="City", width=108),
     Column(name="subdivision", label="Subdivision", width=140, is_shown=False),
     Column(name="status", label="Status", kind="status", width=118),
     Column(name="tables", label="Tables", kind="tables", width=170),
-    Column(name="updated", label="Last Updated", kind="time", width=112),
+    Column(name="updated", label="Last Updated", kind="time", width=120),
 )
 _MOST_ROWS: Final = 100
 _TEXTS: Final = ("owner_name", "situs_address", "situs_city", "subdivision")
@@ -50,6 +50,8 @@ def describe_list(identifiers: Identifiers, attrs: Mapping[Any, Any]) -> tuple[s
     known, twice, unusable = identifiers.valid, identifiers.duplicates, identifiers.invalid
     more = f" of {attrs['total']:,}" if attrs.get("is_complete") is False else ""
     said = f"{properties(len(known))}{more}"
+    if identifiers.column not in (None, "apn"):  # found by its name or its looks, or named
+        said += f" from column {identifiers.column!r}"
     said += f", {counted(len(twice), 'duplicate')}" if twice else ""
     if not unusable:
         return said, []

@@ -112,6 +112,8 @@ def _judge(source: SourceProgress, *, is_over: bool) -> tuple[str, str]:
         return "stopped", "danger"
     if not is_over:
         # Answers of other sources may still bring work, so that nothing is complete yet.
+        if source.rest:
+            return "left alone", "warning"
         is_busy = source.ended < source.total
         return ("collecting" if is_busy else "all so far"), ("warning" if source.failed else "info")
     if source.ended < source.total:
@@ -134,4 +136,6 @@ def _numbers(source: SourceProgress) -> str:
     parts.append(f"{source.requests} request{'' if source.requests == 1 else 's'}")
     if source.refused:
         parts.append(f"{source.refused} refused")
+    if source.rest:
+        parts.append(source.rest)
     return ", ".join(parts)

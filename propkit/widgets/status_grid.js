@@ -4,6 +4,9 @@
 const ROW = 27; // pixels; as in status_grid.css
 const SPARE = 6; // rows drawn above and below those in sight
 const SORT_AFTER = 1000; // milliseconds; a sorted column that changes is sorted again so often
+const BESIDE = 100; // pixels that must be left beside what stays in sight when the table is scrolled
+const ASIDE = 80; // pixels that an arrow key scrolls to the side
+const SIGN = 48; // pixels of a status whose word has no place
 
 function make(tag, className, text) {
   const node = document.createElement(tag);
@@ -77,7 +80,7 @@ class Grid {
     this.follow("change:selection", () => this.redraw());
     this.follow("change:height", () => this.fit());
     this.follow("msg:custom", (message) => this.take(message));
-    this.resized = new ResizeObserver(() => this.draw());
+    this.resized = new ResizeObserver(() => { this.pin(); this.draw(); });
     this.resized.observe(this.view);
     this.clock = setInterval(() => this.redraw(), 30000);
     this.tellHeard();
@@ -137,6 +140,7 @@ class Grid {
     this.view.setAttribute("aria-label", this.model.get("label"));
     this.head = make("div", "propkit-grid-head");
     this.head.setAttribute("role", "row");
+    this.head.addEventListener("focusin", ({ target }) => target.scrollIntoView({ block: "nearest", inline: "nearest" }));
     this.body = make("div", "propkit-grid-body");
     this.body.setAttribute("role", "rowgroup");
     this.empty = make("div", "propkit-grid-empty");
@@ -163,10 +167,9 @@ class Grid {
     const all = this.model.get("columns");
     this.columns = all.map((column, place) => ({ ...column, place })).filter((one) => one.shown);
     this.status = all.findIndex((column) => column.kind === "status");
-    this.template = this.columns.map((one) => `minmax(${one.width}px, ${one.width}fr)`).join(" ");
-    this.width = this.columns.reduce((sum, one) => sum + one.width, 0);
-    this.head.replaceChildren(...this.columns.map((column) => {
+    this.head.replaceChildren(...this.columns.map((column, index) => {
       const cell = make("div", `propkit-grid-name${column.kind === "number" ? " propkit-number" : ""}`);
+      this.hold(cell, column, index);
       cell.setAttribute("role", "columnheader");
       const button = make("button", "", column.label);
       button.type = "button";
@@ -175,9 +178,7 @@ class Grid {
       cell.append(button);
       return cell;
     }));
-    this.head.style.gridTemplateColumns = this.template;
-    this.head.style.minWidth = `${this.width}px`;
-    this.body.style.minWidth = `${this.width}px`;
+    this.pin();
     this.view.setAttribute("aria-colcount", this.columns.length);
     if (this.boxes.childElementCount !== all.length) {
       this.boxes.replaceChildren(...all.map((column, place) => {
@@ -192,6 +193,31 @@ class Grid {
     }
     for (const node of this.drawn.values()) node.remove();
     this.drawn.clear();
+  }
+
+  // What a row is and how it stands is not to be scrolled out of sight: both stop at the edges.
+  hold(cell, column, index) {
+    if (index === 0) cell.classList.add("propkit-first");
+    if (column.kind === "status") cell.classList.add("propkit-held");
+  }
+
+  // Where there is no room for both and something beside them, only the sign of the status stays.
+  pin() {
+    const space = this.view.clientWidth;
+    const status = this.columns.find((one) => one.kind === "status");
+    const first = this.columns[0] && this.columns[0] !== status ? this.columns[0].width : 0;
+    const isNarrow = Boolean(status) && space > 0 && space < first + status.width + BESIDE;
+    const widths = this.columns.map((one) => (isNarrow && one === status ? SIGN : one.width));
+    const left = isNarrow ? 0 : first;
+    const right = status ? widths[this.columns.indexOf(status)] : 0;
+    const width = widths.reduce((sum, one) => sum + one, 0);
+    const { style } = this.view;
+    style.setProperty("--pk-columns", widths.map((one) => `minmax(${one}px, ${one}fr)`).join(" "));
+    style.setProperty("--pk-width", `${width}px`);
+    style.setProperty("--pk-left", `${left}px`);
+    style.scrollPadding = `0 ${right}px 0 ${left + right}px`; // what has the focus is not behind them
+    this.root.classList.toggle("propkit-narrow", isNarrow);
+    this.root.classList.toggle("propkit-scrolls", space > 0 && width > space);
   }
 
   choose(place, isShown) {
@@ -410,12 +436,12 @@ class Grid {
     Grid.number = (Grid.number || 0) + 1;
     node.id = `propkit-row-${Grid.number}`;
     node.setAttribute("role", "row");
-    node.style.gridTemplateColumns = this.template;
-    for (const column of this.columns) {
+    this.columns.forEach((column, index) => {
       const cell = make("div", `propkit-cell propkit-kind-${column.kind}`);
+      this.hold(cell, column, index);
       cell.setAttribute("role", "gridcell");
       node.append(cell);
-    }
+    });
     return node;
   }
 
@@ -435,7 +461,7 @@ class Grid {
         cell.replaceChildren();
         if (!status) return;
         const pill = make("span", `propkit-pill propkit-tone-${status.tone}`);
-        pill.append(this.mark(value), make("span", "", status.word));
+        pill.append(this.mark(value), make("span", "propkit-word", status.word));
         pill.title = status.title;
         cell.append(pill);
         return;
@@ -504,6 +530,8 @@ class Grid {
       this.cursor = row;
       this.reveal(this.places.get(row));
       this.redraw();
+    } else if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
+      this.view.scrollLeft += event.key === "ArrowLeft" ? -ASIDE : ASIDE;
     } else if (event.key === " " && this.cursor >= 0) {
       this.toggle(this.cursor);
     } else if (event.key === "Enter" && this.cursor >= 0) {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from propkit.errors import IdentifierError
 from propkit.kinds import DATASETS
 from propkit.sharing.discovery import read_discovery
 from propkit.widgets import collect_panel
@@ -66,6 +67,18 @@ def test_a_messy_list_says_which_of_its_rows_are_not_usable(kit: pk.Kit, county:
     assert unusable["blocks"][0]["rows"][1][1].startswith("has 4 digits; expected 8 digits")
     press(panel, "search", query=apns[0], by="apn")
     assert find(panel, "unusable") is None
+
+
+def test_the_column_can_be_named_where_it_is_not_plain(kit: pk.Kit, county: County) -> None:
+    first, second = county.apns(2)
+    frame = pd.DataFrame({"old apn": [first], "new apn": [second]})
+
+    with pytest.raises(IdentifierError, match="name one with column="):
+        kit.panel(frame)
+    panel = kit.panel(frame, column="new apn")
+
+    assert panel.visible_apns() == [second]
+    assert "1 property from column 'new apn'" in texts(panel)
 
 
 def test_a_search_shows_its_rows_at_once(kit: pk.Kit, county: County) -> None:

@@ -52,6 +52,16 @@ def test_names_of_the_code_are_words() -> None:
     ]
 
 
+def test_a_source_that_is_left_alone_has_no_time_to_go() -> None:
+    _, total, source, *_ = _inside(_progress(failed=5, refused=20, resting_seconds=24.6))
+
+    assert total["numbers"] == "20 s"
+    assert (source["word"], source["tone"]) == ("left alone", "yellow")
+    assert source["numbers"] == (
+        "10 of 40, 40 requests, 2.0/s, 20 refused, 5 failed, asked again in 25 s"
+    )
+
+
 def test_progress_is_told_in_words_and_bars() -> None:
     said, total, source, counts, buttons = _inside(_progress())
 

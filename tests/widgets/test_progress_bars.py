@@ -36,6 +36,11 @@ def _event(state: str = "running", **source: object) -> Progress:
         (_event(failed=1), (2, "warning", "collecting", "2 of 4, 1 failed, 3 requests")),
         (_event(refused=2), (2, "info", "collecting", "2 of 4, 3 requests, 2 refused")),
         (_event(ended=4), (4, "info", "all so far", "4 of 4, 3 requests")),
+        (
+            _event(refused=2, resting_seconds=24.6),
+            (2, "warning", "left alone", "2 of 4, 3 requests, 2 refused, asked again in 25 s"),
+        ),
+        (_event(ended=4, resting_seconds=9.0), (4, "info", "all so far", "4 of 4, 3 requests")),
         (_event(stopped="captcha"), (2, "danger", "stopped", "2 of 4, 3 requests")),
         (_event("cancelled"), (2, "warning", "unfinished", "2 of 4, 3 requests")),
         (_event("completed", ended=4), (4, "success", "finished", "4 of 4, 3 requests")),
