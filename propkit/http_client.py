@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -37,6 +37,8 @@ from propkit.usage import Usage
 
 ROBOT_NAME = "propkit"
 _MAX_REDIRECTS = 5
+_ROBOTS_SECONDS: Final = 86_400.0
+"""RFC 9309, 2.4: what a robots.txt said holds for a day, then it is read anew."""
 
 
 class HttpClient:
@@ -55,7 +57,7 @@ class HttpClient:
         self.limits = TimeLimits()
         self.exchange = Exchange(request_timeout, self.limits)
         self._origins: dict[Host, Origin] = {}
-        self._robots: dict[str, asyncio.Task[Protego]] = {}
+        self._robots: dict[str, _Reading] = {}
 
     async def __aenter__(self) -> Self:
         """Return the client; leaving closes every connection."""
@@ -63,8 +65,8 @@ class HttpClient:
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection."""
-        for task in self._robots.values():
-            task.cancel()
+        for reading in self._robots.values():
+            reading.task.cancel()
         await self.exchange.close()
 
     def ask(self, host: Host, usage: Usage, *, rank: int = 0) -> HttpAsk:
@@ -85,14 +87,15 @@ class HttpClient:
 
     async def check_robots(self, url: object, root: str, asker: Asking[Any]) -> None:
         """Raise ``SourceBlockedError`` when the robots.txt of ``root`` forbids the address."""
-        task = self._robots.get(root)
-        if task is None:
-            task = asyncio.create_task(self._read_robots(root, asker))
-            self._robots[root] = task
+        reading, now = self._robots.get(root), time.monotonic()
+        if reading is None or now - reading.began_at > _ROBOTS_SECONDS:
+            reading = _Reading(asyncio.create_task(self._read_robots(root, asker)), now)
+            self._robots[root] = reading
+        task = reading.task
         try:
             rules = task.result() if task.done() else await asyncio.shield(task)
         except SourceError:
-            if self._robots.get(root) is task:
+            if self._robots.get(root) is reading:
                 del self._robots[root]  # ask again with the next item
             raise
         if rules is _NO_RULES:
@@ -118,9 +121,17 @@ class HttpClient:
         except (SourceRejectedError, SourceBlockedError):  # 401, 403, a wall: no rules to be had
             return _NO_RULES
         finally:
+            self._origins.pop(host, None)  # nobody asks with this one again
             asker.usage.count(usage.requests, usage.refused)
         is_rules = page.status == 200 and "html" not in page.content_type
         return Protego.parse(page.body.decode("utf-8", "replace")) if is_rules else _NO_RULES
+
+
+class _Reading(NamedTuple):
+    """A robots.txt that is read, or was, and when that began."""
+
+    task: asyncio.Task[Protego]
+    began_at: float
 
 
 _NO_RULES = Protego.parse("")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -18,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from propkit import http_line
+from propkit import http_client, http_line
 from propkit.answers import read_retry_after
 from propkit.errors import (
     CollectionCancelledError,
@@ -559,6 +561,39 @@ async def test_robots_txt_is_read_once_for_all_who_ask(county: County):
 
     assert asked_paths(county)[0] == ROBOTS
     assert sorted(asked_paths(county)[1:]) == sorted(("assessor", path) for path in paths)
+
+
+async def test_robots_txt_is_read_anew_after_a_day(county: County, monkeypatch: pytest.MonkeyPatch):
+    """A process may live for weeks: what the county forbids meanwhile is not asked for."""
+    clock = Mock(wraps=time, monotonic=Mock(return_value=1000.0))
+    monkeypatch.setattr(http_client, "time", clock)
+    path = parcel_path(county)
+
+    async with asking(make_host(county, obey_robots=True)) as ask:
+        await ask.get(path, name="valuations")
+        county.switch(robots={"root": "User-agent: *\nDisallow: /\n"})
+        clock.monotonic.return_value += 24 * 3600
+        await ask.get(path, name="valuations")
+        clock.monotonic.return_value += 1
+        for _ in range(2):
+            with pytest.raises(SourceBlockedError, match=r"robots\.txt forbids"):
+                await ask.get(path, name="valuations")
+
+    assert asked_paths(county) == [ROBOTS, ("assessor", path), ("assessor", path), ROBOTS]
+
+
+async def test_of_robots_txt_that_was_read_nothing_but_the_rules_is_kept(county: County):
+    """While it cannot be had, each item asks for it once more."""
+    strike(county, "status", path="robots", status=500)
+    host = make_host(county, obey_robots=True)
+
+    async with HttpClient(retry=AT_ONCE, request_timeout=10) as client:
+        for _ in range(3):
+            with pytest.raises(SourceUnavailableError):
+                async with client.ask(host, Usage()) as ask:
+                    await ask.get(parcel_path(county), name="valuations")
+
+        assert (list(client._origins), client._robots) == ([host], {})
 
 
 async def test_robots_txt_is_not_asked_for_when_the_settings_say_so(county: County):

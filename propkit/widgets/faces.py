@@ -26,7 +26,8 @@ _HERE = Path(__file__).parent
 class Face(anywidget.AnyWidget):
     """Draws a view; ``act`` is called with what a person presses, on the kernel's main thread."""
 
-    _esm = _HERE / "face.js"
+    # As text: of a file that may change anywidget tells, and so keeps, every widget ever made.
+    _esm = (_HERE / "face.js").read_text("utf-8")
     _css = "".join((_HERE / name).read_text("utf-8") for name in ("status_grid.css", "face.css"))
 
     view = traitlets.Dict().tag(sync=True)

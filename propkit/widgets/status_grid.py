@@ -50,8 +50,9 @@ class StatusGrid(anywidget.AnyWidget):
     largest comes first.
     """
 
-    _esm = Path(__file__).with_name("status_grid.js")
-    _css = Path(__file__).with_name("status_grid.css")
+    # As text: of a file that may change anywidget tells, and so keeps, every widget ever made.
+    _esm = Path(__file__).with_name("status_grid.js").read_text("utf-8")
+    _css = Path(__file__).with_name("status_grid.css").read_text("utf-8")
 
     columns: traitlets.List[Any] = traitlets.List().tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,3 +172,17 @@ def test_of_a_panel_that_is_closed_the_kernel_keeps_nothing(kit: pk.Kit) -> None
         panel.close()
 
     assert set(living) == before
+
+
+def test_a_panel_that_is_closed_is_let_go_with_its_rows(kit: pk.Kit, county: County) -> None:
+    """A table may have 50,000 of them, and a kernel lives for weeks."""
+    panels = [kit.panel(county.apns(3)), kit.jobs(), kit.statistics_panel(), kit.post_panel()]
+    parts = [weakref.ref(part) for panel in panels for part in (panel, *panel.faces)]
+    parts.append(weakref.ref(panels[0].grid))
+
+    for panel in panels:
+        panel.close()
+    del panel, panels
+    gc.collect()
+
+    assert [part() for part in parts] == [None] * len(parts)
