@@ -266,7 +266,7 @@ def test_an_installer_that_fails_or_hangs_says_so(programs: Callable[..., Path])
     hanging = programs("hanging", "exec /bin/sleep 60")
 
     with pytest.raises(browser._InstallError, match="failing` failed: E: Unable to locate package"):
-        browser._install([str(failing)], environment={}, timeout_seconds=10)
+        browser._install([str(failing)], environment={}, timeout_seconds=60)
     with pytest.raises(browser._InstallError, match=r"hanging` did not end within 0 s"):
         browser._install([str(hanging)], environment={}, timeout_seconds=0.2)
 

@@ -64,7 +64,10 @@ class Life:
 
 
 def order_for(county: County, apns: list[str]) -> str:
-    """Return what the child is told: a pace at which its commits are many, and no waits."""
+    """Return what the child is told: a pace at which its commits are many, and no waits.
+
+    Nor is anything asked twice because the county, or the machine, stood still.
+    """
     paces = {"maricopa_treasurer": 4 * ITEMS_PER_SECOND}
     sources = {
         name: {
@@ -74,7 +77,7 @@ def order_for(county: County, apns: list[str]) -> str:
         }
         for name, values in county.settings().items()
     }
-    collect = {"workers": WORKERS, "progress_seconds": 0.03}
+    collect = {"workers": WORKERS, "progress_seconds": 0.03, "request_timeout": 60}
     return json.dumps(
         {"sources": sources, "collect": collect, "apns": apns, "group_items": GROUP_ITEMS}
     )

@@ -116,6 +116,7 @@ def test_an_empty_store_has_no_sources(store: Store):
     assert failures(store, "b1") == []
 
 
+@pytest.mark.usefixtures("no_clock")
 def test_a_stores_figures(store: Store):
     """Rows by table, bytes of bodies as they came, and the writer's commits since it opened."""
     before = store_statistics(store)

@@ -100,6 +100,7 @@ def test_three_quarters_of_a_group_are_committed_without_being_asked(store: Stor
     assert rows(store, "SELECT count(*) FROM freshness") == [(enough,)]
 
 
+@no_clock
 def test_no_more_than_a_group_is_uncommitted_before_it_is_full(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
