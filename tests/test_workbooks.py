@@ -69,7 +69,7 @@ def test_a_workbook_says_what_is_not_in_it(
     path = kit.to_excel(tmp_path / "out.xlsx", tell=said.append)
 
     nothing = dict.fromkeys(SHOWN, "")
-    check = "check the APN: the source has nothing under it"
+    check = "check the key: the source has nothing under it"
     unknown = {
         **nothing,
         "identifier": "999-99-999",

@@ -26,7 +26,7 @@ _WHAT_TO_DO: Final[Mapping[tuple[str, str], str]] = {
     ("failed", "unsettled"): f"kit.settle(), then {_GO_ON}",
     ("failed", "layout_changed"): "report it: propkit must learn the layout",
     ("failed", "budget"): f"raise the limit, then {_AGAIN.removeprefix('later: ')}",
-    ("not_found", ""): "check the APN: the source has nothing under it",
+    ("not_found", ""): "check the key: the source has nothing under it",
     ("partial", ""): "collect it again: what is missing is asked for again",
     ("waiting", ""): _GO_ON,
     ("waiting", "running"): f"{_GO_ON}, once it has ended",

@@ -126,7 +126,7 @@ def test_each_outcome_says_what_is_missing_and_what_to_do(store: Store):
         ["dear", "dear", "over_budget", owed, None, "budget: 3 credits",
          "collect it again with a larger budget"],
         ["gone", "gone", "not_found", roll, None, None,
-         "check the APN: the source has nothing under it"],
+         "check the key: the source has nothing under it"],
         ["half", "half", "partial", ["sales"], None, "sales: HTTP 500",
          "collect it again: what is missing is asked for again"],
         ["late", "late", "failed", owed, "timeout", "timeout!", "later: kit.batch(1).retry()"],
