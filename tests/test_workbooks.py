@@ -62,19 +62,25 @@ def test_a_workbook_says_what_is_not_in_it(
 ):
     """After its first sheet, a row a parcel and source; what begins with = stays what was typed."""
     fail(county, known[0])
-    kit.collect(
-        [*known[:2], "999-99-999", "=1+1"], datasets=["parcels", "tax_bills"], progress=False
-    )
+    given = [f"{known[0]}'", known[1], "999-99-999", "=1+1"]
+    kit.collect(given, datasets=["parcels", "tax_bills"], progress=False)
     said: list[str] = []
 
     path = kit.to_excel(tmp_path / "out.xlsx", tell=said.append)
 
     nothing = dict.fromkeys(SHOWN, "")
-    check = "check the APN: the source has nothing under it"
-    unknown = {**nothing, "apn": "99999999", "outcome": "not_found", "what_to_do": check}
+    check = "check the key: the source has nothing under it"
+    unknown = {
+        **nothing,
+        "identifier": "999-99-999",
+        "apn": "99999999",
+        "outcome": "not_found",
+        "what_to_do": check,
+    }
     assert sheet(path) == [
         {
             **nothing,
+            "identifier": f"{known[0]}'",
             "apn": known[0],
             "source": ASSESSOR,
             "missing": "parcels",

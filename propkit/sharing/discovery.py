@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from propkit import __version__
 from propkit.errors import StoreError
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Goes up when owner and guest of another propkit would misunderstand each other."""
 
 _OPEN_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL

@@ -266,6 +266,7 @@ class HerePlace:
             batch_id=order.batch_id,
             state="pending" if has_to_wait else "running",
             created_by=order.created_by,
+            given=order.given,
         )
         if has_to_wait:
             make()
@@ -396,5 +397,4 @@ class HerePlace:
             tell_trouble(job, event, self.settings, self._ties.hooks if self._ties else ())
 
     def _export(self, path: str) -> str:
-        terms = [config.terms for config in self.sources.values()]
-        return write_store(path, self.store, terms).left_out
+        return write_store(path, self.store, [one.terms for one in self.sources.values()]).left_out

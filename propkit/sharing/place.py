@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,6 +41,7 @@ class Order:
 
     ``criteria`` are kept with the batch. The id is made by who orders, so that an order whose
     answer was lost is not carried out twice. ``created_by`` is whose it is; None: this user's.
+    ``given`` has, by APN, what a person wrote otherwise than the APN is stored.
     """
 
     batch_id: str
@@ -51,6 +52,7 @@ class Order:
     fresh_keys: frozenset[tuple[str, str]]
     planned_at: datetime | None
     created_by: str | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_order(
@@ -80,6 +82,13 @@ def make_order(
         fresh_keys=plan.fresh_keys,
         planned_at=plan.planned_at,
         created_by=created_by,
+        given={
+            entry.apn: entry.identifier
+            for entry in plan.entries
+            if entry.apn is not None
+            and entry.identifier != entry.apn
+            and entry.status not in ("fresh", "duplicate")
+        },
     )
 
 

@@ -82,6 +82,7 @@ class _Head(_Strict):
     options: _Options
     planned_at: datetime | None
     created_by: str | None = None
+    given: dict[str, str] = {}
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -179,6 +180,7 @@ def dump_order(order: Order) -> tuple[bytes, pa.Table]:
         options=_Options.model_validate(dict(order.options)),
         planned_at=order.planned_at,
         created_by=order.created_by,
+        given=dict(order.given),
     )
     columns: dict[str, list[Any]] = {
         name: [getattr(item, name) for item in order.items] for name in _ITEM_NAMES
@@ -227,6 +229,7 @@ def load_order(body: bytes, table: pa.Table, sources: Container[str]) -> Order:
         fresh_keys=fresh,
         planned_at=head.planned_at,
         created_by=head.created_by,
+        given=head.given,
     )
 
 

@@ -20,7 +20,9 @@ from propkit.items import Item, State
 from propkit.store.database import Store
 from propkit.store.item_tables import OUTCOME
 from propkit.store.reading import Reading
+from propkit.store.replacing import make_table
 from propkit.store.results import feed_tables, make_items, make_rows
+from propkit.store.schema import LEDGER_SCHEMAS
 
 _BATCH_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,16}")
 _ITEM_COLUMNS = tuple(field.name for field in fields(Item))
@@ -87,8 +89,11 @@ def create_batch(
     batch_id: str | None = None,
     created_by: str | None = None,
     state: str = "running",
+    given: Mapping[str, str] | None = None,
 ) -> BatchHead:
     """Store a new batch with its items and return its head; it is this user's, unless told.
+
+    ``given`` has, by APN, what a person wrote otherwise than the APN is stored.
 
     Raises
     ------
@@ -102,6 +107,9 @@ def create_batch(
         {"batch_logs": make_rows("batch_logs", [_log_row(batch_id, now, "created", "batch made")])},
         *({"items": some} for some in make_items(batch_id, items)),
     ]
+    if given:
+        written = [(batch_id, apn, identifier) for apn, identifier in given.items()]
+        tables[0]["batch_identifiers"] = make_table(LEDGER_SCHEMAS["batch_identifiers"], written)
     if len(tables) > 1:
         tables[:2] = [tables[0] | tables[1]]
     criteria_text = json.dumps(dict(criteria))
@@ -236,7 +244,9 @@ def delete_batch(store: Store, batch_id: str) -> None:
     """Delete a batch with its items, log and figures; what it collected stays."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        for table in ("items", "batch_logs", "runs", "evidence", "batch_heads"):
+        for table in (
+            *("items", "batch_logs", "runs", "evidence", "batch_identifiers", "batch_heads"),
+        ):
             connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch_id])
 
     store.writer.submit(work).result()

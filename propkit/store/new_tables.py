@@ -11,6 +11,7 @@ from typing import Final
 from propkit.store.change_table import CHANGES
 from propkit.store.county_tables import TAX_LIENS
 from propkit.store.evidence_table import EVIDENCE_TABLE
+from propkit.store.identifier_table import IDENTIFIER_TABLE
 from propkit.store.item_tables import ITEM_VIEWS
 from propkit.store.layer_tables import LAYER_TABLES
 from propkit.store.lead_tables import PURCHASE_TABLES
@@ -153,6 +154,7 @@ NEW_TABLES: Final = f"""
     {CHANGES}
     {PURCHASE_TABLES}
     {EVIDENCE_TABLE}
+    {IDENTIFIER_TABLE}
     {LAYER_TABLES}
     {POSTING_TABLES}
     {TAX_LIENS}

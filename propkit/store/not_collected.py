@@ -26,7 +26,7 @@ _WHAT_TO_DO: Final[Mapping[tuple[str, str], str]] = {
     ("failed", "unsettled"): f"kit.settle(), then {_GO_ON}",
     ("failed", "layout_changed"): "report it: propkit must learn the layout",
     ("failed", "budget"): f"raise the limit, then {_AGAIN.removeprefix('later: ')}",
-    ("not_found", ""): "check the APN: the source has nothing under it",
+    ("not_found", ""): "check the key: the source has nothing under it",
     ("partial", ""): "collect it again: what is missing is asked for again",
     ("waiting", ""): _GO_ON,
     ("waiting", "running"): f"{_GO_ON}, once it has ended",
@@ -122,7 +122,8 @@ _SQL: Final = """
             OR (origin, number) IN (
                 SELECT criteria ->> 'origin', max(number) FROM heads GROUP BY 1)
         QUALIFY row_number() OVER (PARTITION BY identifier ORDER BY number DESC) = 1)
-    SELECT identifier, apn, source, key, missing, outcome, failure_class, error, noted_at,
+    SELECT CASE WHEN apn IS NULL THEN identifier ELSE coalesce(written, apn) END AS identifier,
+        apn, source, key, missing, outcome, failure_class, error, noted_at,
         older_collected_at, replace(coalesce(advice, usual), '{batch}', number::VARCHAR) AS what_to_do, batch_id
     FROM (
         SELECT NULL AS identifier, apn, source, key, coalesce(absent.missing, []) AS missing,
@@ -141,6 +142,8 @@ _SQL: Final = """
             'not_usable' AS outcome, NULL AS failure_class, reason AS error,
             created_at AS noted_at, NULL AS older_collected_at, '' AS cause, number, batch_id
         FROM unusable WHERE len(missing) > 0 OR len(datasets) = 0)
+    LEFT JOIN (SELECT apn, arg_max(identifier, number) AS written
+        FROM batch_identifiers JOIN heads USING (batch_id) GROUP BY apn) AS given_as USING (apn)
     LEFT JOIN (SELECT outcome, cause, advice FROM advice) AS exact USING (outcome, cause)
     LEFT JOIN (SELECT outcome, advice AS usual FROM advice WHERE cause = '') USING (outcome)
     ORDER BY apn NULLS LAST, source, key, identifier
@@ -166,7 +169,7 @@ def read_not_collected(
     Returns
     -------
     DataFrame
-        The ``apn``, or the ``identifier`` that was given and is none; ``source`` and the ``key`` that it was asked for; the tables that are ``missing`` (none where
+        The ``identifier`` as it was given, and the ``apn`` as it is used; ``source`` and the ``key`` that it was asked for; the tables that are ``missing`` (none where
         the source is unknown); ``outcome``: failed, not_found, partial, waiting, cancelled, stale,
         over_budget or not_usable; ``failure_class`` and ``error``; ``noted_at`` (UTC), since when
         this is known; ``older_collected_at`` (UTC) where the tables hold what the source said

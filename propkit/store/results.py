@@ -61,7 +61,10 @@ _SEARCHES_SCHEMA = pa.schema([("by", pa.string()), ("query", pa.string())])
 _APPENDED = ("fetches", "freshness", "items", "hits", "payloads", "payload_blocks", "evidence")
 _FEEDS = {
     **RECORD_FEEDS,
-    **{table: LEDGER_SCHEMAS[table] for table in (*_APPENDED, "batch_logs", "purchases")},
+    **{
+        table: LEDGER_SCHEMAS[table]
+        for table in (*_APPENDED, "batch_logs", "purchases", "batch_identifiers")
+    },
     "ended": _ENDED_SCHEMA,
     "searches": _SEARCHES_SCHEMA,
     EMPTIED: EMPTIED_SCHEMA,
@@ -243,7 +246,7 @@ def append_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Ro
 def feed_tables(
     connection: duckdb.DuckDBPyConnection, stored: Stored, tables: Mapping[str, pa.Table]
 ) -> None:
-    """Append rows to ``items``, ``batch_logs`` or ``purchases``, by plans that are kept."""
+    """Append rows to ledgers that change as a batch goes on, by plans that are kept."""
     new = stored.feeds(connection)
     with new.filled(tables):
         for table in tables:

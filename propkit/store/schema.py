@@ -23,6 +23,7 @@ from propkit.store.county_tables import (
     add_not_found,
 )
 from propkit.store.evidence_table import EVIDENCE, EVIDENCE_TABLE
+from propkit.store.identifier_table import IDENTIFIER_TABLE, IDENTIFIERS
 from propkit.store.item_tables import ITEMS, JOB_STATE, SECOND_WAYS
 from propkit.store.layer_tables import LAYER_SCHEMAS, LAYER_TABLES
 from propkit.store.lead_tables import LEAD_SCHEMAS, LEAD_TABLES
@@ -181,6 +182,7 @@ MIGRATIONS: list[tuple[str, Step]] = [
     ("0012_payload_parts", cut_old_blocks),
     ("0013_not_found", add_not_found),
     ("0014_second_ways", SECOND_WAYS),
+    ("0015_identifiers", IDENTIFIER_TABLE),
 ]
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -309,6 +311,7 @@ LEDGER_SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "evidence": EVIDENCE,
+    "batch_identifiers": IDENTIFIERS,
     **LEAD_SCHEMAS,
     **COUNTY_SCHEMAS,
     **LAYER_SCHEMAS,

@@ -26,7 +26,7 @@ NEW_TABLES = [
     *["paces", "breakers", "runs", "coverage", "hits"],
     *["leads", "lead_criteria", "lead_persons", "purchases"],
     *[*EXTRA_DATASETS, "tax_liens", "reparse_changes", "parcel_shapes", "layers", "improvements"],
-    *["changes", "postings", "posting_runs"],
+    *["changes", "postings", "posting_runs", "batch_identifiers"],
 ]
 
 
@@ -155,7 +155,7 @@ def test_a_new_store_is_made_at_once_as_migrations_would_make_it(path: Path):
 
     new, migrated = schemas
     assert new == migrated
-    assert len(new) == 42
+    assert len(new) == 43
     assert applied == [[name for name, _ in MIGRATIONS]] * 2
 
 

@@ -46,11 +46,16 @@ TERMS = (
 
 
 def batch(
-    store: Store, *items: Item, kind: str = "comprehensive", state: str = "running", **criteria: Any
+    store: Store,
+    *items: Item,
+    kind: str = "comprehensive",
+    state: str = "running",
+    given: dict[str, str] | None = None,
+    **criteria: Any,
 ) -> str:
     """Store a batch as a plan makes it; return its id."""
     kept = {"origin": "list", "datasets": DATASETS, "sources": sorted({i.source for i in items})}
-    made = create_batch(store, items, kind=kind, criteria={**kept, **criteria})
+    made = create_batch(store, items, kind=kind, criteria={**kept, **criteria}, given=given)
     set_state(store, made.batch_id, state)
     return made.batch_id
 
@@ -118,17 +123,17 @@ def test_each_outcome_says_what_is_missing_and_what_to_do(store: Store):
     owed = [*roll, "documents"]  # what the roll leads to was never asked for
     resume = "kit.batch(1).resume()"
     assert [[*row[:3], list(row[3]), *row[4:]] for row in shown.itertuples(index=False)] == [
-        ["dear", None, "over_budget", owed, None, "budget: 3 credits",
+        ["dear", "dear", "over_budget", owed, None, "budget: 3 credits",
          "collect it again with a larger budget"],
-        ["gone", None, "not_found", roll, None, None,
-         "check the APN: the source has nothing under it"],
-        ["half", None, "partial", ["sales"], None, "sales: HTTP 500",
+        ["gone", "gone", "not_found", roll, None, None,
+         "check the key: the source has nothing under it"],
+        ["half", "half", "partial", ["sales"], None, "sales: HTTP 500",
          "collect it again: what is missing is asked for again"],
-        ["late", None, "failed", owed, "timeout", "timeout!", "later: kit.batch(1).retry()"],
-        ["left", None, "cancelled", owed, "cancelled", None, resume],
-        ["old", None, "stale", owed, None, "stale: timeout!",
+        ["late", "late", "failed", owed, "timeout", "timeout!", "later: kit.batch(1).retry()"],
+        ["left", "left", "cancelled", owed, "cancelled", None, resume],
+        ["old", "old", "stale", owed, None, "stale: timeout!",
          "collect it again when the source answers"],
-        ["waits", None, "waiting", owed, None, None, resume],
+        ["waits", "waits", "waiting", owed, None, None, resume],
         [None, "=2+3", "not_usable", list(DATASETS), None, "is no APN",
          "correct it in the list, and collect it"],
     ]  # fmt: skip
@@ -166,6 +171,26 @@ def test_what_was_collected_since_is_not_missing(store: Store):
 
     assert absent(store) == [("twice", ASSESSOR, "failed", ("parcels", "sales"))]
     assert list(read_not_collected(store, TERMS)["batch_id"]) == [second]
+
+
+def test_an_identifier_stands_as_it_was_given(store: Store):
+    """As it was the last time, so that a person finds it in the list; what nobody wrote is the APN."""
+    apns = ["1", "2", "3"]
+    items = [Item(source=ASSESSOR, key=apn, apn=apn) for apn in apns]
+    batch(store, *items, given={"1": "old 1", "2": "=2"})
+    last = batch(store, *items, given={"1": "1.0"})
+    gone = batch(store, Item(source=ASSESSOR, key="4", apn="4"), given={"3": "three", "4": "four"})
+    delete_batch(store, gone)
+
+    frame = read_not_collected(store, TERMS)
+
+    assert dict(zip(frame["apn"], frame["identifier"], strict=True)) == {
+        "1": "1.0",
+        "2": "=2",
+        "3": "3",
+    }
+    assert set(frame["batch_id"]) == {last}
+    assert store.rows("FROM batch_identifiers WHERE apn = '4'") == []
 
 
 def test_what_the_tables_hold_of_before_is_said(store: Store):
