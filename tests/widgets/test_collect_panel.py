@@ -195,6 +195,7 @@ def test_failures_are_listed_shown_with_evidence_and_retried(kit: pk.Kit, county
     failures = find(panel, "failures")
     assert failures is not None
     assert failures["rows"][0][:3] == [parcel_apn(apns[1]), "Maricopa treasurer", "Unavailable"]
+    assert "Unavailable: the office was down or refused: retry later." in texts(panel)
 
     press(panel, "evidence")
 
