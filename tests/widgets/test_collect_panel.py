@@ -209,6 +209,26 @@ def test_failures_are_listed_shown_with_evidence_and_retried(kit: pk.Kit, county
     assert find(panel, "failures") is None
 
 
+def test_a_double_click_collects_once(
+    kit: pk.Kit, county: County, held: None, hasty_cancel: None
+) -> None:
+    """There were two batches, of which the panel showed, and cancelled, the second only."""
+    panel = kit.panel(county.apns(3))
+
+    press(panel, "collect")
+    press(panel, "confirm")
+    press(panel, "confirm")
+
+    assert len(kit.batches()) == 1
+    assert panel.batch is not None
+    panel.batch.cancel()
+    turn_until(panel, lambda: find(panel, "summary"))
+    press(panel, "resume")
+    press(panel, "resume")
+    assert (panel.error, panel.batch.is_running) == (None, True)
+    panel.batch.cancel()
+
+
 def test_without_visible_rows_the_panel_warns(kit: pk.Kit, county: County) -> None:
     panel = kit.panel(county.apns(2))
     panel.grid.visible = []
