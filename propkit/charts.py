@@ -253,7 +253,7 @@ CHARTS: Final[Mapping[str, tuple[str, str, Callable[[list[dict[str, Any]]], Any]
     "values": ("Full cash values", _bins(_VALUES), _histogram),
     "sale_prices": ("Sale prices", _bins(_PRICES), _histogram),
     "values_by_year": (
-        "Full cash values by year",
+        "Full cash values by year: the median, and half of the parcels around it",
         """
         SELECT tax_year, median(full_cash_value)::DOUBLE AS middle, count(*) AS parcels,
             quantile_cont(full_cash_value::DOUBLE, 0.25) AS low,

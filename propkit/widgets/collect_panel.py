@@ -40,6 +40,10 @@ from propkit.widgets.summary_view import Extras, summary_block
 
 _LOOK_SECONDS: Final = 1.0
 _HIDE_SECONDS: Final = 10.0
+_IN_DIALOG: Final = frozenset(
+    {"replan", "confirm", "fetch_anyway", "wait", "add", "restart", "start_collector"}
+)
+_IN_SUMMARY: Final = frozenset({"retry", "resume"})
 # Clocks of processes differ, and an item's end is written a moment after it.
 _OVERLAP: Final = timedelta(seconds=10)
 
@@ -113,7 +117,10 @@ class CollectPanel(Panel):
         }
         if action not in actions:
             raise RequestError(f"no action {action!r}")
-        actions[action]()
+        # A double click presses once more what the first press has taken away.
+        is_gone = self._dialog is None and action in _IN_DIALOG
+        if not is_gone and not (self._report is None and action in _IN_SUMMARY):
+            actions[action]()
 
     def visible_apns(self) -> list[str]:
         """Return the APNs of the rows that the table's filter leaves."""

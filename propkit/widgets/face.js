@@ -1,6 +1,7 @@
 // Draws what Python describes in blocks (faces.py) and sends back what a person presses.
 // All text is set as text, never as HTML; a link only leads where Python has checked it.
 
+const LONG = 48; // characters; a longer text of a table is told in several lines
 const ANSWER_WITHIN = 1500; // milliseconds; a kernel that takes longer is busy with a cell
 
 function make(tag, className, text) {
@@ -420,6 +421,7 @@ class Face {
     drawn.clear();
     put(cell, "textContent", value ?? "");
     put(cell, "title", value ?? "");
+    cell.classList.toggle("propkit-long", `${value ?? ""}`.length > LONG);
   }
 }
 

@@ -89,16 +89,17 @@ class JobsPanel(Panel):
         return blocks
 
     def _act_on(self, action: str, job_id: str) -> None:
+        if action == "delete_it" and self._to_delete != job_id:
+            return  # the second press of a double click
         batch = self.kit.batch(read_job(self.kit.store, job_id).id)
         if action == "log":
             self.job = job_id
         elif action == "cancel":
             batch.cancel()
-        elif action == "retry":
-            if not batch.is_running:  # else the server has done it for a kernel that was busy
-                batch.retry()
-        elif action == "resume":
-            batch.resume()
+        elif action in ("retry", "resume"):
+            # Else a double click has, or the server did it for a kernel that was busy.
+            if not batch.is_running:
+                batch.retry() if action == "retry" else batch.resume()
         elif action == "delete":
             self._to_delete = job_id
         else:

@@ -42,6 +42,7 @@ class ParcelCard:
         self.apn: str | None = None
         self._said = ""
         self._batch: Batch | None = None
+        self._pressed = ""
         self.face = Face(self._act, "card")
         self.shut()
 
@@ -77,6 +78,9 @@ class ParcelCard:
         if action == "close" or self.apn is None:
             self.shut()
             return
+        if self._batch is not None and action == self._pressed:
+            return  # a double click, or an impatient one
+        self._pressed = action
         try:
             # What a person waits for overtakes; the other takes its turn behind what runs.
             priority = "critical" if action == "collect_now" else "normal"

@@ -17,7 +17,7 @@ COLUMNS: Final = (
     Column(name="situs_address", label="Address", width=170),
     Column(name="situs_city", label="City", width=108),
     Column(name="subdivision", label="Subdivision", width=140, is_shown=False),
-    Column(name="status", label="Status", kind="status", width=118),
+    Column(name="status", label="Status", kind="status", width=126),
     Column(name="tables", label="Tables", kind="tables", width=170),
     Column(name="updated", label="Last Updated", kind="time", width=120),
 )

@@ -91,6 +91,8 @@ class PostPanel(Panel):
         }
         if action not in actions:
             raise RequestError(f"no action {action!r}")
+        if action == "start" and self._run is not None:
+            return  # the second press of a double click
         if action in ("look", "start"):
             if self._run is not None:
                 raise RequestError("a run is under way; cancel it first")

@@ -32,7 +32,7 @@ COLUMNS: Final = (
     Column(name="title", label="Title", width=200),
     Column(name="price", label="Price", kind="number", width=90),
     Column(name="images", label="Photos", kind="number", width=70),
-    Column(name="status", label="Posting", kind="status", width=120),
+    Column(name="status", label="Posting", kind="status", width=138),
     Column(name="said", label="Says", width=260),
     Column(name="url", label="Address", width=220),
 )

@@ -12,6 +12,19 @@ from propkit.widgets.faces import Block, box, button, details, facts, row, table
 from propkit.widgets.spelling import show_apn, show_seconds, spell
 
 _MOST_FAILURES: Final = 100
+ADVICE: Final = {
+    "unavailable": "the office was down or refused: retry later",
+    "timeout": "the office did not answer in time: retry later",
+    "blocked": "the office shows a captcha or a login, or forbids robots: ask the county, then retry",
+    "rejected": "the token is missing or refused: set it, then retry",
+    "invalid_answer": "the answer was cut, empty or wrong: retry",
+    "layout_changed": "propkit does not know this page: a retry will not help; report it with its"
+    " evidence",
+    "unsettled": "it may be paid for: kit.settle() finds out, then go on",
+    "budget": "the credits or requests of the run are spent: go on, or raise the limit",
+    "cancelled": "cancelled before the answer came: retry",
+}
+"""What can be done, by failure class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +85,16 @@ def _pairs(report: BatchReport, extras: Extras) -> list[tuple[str, str]]:
 
 def _outcome(report: BatchReport, reach: Reach) -> tuple[str, str]:
     done = reach.words
+    failed = len({one.apn or one.key for one in report.failures})
+    also = f", {failed:,} with failures" if failed else ""
     if report.state == "cancelled":
-        return "yellow", f"Cancelled after {done}; everything fetched is kept"
+        return "yellow", f"Cancelled after {done}{also}; everything fetched is kept"
     if report.state in ("paused", "interrupted"):
-        return "yellow", f"{report.state.capitalize()} after {done}; the rest can be gone on with"
+        said = f"{report.state.capitalize()} after {done}{also}"
+        return "yellow", f"{said}; the rest can be gone on with"
     if report.state == "failed":
-        return "red", f"The batch failed after {done}"
-    if report.failures:
-        failed = len({one.apn or one.key for one in report.failures})
+        return "red", f"The batch failed after {done}{also}"
+    if failed:
         left = "pages failed" if reach.is_of_leads else "of them not in full"
         return "red", f"{reach.verbs[1]} {done}, {failed:,} {left}"
     return "green", f"{reach.verbs[1]} {done}"
@@ -97,7 +112,12 @@ def _failures(report: BatchReport) -> list[Block]:
         for one in report.failures[:_MOST_FAILURES]
     ]
     head = ["APN", "Source", "Failure", "What happened", "Tries"]
-    return [table("Failures", head, rows, key="failures")] if rows else []
+    if not rows:
+        return []
+    classes = dict.fromkeys(one.failure_class for one in report.failures)
+    advice = [f"{spell(one)}: {ADVICE[one]}." for one in classes if one in ADVICE]
+    shown = [text("\n".join(advice), css="propkit-advice")] if advice else []
+    return [table("Failures", head, rows, key="failures"), *shown]
 
 
 def _second_ways(report: BatchReport) -> list[Block]:

@@ -262,6 +262,14 @@ _BARS = """() => [...document.querySelectorAll('.propkit-progress-source')].map(
     const colour = [...bar.classList].find(name => name.startsWith('progress-bar-'));
     return [words.filter(Boolean)[0], words.filter(Boolean)[1], bar.style.width, colour];
 })"""
+_BUTTONS_ARE_IN_SIGHT = """() => {
+    const view = document.querySelector('.propkit-scroll').getBoundingClientRect();
+    const buttons = [...document.querySelectorAll('.propkit-scroll .propkit-button')];
+    return view.width < 450 && buttons.every(one => {
+        const { x, y, width, height } = one.getBoundingClientRect();
+        return one.contains(document.elementFromPoint(x + width / 2, y + height / 2)) || y > 1400;
+    });
+}"""
 REST = """\
 import json, urllib.request
 from pathlib import Path
@@ -330,6 +338,11 @@ def test_bars_jobs_pictures_and_what_a_saved_notebook_keeps(lab: LabPage) -> Non
     # A kernel that is slow to answer lets the server cancel as well.
     page.locator(_in(3, "td")).filter(has_text="batch cancelled").first.wait_for()
     lab.keep("jobs")
+    # Beside a file browser what can be done with a job, and what went wrong, is still to be read.
+    page.set_viewport_size({"width": 500, "height": 1500})
+    page.wait_for_function(_BUTTONS_ARE_IN_SIGHT)
+    lab.keep("jobs-500")
+    page.set_viewport_size({"width": 1240, "height": 1500})
     assert lab.errors == []
 
     # Without its kernel the notebook shows how it was, and no error box.

@@ -198,6 +198,7 @@ def test_failures_are_listed_shown_with_evidence_and_retried(kit: pk.Kit, county
     failures = find(panel, "failures")
     assert failures is not None
     assert failures["rows"][0][:3] == [parcel_apn(apns[1]), "Maricopa treasurer", "Unavailable"]
+    assert "Unavailable: the office was down or refused: retry later." in texts(panel)
 
     press(panel, "evidence")
 
@@ -209,6 +210,26 @@ def test_failures_are_listed_shown_with_evidence_and_retried(kit: pk.Kit, county
 
     assert _statuses(panel) == ["complete"] * 3
     assert find(panel, "failures") is None
+
+
+def test_a_double_click_collects_once(
+    kit: pk.Kit, county: County, held: None, hasty_cancel: None
+) -> None:
+    """There were two batches, of which the panel showed, and cancelled, the second only."""
+    panel = kit.panel(county.apns(3))
+
+    press(panel, "collect")
+    press(panel, "confirm")
+    press(panel, "confirm")
+
+    assert len(kit.batches()) == 1
+    assert panel.batch is not None
+    panel.batch.cancel()
+    turn_until(panel, lambda: find(panel, "summary"))
+    press(panel, "resume")
+    press(panel, "resume")
+    assert (panel.error, panel.batch.is_running) == (None, True)
+    panel.batch.cancel()
 
 
 def test_without_visible_rows_the_panel_warns(kit: pk.Kit, county: County) -> None:
@@ -440,8 +461,10 @@ def test_a_double_click_opens_the_card_and_collects_one_parcel(kit: pk.Kit, coun
 
     (card,) = panel.card.face.view["blocks"]
     assert card["title"] == f"Parcel {parcel_apn(apns[1])}"
-    panel.card._act("collect_now", {}, {})
+    for _ in range(2):  # to press it twice changes nothing
+        panel.card._act("collect_now", {}, {})
     batch = kit.batch("last")
+    assert len(kit.batches()) == 1
     assert _card_says(panel) == f"Collecting now, before everything else: batch {batch.id}"
     batch.wait(60)
     turn_until(panel, lambda: _statuses(panel) == ["none", "complete"])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from propkit import errors
 from propkit.items import State
 from propkit.progress import Progress, SourceProgress
+from propkit.runtime.report import BatchReport
+from propkit.store.statistics import Failure
 from propkit.widgets.collect_views import Choices, Reach, progress_blocks
 from propkit.widgets.spelling import spell
+from propkit.widgets.summary_view import ADVICE, Extras, summary_block
 
 
 def _progress(state: str = "running", **source: object) -> Progress:
@@ -60,6 +64,44 @@ def test_a_source_that_is_left_alone_has_no_time_to_go() -> None:
     assert source["numbers"] == (
         "10 of 40, 40 requests, 2.0/s, 20 refused, 5 failed, asked again in 25 s"
     )
+
+
+def test_the_summary_knows_what_can_be_done_about_each_failure() -> None:
+    classes = {
+        kind.failure_class
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.SourceError)
+    }
+
+    assert set(ADVICE) == classes
+
+
+def _failure(key: str, apn: str) -> Failure:
+    given = dict.fromkeys(Failure.__dataclass_fields__)
+    return Failure(**given | {"source": "s", "key": key, "apn": apn, "attempts": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [
+        ("paused", "Paused after 3 of 9 properties, 2 with failures; the rest can be gone on with"),
+        (
+            "cancelled",
+            "Cancelled after 3 of 9 properties, 2 with failures; everything fetched is kept",
+        ),
+        ("failed", "The batch failed after 3 of 9 properties, 2 with failures"),
+    ],
+)
+def test_a_batch_that_did_not_come_to_its_end_says_what_failed(state: str, title: str) -> None:
+    """All that had ended may have failed: a captcha stops a source with its first parcels."""
+    report = BatchReport(
+        batch_id="b", kind="comprehensive", state=state, counts={},
+        failures=tuple(_failure(key, apn) for key, apn in [("1", "1"), ("2", "2"), ("3", "2")]),
+        partial=(), stale=(), over_budget=(), not_usable={}, error=None, started_at=None,
+        completed_at=None, sources=(), slow=(),
+    )  # fmt: skip
+
+    assert summary_block(report, Reach(ended=3, total=9), Extras())["title"] == title
 
 
 def test_progress_is_told_in_words_and_bars() -> None:

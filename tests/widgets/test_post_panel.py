@@ -102,6 +102,8 @@ def test_a_run_is_cancelled_with_everything_kept(kit: pk.Kit, sheet: Path) -> No
     panel = kit.post_panel(sheet, poster=slow)
     press(panel, "start", is_dry_run=False)
     turn_until(panel, come.is_set)
+    press(panel, "start", is_dry_run=False)
+    assert panel.error is None
     press(panel, "look")
     assert panel.error is not None
     assert "a run is under way" in panel.error
