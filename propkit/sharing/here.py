@@ -195,7 +195,7 @@ class HerePlace:
         kind = read_head(self.store, batch_id).kind
         self._work(batch_id).retry(only, cluster=find_cluster(cluster, kind))
 
-    def resume(self, batch_id: str, *, only_if: str | None = None, cluster: object = None) -> None:
+    def resume(self, batch_id: str, *, cluster: object = None, only_if: str | None = None) -> None:
         """Go on with a batch; ``only_if`` it is in this state still."""
         found = find_cluster(cluster, read_head(self.store, batch_id).kind)
         self._work(batch_id).resume(only_if=only_if, cluster=found)

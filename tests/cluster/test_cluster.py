@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 LAST = 60
+README = Path(__file__).parents[2] / "README.md"
 OWNER = Path(__file__).parent / "owner_run.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 ROLL = ["parcels", "residences", "valuations", "sales"]
@@ -346,3 +348,17 @@ def test_a_cap_holds_over_all_workers(county: County, cluster: Cluster, tmp_path
 
     assert report.state == "paused"
     assert 20 <= len(county.ledger("assessor")) <= 25
+
+
+def test_the_lines_of_the_readme_run(county: County, cluster: Cluster, tmp_path: Path):
+    shown = re.search(
+        r"```python\n(from distributed import Client.*?)```", README.read_text(), re.DOTALL
+    )
+    assert shown is not None
+    lines = shown[1].replace("tcp://scheduler:8786", cluster.address)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        names = {"kit": kit, "parcels": county.apns(3)}
+        exec(lines, names)  # noqa: S102 -- as a reader does
+        names["client"].close()
+
+    assert names["report"].state == "completed"
