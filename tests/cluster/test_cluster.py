@@ -90,6 +90,12 @@ def test_the_tables_are_those_of_a_kernel(
     assert all(robots.count(path) <= len(cluster.workers) for path in robots)
     assert f"collected by 2 workers of the cluster {cluster.address}" in list(log["message"])
     assert "demo-token" not in cluster.said()
+    wait_until(lambda: client.run_on_scheduler(left_at) == [])
+
+
+def left_at(dask_scheduler: Any) -> list[str]:
+    """Return what a run has left at the scheduler: queues, and tasks."""
+    return [*dask_scheduler.extensions["queues"].queues, *dask_scheduler.tasks]
 
 
 def test_the_pace_holds_over_all_workers(county: County, cluster: Cluster, tmp_path: Path):

@@ -36,8 +36,10 @@ from propkit.runtime.cluster.messages import (
     FromOwner,
     FromWorker,
     Setup,
+    close_queue,
     dump,
     load,
+    open_queue,
 )
 from propkit.usage import Cap, Usage
 
@@ -129,7 +131,7 @@ class Asker:
             self._loop.close()
 
     async def _main(self) -> None:
-        from distributed import Client, Queue
+        from distributed import Client
 
         self._over = asyncio.Event()
         self._news = asyncio.Event()
@@ -161,8 +163,8 @@ class Asker:
             worker.scheduler.address, security=worker.security, asynchronous=True,
             set_as_default=False, name="propkit-asker",
         ) as client:  # fmt: skip
-            up = await Queue(f"propkit-{self._run_id}", client=client)
-            down = await Queue(f"propkit-{self.id}", client=client)
+            up = await open_queue(f"propkit-{self._run_id}", client)
+            down = await open_queue(f"propkit-{self.id}", client)
             tasks = [
                 asyncio.create_task(self._talk(up)),
                 asyncio.create_task(self._listen(down)),
@@ -178,8 +180,8 @@ class Asker:
             await asyncio.gather(over, *tasks, *self._runners, return_exceptions=True)
             if self._asker is not None:
                 await self._asker.close()
-            down.close()
-            up.close()
+            close_queue(down)
+            close_queue(up)
 
     def _want(self, chunk: str) -> None:
         if self._ready.done() and chunk not in self._told:

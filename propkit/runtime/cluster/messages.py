@@ -122,6 +122,19 @@ class FromOwner:
         )  # fmt: skip
 
 
+async def open_queue(name: str, client: Any) -> Any:
+    """Return a queue of the scheduler's; :func:`close_queue` lets go of it."""
+    from distributed import Queue
+
+    return await Queue(name, client=client)
+
+
+def close_queue(queue: Any) -> None:
+    """Let go of a queue; the last one who does has it deleted."""
+    queue.close()
+    queue.close()  # one that is made and awaited counts as two
+
+
 def dump(message: FromWorker | FromOwner) -> bytes:
     """Return a message as it is sent."""
     return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)

@@ -26,8 +26,10 @@ from propkit.runtime.cluster.messages import (
     FromOwner,
     FromWorker,
     Lease,
+    close_queue,
     dump,
     load,
+    open_queue,
 )
 from propkit.runtime.cluster.parts import (
     AskerSeen,
@@ -77,7 +79,7 @@ class ClusterRun:
 
     async def __aenter__(self) -> Self:
         """Connect; what goes wrong is told by the batch, which can be gone on with."""
-        from distributed import Client, Queue
+        from distributed import Client
 
         run = self._run
         for source in run.sources:
@@ -87,7 +89,7 @@ class ClusterRun:
                 self._cluster.address, security=self._cluster.security, asynchronous=True,
                 set_as_default=False, name="propkit-owner",
             )  # fmt: skip
-            self._up = await Queue(f"propkit-{self._id}", client=self._client)
+            self._up = await open_queue(f"propkit-{self._id}", self._client)
             self._chunks.client = self._client
             await self._look_at_workers()
         except Exception as error:  # noqa: BLE001 -- Dask's own and the network's are many
@@ -133,9 +135,9 @@ class ClusterRun:
             async with asyncio.timeout(_END_SECONDS):
                 for asker in self._askers.values():
                     if asker.queue is not None:
-                        asker.queue.close()
+                        close_queue(asker.queue)
                 if self._up is not None:
-                    self._up.close()
+                    close_queue(self._up)
                 await self._client.close()
 
     async def collect_item(
@@ -255,9 +257,7 @@ class ClusterRun:
 
     async def _talk(self, asker: AskerSeen) -> None:
         """Say what there is as it comes; a sign of life when there is nothing."""
-        from distributed import Queue
-
-        asker.queue = await Queue(f"propkit-{asker.name}", client=self._client)
+        asker.queue = await open_queue(f"propkit-{asker.name}", self._client)
         while True:
             news, asker.news = asker.news, FromOwner(heard=0)
             news.heard = asker.heard
