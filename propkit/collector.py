@@ -1,100 +1,28 @@
-"""Asks for one item: at its host's pace, tried again where that helps, read into records.
-
-What goes wrong with a source is a state of the item, with its failure class; never a silent gap.
-"""
+"""The collector of a store: asks for items, searches, looks up and buys, for whoever uses it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from propkit.asking import Host
 from propkit.browsing import BrowserAsk, BrowserPool
-from propkit.buying import Buyer, Order
-from propkit.ending import check_process
-from propkit.errors import (
-    BrowserLostError,
-    InvalidAnswerError,
-    LayoutChangedError,
-    RequestError,
-    SessionLostError,
-    SourceError,
-    SourceRejectedError,
-    SourceTimeoutError,
-)
-from propkit.evidence import Sight
-from propkit.http_client import HttpAsk, HttpClient
-from propkit.items import Item, RetryPolicy, State
+from propkit.buying import Bought, Buyer, Order
+from propkit.errors import RequestError
+from propkit.http_client import HttpAsk
+from propkit.item_asker import ItemAsker
+from propkit.items import Item
 from propkit.layers.areas import Area
-from propkit.pages import Page
 from propkit.sections import CollectSettings
-from propkit.sources import FollowUp, Parsed, SearchHits, Source, SourceConfig
+from propkit.sources import SearchHits, SourceConfig
 from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store
-from propkit.store.results import Settlement
 from propkit.traffic import Traffic
 from propkit.usage import Usage
 
-log = logging.getLogger(__name__)
 
-WAYS = {"validation": "validate", "search": "search", "leads": "buy", "area": "area"}
-"""How the items of a kind of batch are asked for; all others are collected."""
-COLLECT = "collect"
-
-_MOST_LOSSES = 3
-"""So often a browser may die under one item before that counts as attempts."""
-
-Hits = tuple[Mapping[str, str | None], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How an item ended, what was read, and the pages that were kept.
-
-    ``parsed`` is None where it failed, or was only validated; ``hits`` are those of a search,
-    ``settlement`` what came of a purchase, ``sight`` what was to be seen where it failed.
-    """
-
-    item: Item
-    parsed: Parsed | None = None
-    hits: Hits | None = None
-    pages: tuple[Page, ...] = ()
-    settlement: Settlement | None = None
-    sight: Sight | None = None
-
-    @property
-    def follow_ups(self) -> tuple[FollowUp, ...]:
-        """What the answer asks for besides."""
-        return () if self.parsed is None else tuple(self.parsed.follow_ups)
-
-    @property
-    def hits_of(self) -> tuple[str, str] | None:
-        """What the hits were searched by, and the query; None where nothing was searched."""
-        by, _, query = self.item.key.partition(":")
-        return None if self.hits is None else (by, query)
-
-
-class _Hosts(dict[str, Host]):
-    """The hosts by source; that of a layer is there when it is first asked."""
-
-    def __init__(
-        self, make: Callable[[SourceConfig], Host], configs: Mapping[str, SourceConfig]
-    ) -> None:
-        super().__init__({name: make(config) for name, config in configs.items()})
-        self._make = make
-        self._configs = configs
-
-    def __missing__(self, name: str) -> Host:
-        host = self[name] = self._make(self._configs[name])
-        return host
-
-
-class Collector:
+class Collector(ItemAsker):
     """Everything that asks counties for one kit: its sources, their hosts and the HTTP client.
 
     Lives in one event loop; create it there. Paces, breakers and what is in work are shared with
@@ -111,23 +39,8 @@ class Collector:
     ) -> None:
         self.store = store
         self.traffic = traffic
-        self.configs = configs
-        self.settings = settings
-        self._retry = RetryPolicy(
-            attempts=settings.retry_attempts,
-            backoff_initial=settings.backoff_initial,
-            backoff_max=settings.backoff_max,
-            retry_after_max=settings.retry_after_max,
-        )
-        self.browsers = browsers
-        self._client = HttpClient(retry=self._retry, request_timeout=settings.request_timeout)
-        self.hosts = _Hosts(self._host, configs)
+        super().__init__(configs, settings, browsers, partial(traffic.pace, settings=settings))
         self._under_way: dict[Hashable, asyncio.Task[SearchHits]] = {}
-
-    async def close(self) -> None:
-        """Close every connection and every browser."""
-        await self.browsers.close()
-        await self._client.__aexit__()
 
     def is_left_alone(self, source: str) -> bool:
         """Whether the source's host asks for a pause that is longer than a batch waits."""
@@ -175,56 +88,6 @@ class Collector:
         """Return what asks a source for a person who waits; a context manager."""
         return self._client.ask(self.hosts[source], usage)
 
-    async def collect_item(
-        self, item: Item, usage: Usage, way: str = COLLECT, order: Order | Area | None = None
-    ) -> Outcome:
-        """Ask and read one item; what goes wrong with the source is a state, not an error.
-
-        With an ``order`` it is bought; with an area it is a part of it.
-
-        Raises
-        ------
-        ProcessEndsError
-            It went wrong because the process ends; the item is as it was.
-        """
-        config, limit = self.configs[item.source], self.settings.item_timeout
-        attempt, losses = 0, 0
-        while True:
-            attempt += 1
-            async with self._item_ask(item.source, usage, rank=item.priority) as ask:
-                try:
-                    with self._client.limits.limit(limit) as ask.time_limit:
-                        outcome = await self._ask(item, ask, way, order)
-                except SessionLostError as error:
-                    is_again = attempt < self._retry.attempts
-                    if isinstance(error, BrowserLostError) and losses < _MOST_LOSSES:
-                        # That a browser died is no fault of the item, and no attempt at it.
-                        losses, attempt, is_again = losses + 1, attempt - 1, True
-                    if is_again:
-                        log.info("%s %s: %s; starting again", item.source, item.key, error)
-                        continue
-                    failure: SourceError = error
-                except TimeoutError:
-                    failure = SourceTimeoutError(f"not done within {limit:.0f} s")
-                except SourceRejectedError as error:
-                    failure = SourceRejectedError(f"{error}: {config.token_hint}")
-                except SourceError as error:
-                    failure = error
-                else:
-                    if outcome.item.missing:
-                        check_process(None)
-                    return outcome
-                check_process(failure)
-                failed = item.move(
-                    State.FAILED,
-                    attempts=max(ask.attempts, attempt),
-                    failure_class=failure.failure_class,
-                    error=str(failure),
-                    ended_at=datetime.now(UTC),
-                )
-                sight = await ask.look(failure)
-                return Outcome(item=failed, pages=tuple(ask.pages), sight=sight)
-
     async def _search(self, source: str, query: str, by: str, limit: int) -> SearchHits:
         async with self._item_ask(source, Usage()) as ask:
             hits: SearchHits = await self._searching(source)(query, by, ask, limit)
@@ -248,111 +111,9 @@ class Collector:
             under_way.add_done_callback(lambda _: self._under_way.pop(wanted))
         return await asyncio.shield(under_way)  # who asked first may not wait to the end
 
-    def _item_ask(self, source: str, usage: Usage, *, rank: int = 0) -> HttpAsk | BrowserAsk:
-        """Return what one item of a source asks with; a context manager."""
-        host = self.hosts[source]
-        if self.configs[source].source.transport != "browser":
-            return self._client.ask(host, usage, rank=rank)
-        return BrowserAsk(
-            self.browsers,
-            self._client,
-            host,
-            usage,
-            rank=rank,
-            retry=self._retry,
-            request_timeout=self.settings.request_timeout,
-        )
-
-    def _host(self, config: SourceConfig) -> Host:
-        # Sources that share a host share its slowest pace.
-        sharing = [one for one in self.configs.values() if one.host == config.host]
-        pace = self.traffic.pace(
-            config.host,
-            min(one.requests_per_second for one in sharing),
-            min(one.max_in_flight for one in sharing),
-            is_learned=all(one.is_pace_learned for one in sharing),
-            settings=self.settings,
-        )
-        item_pace = None
-        if config.seconds_per_item:
-            item_pace = self.traffic.pace(
-                f"{config.host} items",
-                1 / config.seconds_per_item,
-                len(self.configs) * 100,
-                is_learned=False,
-                settings=self.settings,
-            )
-        return Host(
-            base_url=config.base_url,
-            pace=pace,
-            headers=config.headers,
-            is_session_bound=config.source.is_session_bound,
-            obey_robots=config.obey_robots,
-            may_lead_away=getattr(config.source, "offers_files", False),
-            item_pace=item_pace,
-        )
-
-    def _searching(self, source: str) -> Any:
-        search = getattr(self.configs[source].source, "search", None)
-        if search is None:
-            raise RequestError(f"{source} cannot be searched")
-        return search
-
-    async def _ask(
-        self, item: Item, ask: HttpAsk | BrowserAsk, way: str, order: Order | Area | None
-    ) -> Outcome:
-        """Ask and read; a source that stumbles over an answer has failed on it, no more."""
-        source: Any = self.configs[item.source].source
-        parsed: Parsed | None = None
-        hits: Hits | None = None
-        settlement: Settlement | None = None
-        notes, is_found = "", True
-        try:
-            if isinstance(order, Order) and isinstance(ask, HttpAsk):
-                bought = await self.buyer(item.source).buy_page(item, ask, order)
-                parsed, settlement, notes = bought.parsed, bought.settlement, bought.notes
-                is_found = parsed.is_found
-            elif way == "search":
-                by, _, query = item.key.partition(":")
-                hits = tuple((await self._searching(item.source)(query, by, ask)).rows)
-                is_found = bool(hits)
-            elif way == "validate":
-                payload = await source.validate(item.key, item.apn, ask)
-                is_found = source.parse_validation(payload)
-            else:
-                if isinstance(order, Area):
-                    payload = await source.fetch_part(order, item.key, ask)
-                else:
-                    payload = await source.fetch(item.key, item.apn, ask)
-                parsed = _parse(source, payload, item)
-                missing = [f"{name}: {why}" for name, why in payload.missing.items()]
-                notes = "; ".join([*missing, *parsed.notes])
-                is_found = parsed.is_found
-        except (SourceError, TimeoutError):
-            raise
-        except Exception as error:
-            check_process(error)
-            log.exception("%s failed on the answer about %s", source.name, item.key)
-            raise InvalidAnswerError(f"the source failed on the answer: {error!r}") from error
-        ended = item.move(
-            State.DONE if is_found else State.NOT_FOUND,
-            attempts=ask.attempts,
-            missing=parsed.missing if parsed else (),
-            error=notes or None,
-            ended_at=datetime.now(UTC),
-        )
-        for page in ask.pages:
-            page.forget()  # it may wait for the writer, with hundreds of others
-        return Outcome(
-            item=ended, parsed=parsed, hits=hits, pages=tuple(ask.pages), settlement=settlement
-        )
-
-
-def _parse(source: Source, payload: Any, item: Item) -> Parsed:
-    try:
-        return source.parse(payload)
-    except SourceError:
-        raise
-    except Exception as error:
-        log.exception("the parser of %s failed on %s", source.name, item.key)
-        raise LayoutChangedError(f"the parser failed: {error!r}") from error
+    async def _buy(
+        self, item: Item, ask: HttpAsk | BrowserAsk, order: Order | Area | None
+    ) -> Bought:
+        if not isinstance(order, Order) or not isinstance(ask, HttpAsk):
+            raise RequestError(f"{item.source} {item.key}: there is no order to buy it by")
+        return await self.buyer(item.source).buy_page(item, ask, order)

@@ -154,14 +154,12 @@ class Kit(
         datasets
             Tables to collect; None is all.
         mode
-            ``"auto"``, ``"api"``, ``"browser"``, ``"api_then_browser"`` or ``"all"``: the ways in
-            that may be used.
+            ``"auto"``, ``"api"``, ``"browser"``, ``"api_then_browser"`` or ``"all"``: the ways in.
         max_age
             What is younger is not asked for again: ``"24h"``, ``"7d"``, seconds, a timedelta,
             0 (always ask) or None (never ask again). ``"default"`` is each source's own.
         priority
-            ``"critical"``, ``"high"``, ``"normal"`` or ``"low"``; None is ``"high"``, for
-            ``kind="enhance"`` ``"low"``.
+            ``"critical"``, ``"high"`` (None), ``"normal"`` or ``"low"`` (None of ``"enhance"``).
         budget
             Most credits that paid sources may charge; never overspent.
         by
@@ -214,6 +212,7 @@ class Kit(
         export_to: str | os.PathLike[str] | None = None,
         listener: Listener | None = None,
         created_by: str | None = None,
+        cluster: object = None,
         **plan_options: Any,
     ) -> Batch:
         """Start a batch and return it at once.
@@ -225,8 +224,7 @@ class Kit(
         workers
             Most items in work at once on each host; None is the setting (3).
         strategy
-            ``"parallel"``, ``"hybrid"`` (hosts in parallel, one request at a time on each) or
-            ``"sequential"``.
+            ``"parallel"``, ``"hybrid"`` (one at a time on each host) or ``"sequential"``.
         profile
             ``"conservative"``, ``"balanced"``, ``"fast"`` or ``"auto"``: sets both.
         batch_size
@@ -238,9 +236,11 @@ class Kit(
         export_to
             A workbook that is written when the batch ends.
         listener
-            Called with every :class:`propkit.Progress`, from the collector's thread.
+            Called with every :class:`propkit.Progress`, from another thread.
         created_by
             Whose batch it is; None: this user's.
+        cluster
+            A ``distributed.Client``, or a scheduler's address, whose workers ask: tokens go there.
 
         Raises
         ------
@@ -265,7 +265,7 @@ class Kit(
         if self._notifiers:  # mail and webhook are sent by where it runs
             least = self.settings.notify.after_seconds
             listeners.append(EndListener(self._notifiers, least, tells_failures=True))
-        self._place.start(order, listeners)
+        self._place.start(order, listeners, cluster=cluster)
         return self._batch(order.batch_id)
 
     def collect(
@@ -273,8 +273,8 @@ class Kit(
     ) -> BatchReport:
         """Collect, show progress, wait, and return the report.
 
-        Interrupt (Ctrl+C, the stop button) cancels: everything fetched is kept and the report
-        is returned all the same. In a notebook ``await kit.start(...)`` keeps buttons alive.
+        Interrupt (Ctrl+C, the stop button) cancels: everything fetched is kept, and reported. In
+        a notebook ``await kit.start(...)`` keeps buttons alive.
 
         Parameters
         ----------

@@ -14,9 +14,8 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Self
 
-from propkit.errors import SourceUnavailableError
+from propkit.pace_place import Place
 
 # Exactly at a host's limit up to 1 % of requests are refused (clocks differ): stay below. A start
 # that comes late is caught up, but two starts are never closer than the second number. Timers come
@@ -106,6 +105,7 @@ class Pace:
         self._waiting: list[tuple[float, int, Place]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._lateness = 0.0
+        self._on_wanted: Callable[[], object] | None = None
 
     @property
     def requests_per_second(self) -> float:
@@ -131,6 +131,48 @@ class Pace:
     def pause_seconds(self) -> float:
         """Seconds for which the host still asks to be left alone."""
         return max(0.0, self._paused_until - self._clock())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way, whoever made them."""
+        return self._in_flight
+
+    @property
+    def most_in_flight(self) -> int:
+        """Most requests under way at once."""
+        return self._max_in_flight
+
+    def lend(self, on_wanted: Callable[[], object]) -> None:
+        """Leave the time line to others in place of a request that has just got its place.
+
+        Nobody gets a place until :meth:`take_back`. ``on_wanted`` is called when somebody waits
+        for one, or the host asks for a pause.
+        """
+        self._in_flight -= 1
+        self.requests -= 1
+        self._starts.pop()
+        self._on_wanted = on_wanted
+
+    def take_back(self, wait_seconds: float) -> None:
+        """Keep the time line again; the next request may start in ``wait_seconds`` at the soonest."""
+        self._on_wanted = None
+        soonest = self._clock() + wait_seconds
+        self._next_at = max(self._next_at, soonest)
+        self._closest_at = max(self._closest_at, soonest)
+        self._serve()
+
+    def note_start(self, seconds_ago: float) -> float:
+        """Take note of a request that somebody else has started; return the moment."""
+        started_at = self._clock() - seconds_ago
+        self.requests += 1
+        self._starts.append(started_at)
+        return started_at
+
+    def note_in_flight(self, change: int) -> None:
+        """Take note that so many more requests of others are under way, or fewer."""
+        self._in_flight += change
+        if change < 0:
+            self._serve()
 
     def slow_to(self, spacing_seconds: float) -> None:
         """Keep at least this spacing from now on (a crawl delay)."""
@@ -258,6 +300,9 @@ class Pace:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._on_wanted is not None:
+            self._on_wanted()
+            return
         while self._waiting and self._in_flight < self._max_in_flight:
             now = self._clock()
             pause = self._paused_until - now
@@ -299,6 +344,7 @@ class Pace:
         now = self._clock()
         return (
             not self._waiting
+            and self._on_wanted is None
             and self._in_flight < self._max_in_flight
             and now >= self._next_at
             and now >= self._paused_until
@@ -328,42 +374,3 @@ class Pace:
         self._in_flight -= 1
         if self._waiting:
             self._serve()
-
-
-class Place:
-    """A place of a pace, waited for and held as a context."""
-
-    __slots__ = ("_pace", "_rank", "max_wait", "ready", "started_at", "url")
-
-    def __init__(self, pace: Pace, max_wait: float, url: object, rank: int) -> None:
-        self._pace = pace
-        self._rank = rank
-        self.max_wait = max_wait
-        self.url = url
-        self.ready: asyncio.Future[None]
-        self.started_at: float
-
-    def refusal(self, pause: float) -> SourceUnavailableError:
-        """Return what is said where the host asks for a longer pause than anybody waits."""
-        return SourceUnavailableError(
-            f"the host asks to be left alone for {pause:.0f} s",
-            url=None if self.url is None else str(self.url),
-        )
-
-    async def __aenter__(self) -> Self:
-        pace = self._pace
-        if pace.is_free():
-            self.started_at = pace.take()
-            return self
-        self.ready = asyncio.get_running_loop().create_future()
-        pace.wait_for(self, self._rank)
-        try:
-            await self.ready
-        except asyncio.CancelledError:
-            if self.ready.done() and not self.ready.cancelled() and not self.ready.exception():
-                pace.leave()  # the place was given just now
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._pace.leave()

@@ -110,6 +110,10 @@ class Traffic:
         self._paces[host] = pace
         return pace
 
+    def known_pace(self, name: str) -> Pace:
+        """Return a pace that was asked for before, by its name."""
+        return self._paces[name]
+
     def rates(self) -> dict[str, float]:
         """Return the requests per second that each host is asked now."""
         return {host: pace.requests_per_second for host, pace in self._paces.items()}

@@ -39,7 +39,7 @@ FLOW = [
     ["features", "pages"],
     ["layers"],
     ["answers"],
-    ["pace", "breaker", "usage", "time_limits", "ending", "loops"],
+    ["pace", "pace_place", "breaker", "usage", "time_limits", "ending", "loops"],
     ["evidence"],
     ["asking"],
     ["http_line"],
@@ -60,7 +60,7 @@ FLOW = [
     ["nested_loops"],
     ["buying"],
     ["posting"],
-    ["collector"],
+    ["item_asker", "collector"],
     ["batch_run"],
     ["runtime"],
     ["frames"],
@@ -94,6 +94,7 @@ OWNERS = {
     "aiohttp": {"http_line", "http_exchange", "http_client", "demo_county"},
     "altair": {"charts", "maps"},
     "anywidget": {"widgets"},
+    "distributed": {"runtime"},
     "duckdb": {"store"},
     "ipywidgets": {"widgets"},
     "jupyter_server": {"server"},
@@ -217,6 +218,15 @@ def test_every_module_has_its_place_in_the_flow() -> None:
     assert unknown == []
 
 
+def test_only_the_cluster_knows_dask() -> None:
+    where = {
+        found.where for found in _all_imports() if found.target.partition(".")[0] == "distributed"
+    }
+
+    assert where
+    assert {place for place in where if not place.startswith("propkit/runtime/cluster/")} == set()
+
+
 def test_imports_go_one_way() -> None:
     assert _shown([found for found in _all_imports() if _against_the_flow(found)]) == []
 
@@ -257,7 +267,7 @@ def test_the_guard_of_owners_sees_a_wrong_import() -> None:
 def test_every_imported_package_is_a_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = ("files", "keyring", "maps")
+    wanted = ("cluster", "files", "keyring", "maps")
     texts = [*project["dependencies"], *(text for name in wanted for text in extras[name])]
     listed = {re.split(r"[\[><=!~ ]", text)[0].lower() for text in texts}
     listed = {name.replace("-", "_") for name in listed}

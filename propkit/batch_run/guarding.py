@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from propkit.collector import Outcome
 from propkit.errors import LayoutChangedError
+from propkit.item_asker import Outcome
 from propkit.items import State
 from propkit.pages import Page
 from propkit.quality import (

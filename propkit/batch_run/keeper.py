@@ -11,9 +11,10 @@ from propkit.batch_run.queues import Queues, first_parcels
 from propkit.batch_run.run import Run
 from propkit.batch_run.tally import Tally
 from propkit.breaker import TROUBLE
-from propkit.collector import Collector, Outcome
+from propkit.collector import Collector
 from propkit.errors import CollectionCancelledError, LayoutChangedError, SourceBlockedError
 from propkit.evidence import RENDERED, Sight, last_sight, without_picture
+from propkit.item_asker import Outcome
 from propkit.items import Item, State
 from propkit.sources import FollowUp
 from propkit.store import Result
@@ -131,6 +132,11 @@ class Keeper:
         """Let an item that came to nothing wait for the next run."""
         self._tally.move(State.RUNNING, running.move(State.WAITING, started_at=None))
         self._end()
+
+    def give_back(self, item: Item) -> None:
+        """Queue an item again that was handed out and not asked for, before all others."""
+        self._tally.move(State.RUNNING, item)
+        self._queues.push(item, is_first=True)
 
     def pass_by(self, item: Item) -> None:
         """Leave an item of a stopped source waiting, or to the next way in."""

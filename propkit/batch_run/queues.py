@@ -39,12 +39,13 @@ class Queues:
         if (guard := self._guards.get(item.source)) is not None:
             guard.excuse(item.key)
 
-    def push(self, item: Item) -> None:
-        """Queue an item; canaries go first."""
+    def push(self, item: Item, *, is_first: bool = False) -> None:
+        """Queue an item, behind those of its rank unless it is to be the first; canaries go first."""
         guard = self._guards.get(item.source)
         is_canary = guard is not None and guard.is_canary(item.key)
         rank = _CANARY_RANK if is_canary else item.priority
-        self._lines[item.source].setdefault(rank, deque()).append(item)
+        line = self._lines[item.source].setdefault(rank, deque())
+        (line.appendleft if is_first else line.append)(item)
         self.wake(item.source)
 
     def pop(self, source: str) -> Item | None:

@@ -90,6 +90,11 @@ class Run:
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the batch was made; shapes that are older than it may have been redrawn."""
 
+    def give_credits_back(self, source: str) -> None:
+        """Take back what was spent on an item that nobody has asked for."""
+        if self.credits_left is not None:
+            self.credits_left += self.credits_of.get(source, Decimal(0))
+
     def take_log(self) -> list[LogEntry]:
         """Return the lines that have come since the last time; another thread may add some."""
         return [self.log.popleft() for _ in range(len(self.log))]

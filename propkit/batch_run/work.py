@@ -18,7 +18,7 @@ from propkit.batch_run.queues import Queues
 from propkit.batch_run.run import Run
 from propkit.batch_run.tally import Tally
 from propkit.breaker import Entry
-from propkit.collector import COLLECT, Collector, Outcome
+from propkit.collector import Collector
 from propkit.errors import (
     BudgetSpentError,
     CollectionCancelledError,
@@ -28,6 +28,7 @@ from propkit.errors import (
     SourceRejectedError,
     SourceUnavailableError,
 )
+from propkit.item_asker import COLLECT, CollectItem, Outcome
 from propkit.items import Item, State
 from propkit.store.batches import note_asked
 from propkit.traffic import Flight, Identity, Landing
@@ -51,8 +52,12 @@ _STOPPING = {
 """Failures after which a person has to look before the source is asked again."""
 
 
-async def run_batch(collector: Collector, run: Run, guards: dict[str, SourceGuard]) -> str:
+async def run_batch(
+    collector: Collector, run: Run, guards: dict[str, SourceGuard], ask: CollectItem | None = None
+) -> str:
     """Collect a batch's waiting items; return the batch's state.
+
+    ``ask`` asks for them; None: the collector itself.
 
     ``completed``: every item is at an end. ``paused``: a source was stopped, or a limit of the
     run was reached, and items wait, or a purchase is unsettled. ``cancelled``: the rest was cancelled. ``interrupted``: the
@@ -64,14 +69,17 @@ async def run_batch(collector: Collector, run: Run, guards: dict[str, SourceGuar
         The store cannot be written; what was not stored will be collected again.
     """
     with RARE_SEARCHES:
-        return await _Work(collector, run, guards).finish()
+        return await _Work(collector, run, guards, ask or collector.collect_item).finish()
 
 
 class _Work:
     """The moving parts of one run."""
 
-    def __init__(self, collector: Collector, run: Run, guards: dict[str, SourceGuard]) -> None:
+    def __init__(
+        self, collector: Collector, run: Run, guards: dict[str, SourceGuard], ask: CollectItem
+    ) -> None:
         self._collector = collector
+        self._collect_item = ask
         self._traffic = collector.traffic
         self._writer = collector.store.writer
         self._run = run
@@ -254,15 +262,17 @@ class _Work:
         running = item.move(State.RUNNING, started_at=datetime.now(UTC))
         self._tally.move(item.state, running)
         self._tally.current = item.apn or item.key
-        usage = self._tally.usage[source]
+        usage, run = self._tally.usage[source], self._run
         try:
-            outcome = await self._collector.collect_item(
-                running, usage, self._run.way, self._run.order
-            )
+            outcome = await self._collect_item(running, usage, run.way, run.order)
         except asyncio.CancelledError:
             self._keeper.cancel(running)
             raise
         ended = outcome.item
+        if ended.state is State.WAITING:  # nobody has asked for it: its turn comes again
+            self._run.give_credits_back(source)
+            self._keeper.give_back(ended)
+            return None
         if ended.failure_class == _CANCELLED:
             self._keeper.cancel(running)
             return None
@@ -307,7 +317,9 @@ class _Work:
             # Where an earlier parcel still has the field, the nulls are the county's own.
             again = Item(source=source, key=judgement.witness, state=State.RUNNING)
             usage = self._tally.usage[source]
-            judgement += guard.hear(await self._collector.collect_item(again, usage, self._run.way))
+            heard = await self._collect_item(again, usage, self._run.way)
+            if heard.item.state is not State.WAITING:
+                judgement += guard.hear(heard)
         if judgement.drift is not None:
             self._stop(source, LayoutChangedError.failure_class, judgement.drift)
         self._store_all(source, judgement.store)

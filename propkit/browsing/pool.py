@@ -44,7 +44,7 @@ class BrowserPool:
         self.engines: list[Engine] = []
         self.most_bytes = 0
         """The most memory that the browsers were found to hold."""
-        self._path = path
+        self.path = path
         self._found: Found | None = None
         self._playwright: Playwright | None = None
         self._idle: list[Slot] = []
@@ -200,7 +200,7 @@ class BrowserPool:
         from playwright.async_api import async_playwright
 
         if self._found is None:
-            self._found = await asyncio.to_thread(find_browser, self._path)
+            self._found = await asyncio.to_thread(find_browser, self.path)
             if reason := self._found.no_sandbox_reason:
                 log.warning("Chromium runs without its sandbox: %s", reason)
         if self._playwright is None:

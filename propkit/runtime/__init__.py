@@ -1,1 +1,1 @@
-"""Where a collector runs: here, a thread beside the notebook's kernel."""
+"""Where a collector runs: a thread beside the notebook's kernel, or a cluster of Dask."""

@@ -67,11 +67,11 @@ class Workplace(Protocol):
         """Stop a batch; what it has left waits."""
         ...
 
-    def retry(self, batch_id: str, only: str | None) -> None:
+    def retry(self, batch_id: str, only: str | None, *, cluster: object = None) -> None:
         """Collect what failed again."""
         ...
 
-    def resume(self, batch_id: str) -> None:
+    def resume(self, batch_id: str, *, cluster: object = None) -> None:
         """Go on with a batch."""
         ...
 
@@ -176,18 +176,19 @@ class Batch:
         """Stop without cancelling: what is not collected waits for :meth:`resume`."""
         self._place.leave(self.id)
 
-    def retry(self, only: str | None = None) -> Batch:
+    def retry(self, only: str | None = None, *, cluster: object = None) -> Batch:
         """Collect the failed items again; ``only`` keeps to one failure class.
 
         What a second way has delivered has not failed; where it failed too, the first way is
-        asked again.
+        asked again. ``cluster`` is as for :meth:`propkit.Kit.start`; without it they are collected
+        here.
 
         Raises
         ------
         RequestError
             The batch is running, or there is no such failure class.
         """
-        self._place.retry(self.id, only)
+        self._place.retry(self.id, only, cluster=cluster)
         self._on_again(self)
         return self
 
@@ -202,18 +203,19 @@ class Batch:
         self._place.free(self.id)
         return self
 
-    def resume(self) -> Batch:
+    def resume(self, *, cluster: object = None) -> Batch:
         """Go on with the items that wait or were cancelled; without any, only bring it to its end.
 
         So do those that failed because their source was blocked or refused the token: a person
         has looked since. What another batch has collected since this one was made is skipped.
+        ``cluster`` is as for :meth:`propkit.Kit.start`; without it they are collected here.
 
         Raises
         ------
         RequestError
             The batch is running.
         """
-        self._place.resume(self.id)
+        self._place.resume(self.id, cluster=cluster)
         self._on_again(self)
         return self
 

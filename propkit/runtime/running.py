@@ -9,8 +9,9 @@ from typing import Any
 
 from propkit.batch_run import Run, SourceGuard
 from propkit.buying import Order
-from propkit.collector import COLLECT, WAYS, Collector
+from propkit.collector import Collector
 from propkit.errors import RequestError
+from propkit.item_asker import COLLECT, WAYS
 from propkit.items import Item, State
 from propkit.layers.areas import Area, read_area_order
 from propkit.progress import Listener

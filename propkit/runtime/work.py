@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from datetime import UTC, datetime
+from typing import TypedDict, Unpack
 
-from propkit.batch_run import Run, SourceGuard, run_batch
+from propkit.batch_run import Run, SourceGuard
 from propkit.collector import Collector
 from propkit.ending import check_process
 from propkit.errors import (
@@ -24,6 +25,7 @@ from propkit.errors import (
 )
 from propkit.items import Item, State
 from propkit.progress import Listener, Progress
+from propkit.runtime.cluster import Cluster, run_anywhere
 from propkit.runtime.exporting import Export, export_cancelled, export_run
 from propkit.runtime.running import (
     charge_repeated,
@@ -62,6 +64,15 @@ _SLICE_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 10.0
 _LOG_SECONDS = 1.0
 _END_SECONDS = 10.0
+
+
+class Beginning(TypedDict, total=False):
+    """How a run begins: what need not be asked, who listens, and the cluster that asks, if one."""
+
+    fresh_keys: frozenset[tuple[str, str]]
+    listeners: Iterable[Listener]
+    planned_at: datetime | None
+    cluster: Cluster | None
 
 
 class BatchWork:
@@ -138,38 +149,25 @@ class BatchWork:
     def start(
         self,
         make: Callable[[], BatchHead],
-        *,
         items: Sequence[Item],
-        fresh_keys: frozenset[tuple[str, str]],
-        listeners: Iterable[Listener],
-        planned_at: datetime | None,
+        **how: Unpack[Beginning],
     ) -> None:
         """Have the batch made, and begin to collect its ``items``."""
         with self._lock:  # who looks for it meanwhile finds it running
-            self._begin(
-                make(), items, fresh_keys=fresh_keys, listeners=listeners, planned_at=planned_at
-            )
+            self._begin(make(), items, **how)
 
-    def _begin(
-        self,
-        head: BatchHead,
-        items: Sequence[Item],
-        *,
-        fresh_keys: frozenset[tuple[str, str]] = frozenset(),
-        listeners: Iterable[Listener] = (),
-        planned_at: datetime | None = None,
-    ) -> None:
+    def _begin(self, head: BatchHead, items: Sequence[Item], **how: Unpack[Beginning]) -> None:
         run = make_run(
             self.collector,
             head,
             items,
-            fresh_keys=fresh_keys,
-            listeners=[*listeners, *self._make_listeners(), self._keep_event],
-            planned_at=planned_at,
+            fresh_keys=how.get("fresh_keys", frozenset()),
+            listeners=[*how.get("listeners", ()), *self._make_listeners(), self._keep_event],
+            planned_at=how.get("planned_at"),
         )
         self._run = run
         self._thread.works[self.id] = self  # it may have been let go of before
-        self._future = self._thread.submit(self._work(run))
+        self._future = self._thread.submit(self._work(run, how.get("cluster")))
         self._future.add_done_callback(lambda _: self._on_end())
 
     def cancel(self) -> None:
@@ -214,7 +212,7 @@ class BatchWork:
             self._thread.call(lambda: self._thread.traffic.forget(self.id))
         self._thread.works.pop(self.id, None)
 
-    def retry(self, only: str | None = None) -> None:
+    def retry(self, only: str | None = None, *, cluster: Cluster | None = None) -> None:
         """Collect the failed items again; ``only`` keeps to one failure class.
 
         What a second way has delivered has not failed; where it failed too, the first begins anew.
@@ -232,9 +230,9 @@ class BatchWork:
                 )
             self._requeue_failed(None if only is None else [only])
             if self._has_waiting():
-                self._start_again()
+                self._start_again(cluster=cluster)
 
-    def resume(self, *, only_if: str | None = None) -> None:
+    def resume(self, *, only_if: str | None = None, cluster: Cluster | None = None) -> None:
         """Go on with the items that wait or were cancelled; without any, only bring it to its end.
 
         So do those that failed because their source was blocked or refused the token: a person
@@ -257,7 +255,7 @@ class BatchWork:
             is_unfinished = head.state in UNFINISHED
             # A process that dies once all is collected leaves the workbook to be written.
             if self._has_waiting() or (is_unfinished and head.criteria.get("export_to")):
-                self._start_again(looked_at)
+                self._start_again(looked_at, cluster)
             elif is_unfinished:
                 set_state(self._store, self.id, "completed")
 
@@ -280,12 +278,15 @@ class BatchWork:
     def _has_waiting(self) -> bool:
         return any(state == State.WAITING for _, state, _ in count_items(self._store, self.id))
 
-    def _start_again(self, planned_at: datetime | None = None) -> None:
+    def _start_again(
+        self, planned_at: datetime | None = None, cluster: Cluster | None = None
+    ) -> None:
         state = self.head.state
         charge_repeated(self.collector, self.id)
         set_state(self._store, self.id, "running", log="batch resumed")
         try:
-            self._begin(self.head, read_items(self._store, self.id), planned_at=planned_at)
+            items = read_items(self._store, self.id)
+            self._begin(self.head, items, planned_at=planned_at, cluster=cluster)
         except PropkitError:
             set_state(self._store, self.id, state)
             raise
@@ -325,14 +326,14 @@ class BatchWork:
         if self.is_running:
             raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
 
-    async def _work(self, run: Run) -> None:
+    async def _work(self, run: Run, cluster: Cluster | None) -> None:
         def note_slow(event: str, seconds: float) -> None:
             run.note("slow", f"the store: {event}", seconds=seconds)
 
         with self._store.writer.telling(self.id, note_slow):
-            await self._run_to_end(run)
+            await self._run_to_end(run, cluster)
 
-    async def _run_to_end(self, run: Run) -> None:
+    async def _run_to_end(self, run: Run, cluster: Cluster | None) -> None:
         started_at = datetime.now(UTC)
         ends = [
             asyncio.create_task(self._beat(run, started_at)),
@@ -343,7 +344,7 @@ class BatchWork:
             async with self._thread.looking_up:
                 guards = await asyncio.to_thread(make_guards, self.collector, run)
             with self._store.sparing():
-                state = await run_batch(self.collector, run, guards)
+                state = await run_anywhere(self.collector, run, guards, cluster)
         except StoreError:
             raise  # nothing can be written
         except Exception as error:

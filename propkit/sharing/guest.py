@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from propkit import __version__
-from propkit.errors import StoreError
+from propkit.errors import RequestError, StoreError
 from propkit.frames import hits_frame
 from propkit.progress import Listener, Progress
 from propkit.reparsing import reparse_answers
@@ -287,12 +287,14 @@ class GuestPlace:
         """Stop a batch; what it has left waits."""
         self._link.call("leave", batch_id=batch_id)
 
-    def retry(self, batch_id: str, only: str | None) -> None:
+    def retry(self, batch_id: str, only: str | None, *, cluster: object = None) -> None:
         """Collect what failed again."""
+        self._refuse_cluster(cluster)
         self._link.call("retry", batch_id=batch_id, only=only)
 
-    def resume(self, batch_id: str) -> None:
+    def resume(self, batch_id: str, *, cluster: object = None) -> None:
         """Go on with a batch."""
+        self._refuse_cluster(cluster)
         self._link.call("resume", batch_id=batch_id)
 
     def free(self, batch_id: str) -> None:
@@ -325,8 +327,9 @@ class GuestPlace:
         hits: SearchHits = read_as(SearchHits, said)
         return hits
 
-    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
+    def start(self, order: Order, listeners: Iterable[Listener], *, cluster: object = None) -> None:
         """Have a batch stored and started; ``listeners`` are nobody's here (:mod:`shared`)."""
+        self._refuse_cluster(cluster)
         if any(True for _ in listeners):
             raise ValueError("events are fetched from the owner, not sent")
         self._link.put(*dump_order(order))
@@ -371,6 +374,14 @@ class GuestPlace:
         """Have a copy written beside the store and return its path."""
         name = self._link.call("snapshot")
         return self.store.path.with_name(os.path.basename(name))  # noqa: PTH119 -- only the name
+
+    def _refuse_cluster(self, cluster: object) -> None:
+        # A guest may have the owner read and write the store, not connect to anything.
+        if cluster is not None:
+            raise RequestError(
+                f"cluster= is for the process that owns the store, which is PID {self._pid}: open"
+                " the store here first, without worker=True and when that process has ended"
+            )
 
     def at_close(self, end: Callable[[], object]) -> None:
         """Call ``end`` at the end of :meth:`close`."""

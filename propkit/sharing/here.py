@@ -25,6 +25,7 @@ from propkit.notices import EndListener, make_hooks
 from propkit.plan import Plan
 from propkit.progress import Listener, Progress
 from propkit.reparsing import reparse_and_store, reparse_answers
+from propkit.runtime.cluster import find_cluster
 from propkit.runtime.options import run_criteria
 from propkit.runtime.thread import CollectorThread, kept_rates
 from propkit.runtime.work import BatchWork
@@ -48,8 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TURN_SECONDS = 0.2
-_FREE_SECONDS = 5.0
+_TURN_SECONDS, _FREE_SECONDS = 0.2, 5.0
 
 
 class HerePlace:
@@ -158,8 +158,7 @@ class HerePlace:
     def running_ids(self) -> list[str]:
         """Return the ids of the batches that run in this process."""
         thread = CollectorThread.find(self.store)
-        works = list(thread.works.values()) if thread else []
-        return [work.id for work in works if work.is_running]
+        return [one.id for one in list(thread.works.values()) if one.is_running] if thread else []
 
     def wait(self, batch_id: str, seconds: float) -> bool:
         """Wait for a batch's end, at most so long; return whether it has ended.
@@ -190,13 +189,15 @@ class HerePlace:
         """Stop a batch; what it has left waits."""
         self._work(batch_id).leave()
 
-    def retry(self, batch_id: str, only: str | None) -> None:
+    def retry(self, batch_id: str, only: str | None, *, cluster: object = None) -> None:
         """Collect what failed again."""
-        self._work(batch_id).retry(only)
+        kind = read_head(self.store, batch_id).kind
+        self._work(batch_id).retry(only, cluster=find_cluster(cluster, kind))
 
-    def resume(self, batch_id: str, *, only_if: str | None = None) -> None:
+    def resume(self, batch_id: str, *, cluster: object = None, only_if: str | None = None) -> None:
         """Go on with a batch; ``only_if`` it is in this state still."""
-        self._work(batch_id).resume(only_if=only_if)
+        found = find_cluster(cluster, read_head(self.store, batch_id).kind)
+        self._work(batch_id).resume(only_if=only_if, cluster=found)
 
     def free(self, batch_id: str) -> None:
         """Leave a batch that hangs, so that it can be gone on with.
@@ -245,7 +246,7 @@ class HerePlace:
         collector, thread = self.collector()
         return thread.submit(collector.look_up(what, given, limit)).result()
 
-    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
+    def start(self, order: Order, listeners: Iterable[Listener], *, cluster: object = None) -> None:
         """Store a batch with all that a later process needs to go on, and start it.
 
         Raises
@@ -256,6 +257,7 @@ class HerePlace:
         settings = self.settings.collect
         options = run_criteria(settings, self.sources, order.criteria, **order.options)
         self.check()
+        found = find_cluster(cluster, order.kind)
         has_to_wait = self._has_to_wait(order)
         make = partial(
             create_batch,
@@ -277,6 +279,7 @@ class HerePlace:
             fresh_keys=order.fresh_keys,
             listeners=listeners,
             planned_at=order.planned_at,
+            cluster=found,
         )
 
     def start_plan(

@@ -129,8 +129,11 @@ class Place(Workplace, Protocol):
         """Look something up at an office, now."""
         ...
 
-    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
-        """Store a batch with all that a later process needs to go on, and start it."""
+    def start(self, order: Order, listeners: Iterable[Listener], *, cluster: object = None) -> None:
+        """Store a batch with all that a later process needs to go on, and start it.
+
+        ``cluster`` is what collects it; only the process that owns the store can use one.
+        """
         ...
 
     def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:

@@ -46,10 +46,8 @@ T = TypeVar("T")
 AnyPlace = GuestPlace | HerePlace
 Do = Callable[[AnyPlace], object]
 
-_FOLLOW_SECONDS = 0.2
-_HANDING_SECONDS = 0.05
-_LAST_EVENT_SECONDS = 5.0
-_ENDING_SECONDS = 30.0
+_FOLLOW_SECONDS, _HANDING_SECONDS = 0.2, 0.05
+_LAST_EVENT_SECONDS, _ENDING_SECONDS = 5.0, 30.0
 _PAYING = ("purchase", "settle")
 """Operations of :mod:`propkit.leads.operations` that may cost something each time."""
 _PURCHASE_LOST = (
@@ -261,13 +259,13 @@ class SharedPlace:
         self._wanted.discard(batch_id)
         self._ask_about(batch_id, lambda place: place.leave(batch_id))
 
-    def retry(self, batch_id: str, only: str | None) -> None:
+    def retry(self, batch_id: str, only: str | None, *, cluster: object = None) -> None:
         """Collect what failed again."""
-        self._go_on(batch_id, lambda place: place.retry(batch_id, only))
+        self._go_on(batch_id, lambda place: place.retry(batch_id, only, cluster=cluster))
 
-    def resume(self, batch_id: str) -> None:
+    def resume(self, batch_id: str, *, cluster: object = None) -> None:
         """Go on with a batch."""
-        self._go_on(batch_id, lambda place: place.resume(batch_id))
+        self._go_on(batch_id, lambda place: place.resume(batch_id, cluster=cluster))
 
     def free(self, batch_id: str) -> None:
         """Leave a batch that hangs, so that it can be gone on with."""
@@ -294,9 +292,11 @@ class SharedPlace:
         """Look something up at an office, now."""
         return self.ask(lambda place: place.look_up(what, given, limit))
 
-    def start(self, order: Order, listeners: Iterable[Listener]) -> None:
+    def start(self, order: Order, listeners: Iterable[Listener], *, cluster: object = None) -> None:
         """Have a batch stored and started, once, and follow it for the listeners."""
-        self._order(order.batch_id, lambda place: place.start(order, ()), listeners)
+        self._order(
+            order.batch_id, lambda place: place.start(order, (), cluster=cluster), listeners
+        )
 
     def leads(self, name: str, given: Mapping[str, Any], listeners: Iterable[Listener] = ()) -> Any:
         """Have an operation carried out, and follow the batch that it may have started."""

@@ -1,0 +1,370 @@
+"""Batches that a Dask cluster collects: the same tables, at the same pace, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from distributed import Client
+
+import propkit as pk
+from propkit.errors import RequestError
+from propkit.records import RECORD_TYPES
+from propkit.runtime.cluster import address
+from propkit.runtime.cluster.messages import LEASE_SECONDS
+from propkit.sharing.joining import attach
+from propkit.sharing.place import make_order
+from propkit.sources import configure_sources
+from propkit.store import Store
+from tests.collecting import QUICK, quick_kit, quick_settings, table_as_truth
+from tests.guests.notebooks import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from propkit.demo_county import County
+    from tests.cluster.conftest import Cluster
+
+pytestmark = pytest.mark.timeout(120)
+
+LAST = 60
+README = Path(__file__).parents[2] / "README.md"
+OWNER = Path(__file__).parent / "owner_run.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+ROLL = ["parcels", "residences", "valuations", "sales"]
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(cluster.address, set_as_default=False) as client:
+        yield client
+
+
+def paced_kit(county: County, path: Path, rate: float, **collect: Any) -> pk.Kit:
+    """Open a kit that asks each system so often, with at most two requests in flight."""
+    sources = {
+        name: {**values, "requests_per_second": rate, "max_in_flight": 2}
+        for name, values in county.settings().items()
+    }
+    settings = pk.Settings.load(sources=sources, collect={**QUICK, **collect})
+    return pk.Kit(Store.open(path), settings, configure_sources(settings))
+
+
+def asked(county: County) -> list[str]:
+    """Return what was asked for, robots.txt left out."""
+    entries = county.ledger()
+    return [e["path"] + e["query"] for e in entries if not e["path"].endswith("robots.txt")]
+
+
+def test_the_tables_are_those_of_a_kernel(
+    county: County, cluster: Cluster, client: Client, tmp_path: Path
+):
+    """Also of the treasurer's pages, which are bound to a session; and nothing is asked twice."""
+    apns = county.apns(60)
+    with quick_kit(county, tmp_path / "kernel.duckdb") as kit:
+        expected_report = kit.collect(apns, progress=False)
+        expected = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+    asked_by_kernel = sorted(asked(county))
+    county.clear_ledger()
+
+    with quick_kit(county, tmp_path / "cluster.duckdb") as kit:
+        report = kit.collect(apns, progress=False, cluster=client)
+        tables = {table: table_as_truth(kit, table) for table in RECORD_TYPES}
+        log = kit.batch("last").log()
+
+    assert report.state == "completed"
+    assert report.totals == expected_report.totals
+    assert tables == expected
+    assert sorted(asked(county)) == asked_by_kernel
+    assert sum(one.requests for one in report.sources) == len(county.ledger())
+    robots = [e["path"] for e in county.ledger() if e["path"].endswith("robots.txt")]
+    assert all(robots.count(path) <= len(cluster.workers) for path in robots)
+    assert f"collected by 2 workers of the cluster {cluster.address}" in list(log["message"])
+    assert "demo-token" not in cluster.said()
+    wait_until(lambda: client.run_on_scheduler(left_at) == [])
+
+
+def left_at(dask_scheduler: Any) -> list[str]:
+    """Return what a run has left at the scheduler: queues, and tasks."""
+    return [*dask_scheduler.extensions["queues"].queues, *dask_scheduler.tasks]
+
+
+def test_the_pace_holds_over_all_workers(county: County, cluster: Cluster, tmp_path: Path):
+    """Both workers ask, and the county's own limits refuse nothing."""
+    limit = {"requests_per_second": 20, "burst": 3, "max_in_flight": 2}
+    county.switch(limits=dict.fromkeys(("assessor", "treasurer", "recorder"), limit))
+
+    with paced_kit(county, tmp_path / "a.duckdb", 20) as kit:
+        report = kit.collect(
+            county.apns(40), progress=False, cluster=cluster.address, datasets=ROLL
+        )
+
+    entries = county.ledger("assessor")
+    assert report.state == "completed"
+    assert sum(report.totals.values()) == 40
+    assert [e for e in entries if e["is_refused"]] == []
+    assert max(e["in_flight"] for e in entries) <= 2
+    starts = [e["started_monotonic"] for e in entries]
+    # 21 requests take the spacing twenty times; a server that stands still may see them closer.
+    assert [b - a for a, b in zip(starts, starts[20:], strict=False) if b - a < 0.9] == []
+
+
+def test_one_workers_retry_after_pauses_all(county: County, cluster: Cluster, tmp_path: Path):
+    rule = {"system": "assessor", "kind": "status", "status": 429, "retry_after": 2, "after": 10}
+    county.switch(faults=[{**rule, "first": 1}])
+
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        report = kit.collect(
+            county.apns(60), progress=False, cluster=cluster.address, datasets=ROLL
+        )
+
+    starts = [e["started_monotonic"] for e in county.ledger("assessor")]
+    gaps = [later - first for first, later in pairwise(starts)]
+    assert report.state == "completed"
+    assert "failed" not in report.totals
+    assert max(gaps) >= 1.5
+
+
+def test_what_a_killed_worker_had_is_handed_out_again(
+    county: County, cluster: Cluster, tmp_path: Path
+):
+    county.switch(latency=0.05)
+    apns = county.apns(80)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        batch = kit.start(apns, cluster=cluster.address, datasets=ROLL)
+        wait_until(lambda: len(asked(county)) > 20)
+
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
+
+        report = batch.wait(LAST)
+        items = batch.items()
+        messages = " ".join(batch.log()["message"])
+
+    assert report.state == "completed"
+    assert set(items["state"]) <= {"done", "not_found"}
+    assert sorted(items["key"]) == sorted(apns)
+    assert "a worker of the cluster was lost" in messages
+
+
+def test_items_wait_for_workers_when_all_are_gone(county: County, cluster: Cluster, tmp_path: Path):
+    county.switch(latency=0.05)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        batch = kit.start(county.apns(60), cluster=cluster.address, datasets=ROLL)
+        wait_until(lambda: len(asked(county)) > 10)
+        for worker in cluster.workers:
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+        wait_until(lambda: "items wait for some" in " ".join(batch.log()["message"]))
+
+        cluster.start_workers()
+
+        assert batch.wait(LAST).state == "completed"
+        assert set(batch.items()["state"]) <= {"done", "not_found"}
+
+
+def test_a_cancel_stops_all_workers_and_keeps_what_came(
+    county: County, cluster: Cluster, tmp_path: Path
+):
+    with paced_kit(county, tmp_path / "a.duckdb", 20) as kit:
+        batch = kit.start(county.apns(200), cluster=cluster.address, datasets=ROLL)
+        wait_until(lambda: len(asked(county)) > 10)
+
+        began = time.monotonic()
+        batch.cancel()
+        seconds = time.monotonic() - began
+
+        number = len(asked(county))
+        states = batch.items()["state"].value_counts().to_dict()
+        stored = len(kit.frame("parcels"))
+        state = batch.state
+    assert seconds < 5
+    assert state == "cancelled"
+    assert set(states) <= {"done", "not_found", "cancelled"}
+    assert stored == states["done"] > 5
+    assert len(asked(county)) == number
+
+
+def test_a_closed_client_leaves_the_batch_to_be_gone_on_with(
+    county: County, cluster: Cluster, tmp_path: Path
+):
+    with paced_kit(county, tmp_path / "a.duckdb", 30) as kit:
+        client = Client(cluster.address, set_as_default=False)
+        batch = kit.start(county.apns(60), cluster=client, datasets=ROLL)
+        wait_until(lambda: len(asked(county)) > 10)
+        client.close()
+        batch.wait(LAST)
+        head = batch.head
+        kept = batch.items()["state"].value_counts()
+
+        batch.resume(cluster=cluster.address).wait(LAST)
+        report = batch.report
+
+    assert head.state == "interrupted"
+    assert head.error == "the Dask client was closed; batch.resume() goes on with what waits"
+    assert kept["waiting"] > 0
+    assert report.state == "completed"
+    assert len(asked(county)) <= 60 + 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (7, "cluster=7 is no cluster; expected a distributed.Client, or the address"),
+        ("", "cluster='' is no cluster"),
+        ("nonsense://x", "cluster='nonsense://x' cannot be reached"),
+    ],
+)
+def test_what_is_no_cluster_is_refused(county: County, tmp_path: Path, given: object, said: str):
+    with (
+        quick_kit(county, tmp_path / "a.duckdb") as kit,
+        pytest.raises(RequestError, match=said.replace("(", r"\(")),
+    ):
+        kit.start(county.apns(2), cluster=given)
+    assert asked(county) == []
+
+
+def test_a_worker_with_another_version_is_refused(
+    county: County, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(address, "__version__", "0.0.9")
+    with (
+        quick_kit(county, tmp_path / "a.duckdb") as kit,
+        pytest.raises(RequestError, match=r"has propkit 0\.1\.0, and here is 0\.0\.9"),
+    ):
+        kit.start(county.apns(2), cluster=cluster.address)
+    assert asked(county) == []
+
+
+def test_a_worker_without_propkit_is_refused():
+    missing = ModuleNotFoundError("No module named 'propkit'")
+
+    with pytest.raises(RequestError, match=r"tcp://w:1 has no propkit \(No module named"):
+        address.check_version("tcp://w:1", missing)
+
+
+@pytest.mark.browser
+def test_browsers_are_the_workers_own(county: County, cluster: Cluster, tmp_path: Path):
+    taxes = ["tax_bills", "tax_payments"]
+    apns = county.apns(4)
+    with quick_kit(county, tmp_path / "a.duckdb", has_browser=True, request_timeout=60) as kit:
+        report = kit.collect(
+            apns, mode="browser", datasets=taxes, progress=False, cluster=cluster.address
+        )
+        tables = {table: table_as_truth(kit, table) for table in taxes}
+        browsers = kit._place.collector()[0].browsers.engines
+    with quick_kit(county, tmp_path / "b.duckdb") as kit:
+        kit.collect(apns, datasets=taxes, progress=False)
+        expected = {table: table_as_truth(kit, table) for table in taxes}
+
+    assert report.state == "completed"
+    assert tables == expected
+    assert browsers == []
+
+
+def test_an_owner_that_dies_stops_the_cluster_within_seconds(
+    county: County, cluster: Cluster, tmp_path: Path
+):
+    """Without its leases nobody asks; the batch is unfinished, and goes on without a cluster."""
+    path = tmp_path / "a.duckdb"
+    sources = {
+        name: {**values, "requests_per_second": 30, "max_in_flight": 2}
+        for name, values in county.settings().items()
+    }
+    apns = county.apns(400)
+    order = json.dumps({"sources": sources, "apns": apns, "cluster": cluster.address})
+    with subprocess.Popen([sys.executable, str(OWNER), str(path), order], env=ENVIRONMENT) as owner:
+        wait_until(lambda: len(asked(county)) > 20)
+        owner.kill()
+    killed_at = time.time()
+    number = 0
+
+    def is_quiet() -> bool:
+        nonlocal number
+        last, number = number, len(asked(county))
+        time.sleep(0.3)  # ten requests, at the pace of the batch
+        return last == number
+
+    wait_until(is_quiet)
+
+    assert max(entry["started_at"] for entry in county.ledger()) < killed_at + LEASE_SECONDS
+    with quick_kit(county, path) as kit:
+        assert len(kit.unfinished) == 1
+        report = kit.batch("last").resume().wait(LAST)
+    assert report.state == "completed"
+
+
+def test_a_guest_cannot_send_the_owner_to_a_cluster(
+    county: County, cluster: Cluster, tmp_path: Path
+):
+    settings = quick_settings(county)
+    with pk.open(tmp_path / "a.duckdb", settings=settings) as owner:
+        guest = attach(owner.store.path)
+        assert guest is not None
+        order = make_order(owner.plan(county.apns(2)), {})
+        with pytest.raises(RequestError, match=r"is for the process that owns the store, which is"):
+            guest.start(order, (), cluster=cluster.address)
+        with pytest.raises(RequestError, match="is for the process that owns the store"):
+            guest.resume(order.batch_id, cluster=cluster.address)
+        guest.close()
+    assert asked(county) == []
+
+
+def test_leads_are_not_for_a_cluster():
+    with pytest.raises(RequestError, match="leads are bought by the owner of the store only"):
+        address.find_cluster("tcp://127.0.0.1:1", "leads")
+
+
+def test_dask_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+
+    with pytest.raises(RequestError, match=r'pip install "propkit\[cluster\]"'):
+        address.find_cluster("tcp://127.0.0.1:1", "comprehensive")
+
+
+def test_a_source_that_blocks_is_asked_no_more_by_any_worker(
+    county: County, cluster: Cluster, tmp_path: Path
+):
+    """What was handed out already comes back unasked, and waits."""
+    county.switch(faults=[{"system": "assessor", "kind": "captcha", "after": 12}])
+
+    with quick_kit(county, tmp_path / "a.duckdb", workers=2) as kit:
+        report = kit.collect(
+            county.apns(150), progress=False, cluster=cluster.address, datasets=ROLL
+        )
+
+    assert report.state == "paused"
+    assert report.totals["waiting"] > 100
+    assert len(asked(county)) < 40
+
+
+def test_a_cap_holds_over_all_workers(county: County, cluster: Cluster, tmp_path: Path):
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        report = kit.collect(
+            county.apns(60), progress=False, cluster=cluster.address, datasets=ROLL, max_requests=25
+        )
+
+    assert report.state == "paused"
+    assert 20 <= len(county.ledger("assessor")) <= 25
+
+
+def test_the_lines_of_the_readme_run(county: County, cluster: Cluster, tmp_path: Path):
+    shown = re.search(
+        r"```python\n(from distributed import Client.*?)```", README.read_text(), re.DOTALL
+    )
+    assert shown is not None
+    lines = shown[1].replace("tcp://scheduler:8786", cluster.address)
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        names = {"kit": kit, "parcels": county.apns(3)}
+        exec(lines, names)  # noqa: S102 -- as a reader does
+        names["client"].close()
+
+    assert names["report"].state == "completed"
