@@ -157,6 +157,7 @@ def test_a_source_that_is_left_alone_says_until_when(
     clock.now = 10
 
     resting = emitted(tally, heard)
+    over = emitted(tally, heard, "cancelled")
     clock.now = 40
     breakers["first"].try_enter()
     probed = emitted(tally, heard)
@@ -165,6 +166,7 @@ def test_a_source_that_is_left_alone_says_until_when(
     assert [before.sources[0].rest, before.eta_seconds] == [None, 2.0]
     assert [resting.sources[0].rest, resting.eta_seconds] == ["asked again in 22 s", None]
     assert describe(resting).endswith("10 s | first left alone, asked again in 22 s")
+    assert over.sources[0].rest is None  # nobody asks it any more
     assert probed.sources[0].rest == "asked again now"
     assert emitted(tally, heard).sources[0].rest is None
 

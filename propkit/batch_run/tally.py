@@ -97,7 +97,8 @@ class Tally:
         run = self._run
         counts: Counter[State] = sum(self._counts.values(), Counter())
         changed, self._changed = tuple(self._changed.values()), {}
-        sources = tuple(self._source_progress(name) for name in self._counts if self._is_told(name))
+        told = [name for name in self._counts if self._is_told(name)]
+        sources = tuple(self._source_progress(name, is_running=state == "running") for name in told)
         # Nobody knows how long it takes while a source is left alone.
         is_steady = state == "running" and not any(source.rest for source in sources)
         event = Progress(
@@ -128,7 +129,7 @@ class Tally:
         is_second = any(name in ways for ways in self._run.fallbacks.values())
         return not is_second or self._counts[name].total() + self._replaced[name] > 0
 
-    def _source_progress(self, name: str) -> SourceProgress:
+    def _source_progress(self, name: str, *, is_running: bool) -> SourceProgress:
         counts, usage, replaced = self._counts[name], self.usage[name], self._replaced[name]
         return SourceProgress(
             source=name,
@@ -141,7 +142,7 @@ class Tally:
             requests_per_second=self._hosts[name].pace.requests_per_second,
             stopped=self._run.stopped.get(name),
             replaced=replaced,
-            resting_seconds=self._resting_seconds(name),
+            resting_seconds=self._resting_seconds(name) if is_running else None,
         )
 
     def _resting_seconds(self, name: str) -> float | None:

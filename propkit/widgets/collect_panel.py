@@ -40,10 +40,6 @@ from propkit.widgets.summary_view import Extras, summary_block
 
 _LOOK_SECONDS: Final = 1.0
 _HIDE_SECONDS: Final = 10.0
-_IN_DIALOG: Final = frozenset(
-    {"replan", "confirm", "fetch_anyway", "wait", "add", "restart", "start_collector"}
-)
-_IN_SUMMARY: Final = frozenset({"retry", "resume"})
 # Clocks of processes differ, and an item's end is written a moment after it.
 _OVERLAP: Final = timedelta(seconds=10)
 
@@ -118,8 +114,7 @@ class CollectPanel(Panel):
         if action not in actions:
             raise RequestError(f"no action {action!r}")
         # A double click presses once more what the first press has taken away.
-        is_gone = self._dialog is None and action in _IN_DIALOG
-        if not is_gone and not (self._report is None and action in _IN_SUMMARY):
+        if self._dialog is not None or action not in views.IN_DIALOG:
             actions[action]()
 
     def visible_apns(self) -> list[str]:
@@ -376,7 +371,7 @@ class CollectPanel(Panel):
         self.do_apart(batch.cancel, partial(setattr, self, "_doing", ""))
 
     def _again(self, how: str) -> None:
-        if self.batch is not None:
+        if self.batch is not None and self._report is not None:
             batch = self.batch.retry() if how == "retry" else self.batch.resume()
             self._show(batch)
 

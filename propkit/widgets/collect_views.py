@@ -33,6 +33,10 @@ COLLECT_LABEL: Final = "Collect All Data"
 ACTIVE_LABEL: Final = "Batch Collection Active…"
 HANDING_OVER: Final = "A worker process takes the store over…"
 COLLECT_TITLE: Final = "Collect complete property data for ALL visible search results"
+IN_DIALOG: Final = frozenset(
+    {"replan", "confirm", "fetch_anyway", "wait", "add", "restart", "start_collector"}
+)
+"""Actions that are offered only as long as a dialog is to be seen."""
 _AGES: Final = (
     ("default", "each source's own"),
     ("1h", "1 hour"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
@@ -28,8 +29,7 @@ class ProgressBars:
     """
 
     def __init__(self) -> None:
-        self.text = widgets.Label("Collecting …", layout=widgets.Layout(width="100%"))
-        self.text.style.font_weight = "bold"
+        self.text = widgets.HTML("<b>Collecting …</b>", layout=widgets.Layout(width="auto"))
         self.rows = widgets.VBox([])
         self.notes = widgets.VBox([])
         self.box = _Box([self.text, self.rows, self.notes], layout={"max_width": "900px"})
@@ -62,15 +62,16 @@ class ProgressBars:
         if not self._is_shown:
             self._is_shown = True
             display(self.box)  # type: ignore[no-untyped-call]
-        self.text.value = describe(progress)
+        self.text.value = f"<b>{escape(describe(progress), quote=False)}</b>"
         for source in progress.sources:
             if source.source not in self._sources:
                 self._sources[source.source] = _SourceRow(source.source)
                 self.rows.children = [row.box for row in self._sources.values()]
             self._sources[source.source].show(source, is_over=progress.state != "running")
         stops = [f"! {source.stopped}" for source in progress.sources if source.stopped]
-        if stops != [note.value for note in self.notes.children]:
-            self.notes.children = [widgets.Label(stop) for stop in stops]
+        notes = [escape(stop, quote=False) for stop in stops]
+        if notes != [note.value for note in self.notes.children]:
+            self.notes.children = [widgets.HTML(note) for note in notes]
 
 
 class _SourceRow:
@@ -80,9 +81,11 @@ class _SourceRow:
         self.name = widgets.Label(name.replace("_", " "), layout={"width": "9rem", **_FIXED})
         self.bar = widgets.IntProgress(layout={"flex": "1 1 10rem", "min_width": "6rem"})
         self.word = widgets.Label(layout={"width": "5rem", "margin": "2px 2px 2px 12px", **_FIXED})
-        # A width of its own keeps the bar from moving when a number grows.
-        self.numbers = widgets.Label(layout={"width": "14rem", "flex": "0 0 auto"})
-        self.box = widgets.HBox([self.name, self.bar, self.word, self.numbers])
+        # A basis of its own keeps the bar from moving when a number grows; where it is narrow the
+        # numbers go below the bar, in as many lines as they take.
+        self.numbers = widgets.HTML(layout={"width": "auto", "flex": "1 1 14rem"})
+        parts = [self.name, self.bar, self.word, self.numbers]
+        self.box = widgets.HBox(parts, layout={"flex_flow": "row wrap"})
         self.box.add_class("propkit-progress-source")
 
     def show(self, source: SourceProgress, *, is_over: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import ipywidgets
 import pytest
 
 from propkit.items import State
@@ -78,6 +79,22 @@ def test_what_is_cancelled_was_not_asked_for() -> None:
 
     assert describe(replace(_event("cancelled"), counts=counts)) == (
         "Cancelled after 1 of 4 items (25 %): 1 done, 3 cancelled, 1 s"
+    )
+
+
+def test_what_is_said_takes_several_lines_where_it_is_narrow_and_stays_text() -> None:
+    """Beside a file browser the numbers and the end of each line were cut."""
+    bars = ProgressBars()
+
+    bars.show(_event(stopped="the site says <img src=x> & more"))
+
+    (row,), (note,) = bars.rows.children, bars.notes.children
+    assert row.layout.flex_flow == "row wrap"
+    lines = [bars.text, note, row.children[3]]
+    assert {type(line) for line in lines} == {ipywidgets.HTML}  # a Label has one line
+    assert note.value == "! the site says &lt;img src=x&gt; &amp; more"
+    assert bars.text.value == (
+        "<b>Collecting 2 of 4 items (50 %): 2 done, 1 s | maricopa_assessor stopped</b>"
     )
 
 
