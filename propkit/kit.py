@@ -65,7 +65,7 @@ class Kit(
         self._place: Place = (
             HerePlace(store, sources, settings) if isinstance(store, Store) else store
         )
-        self._batches = WeakValueDictionary[str, Batch]()
+        self._batches = WeakValueDictionary[str, Batch]()  # who holds one has the same each time
         self._is_paused = False
         self._notifiers: list[Notify] = []
         self._finalizer = weakref.finalize(self, self._place.close)
@@ -376,7 +376,6 @@ class Kit(
         return [name for name in unfinished_ids(self.store) if not self._place.will_run(name)]
 
     def _batch(self, batch_id: str) -> Batch:
-        """Return a batch, the same one for as long as somebody holds it."""
         self._place.check()
         batch = self._batches.get(batch_id)
         if batch is None:
@@ -390,9 +389,8 @@ class Kit(
         self._finalizer = weakref.finalize(self, place.close)
         before.detach()
         self._tie()
-        for held in self._batches.valuerefs():
-            if (batch := held()) is not None:
-                batch.move_to(place)
+        for batch in filter(None, [held() for held in self._batches.valuerefs()]):
+            batch.move_to(place)
 
     def _tie(self) -> None:
         """Let the place know this kit, without keeping it alive."""

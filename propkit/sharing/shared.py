@@ -18,18 +18,11 @@ import pyarrow as pa
 from propkit.errors import PropkitError, RequestError, StoreError
 from propkit.planning import HasTerms
 from propkit.progress import Listener, Progress
+from propkit.sharing import leaving
 from propkit.sharing.guest import GuestPlace, OwnerLostError
 from propkit.sharing.handing import handing_over, is_being_handed_over
 from propkit.sharing.here import HerePlace
-from propkit.sharing.leaving import (
-    LeftBatches,
-    WantedBatches,
-    delete_again,
-    go_on_again,
-    order_again,
-    resume_left,
-    tell,
-)
+from propkit.sharing.leaving import LeftBatches, WantedBatches
 from propkit.sharing.place import Order, Ties
 from propkit.sources import SearchHits, Source
 from propkit.store import Reading
@@ -189,7 +182,7 @@ class SharedPlace:
         finally:
             place = self._rejoin() if place is None else place
             for batch_id in running:
-                resume_left(place, batch_id)
+                leaving.resume_left(place, batch_id)
             self._place = place
             self._tie()
 
@@ -274,7 +267,9 @@ class SharedPlace:
     def delete(self, batch_id: str) -> None:
         """Forget a batch; what it collected stays."""
         self._wanted.discard(batch_id)
-        self._ask_in_turn(lambda at: at.delete(batch_id), lambda at: delete_again(at, batch_id))
+        self._ask_in_turn(
+            lambda at: at.delete(batch_id), lambda at: leaving.delete_again(at, batch_id)
+        )
 
     def flush(self) -> None:
         """Commit what was collected so far."""
@@ -362,19 +357,18 @@ class SharedPlace:
 
     def _go_on(self, batch_id: str, do: Do) -> None:
         """Have a batch gone on with; one that a lost owner went on with is left to run."""
-        self._wanted.forget_ended()
-        self._ask_in_turn(do, lambda place: go_on_again(place, batch_id, do))
+        self._ask_in_turn(do, lambda place: leaving.go_on_again(place, batch_id, do))
         self._wanted.add(batch_id)
 
     def _order(self, batch_id: str, do: Do, listeners: Iterable[Listener]) -> str:
         """Have a batch stored and started once: the id tells whether a lost owner stored it."""
-        self._wanted.forget_ended()
-        self._ask_in_turn(do, lambda place: order_again(place, batch_id, do))
+        self._ask_in_turn(do, lambda place: leaving.order_again(place, batch_id, do))
         self._follow_for(batch_id, listeners)
         return batch_id
 
     def _ask_in_turn(self, first: Do, then: Do) -> None:
         """Do what is not just done again: ``then``, wherever the answer to ``first`` was lost."""
+        self._wanted.forget_ended()
         turns = chain([first], repeat(then))
         self.ask(lambda place: next(turns)(place))  # noqa: PLW0108 -- the next one, each time
 
@@ -393,12 +387,10 @@ class SharedPlace:
         try:
             while not has_ended and not self._is_closed:
                 has_ended = self.wait(batch_id, _FOLLOW_SECONDS)
-                since = after
-                for number, progress in self.ask(lambda place: place.events(batch_id, since)):  # noqa: B023
+                for number, progress in self.ask(lambda place: place.events(batch_id, after)):  # noqa: B023
                     after = number
                     for listener in listeners:
-                        tell(listener, progress)
+                        leaving.tell(listener, progress)
         except PropkitError as error:
             log.warning("batch %s is not followed any more: %s", batch_id, error)
-        finally:
-            self._followers.pop(batch_id, None)
+        self._followers.pop(batch_id, None)
