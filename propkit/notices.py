@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from propkit.errors import PropkitError
 from propkit.items import State
-from propkit.progress import Progress
+from propkit.progress import Listener, Progress
 from propkit.sections import NotifySettings
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,12 @@ def make_hooks(settings: NotifySettings) -> list[Notify]:
     if settings.mail_to:
         hooks.append(lambda notice: mail_notice(notice, settings))
     return hooks
+
+
+def make_end_listeners(settings: NotifySettings) -> list[Listener]:
+    """Return who tells a person of a batch's end as the settings ask for; of failures others do."""
+    hooks = make_hooks(settings)
+    return [EndListener(hooks, settings.after_seconds, tells_failures=False)] if hooks else []
 
 
 def post_notice(notice: Notice, url: str) -> None:

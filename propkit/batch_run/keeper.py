@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from propkit.item_asker import Outcome
 from propkit.items import Item, State
 from propkit.sources import FollowUp
 from propkit.store import Result
+from propkit.store.batches import note_asked
 from propkit.traffic import Landing
 
 _CANCELLED = CollectionCancelledError.failure_class
@@ -221,6 +223,18 @@ class Keeper:
             )
             made += self._add_new(item)
         return made
+
+    async def charge(self, item: Item) -> Item:
+        """Have it written that an item is asked for, where a budget pays for it.
+
+        What is under way when the process is killed, or the batch cancelled, may have cost
+        something: who goes on with it counts that as spent.
+        """
+        if self._run.credits_left is None or not self._run.credits_of.get(item.source):
+            return item
+        store = self._collector.store
+        await asyncio.wrap_future(note_asked(store, self._run.batch_id, item.identity))
+        return replace(item, attempts=max(1, item.attempts))
 
     def _sight(self, outcome: Outcome) -> Sight | None:
         """Return what is kept of a failure; pictures only of the first ones of each kind."""

@@ -102,3 +102,7 @@ class Run:
     def note(self, event: str, message: str, **more: object) -> None:
         """Add a line to the batch's log."""
         self.log.append(LogEntry(event=event, message=message, **more))  # type: ignore[arg-type]
+
+    def note_slow(self, event: str, seconds: float) -> None:
+        """Log that the store took long over something of this batch."""
+        self.note("slow", f"the store: {event}", seconds=seconds)

@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -30,7 +29,6 @@ from propkit.errors import (
 )
 from propkit.item_asker import COLLECT, CollectItem, Outcome
 from propkit.items import Item, State
-from propkit.store.batches import note_asked
 from propkit.traffic import Flight, Identity, Landing
 
 log = logging.getLogger(__name__)
@@ -237,7 +235,7 @@ class _Work:
                 landed = None
                 flight = self._traffic.begin(identity, self._run.batch_id)
                 try:
-                    ended = await self._ask(await self._charge(item))
+                    ended = await self._ask(await self._keeper.charge(item))
                     if ended is not None:
                         failure_class, landed = ended
                 finally:
@@ -346,18 +344,6 @@ class _Work:
             return False
         run.credits_left -= cost
         return True
-
-    async def _charge(self, item: Item) -> Item:
-        """Have it written that an item is asked for, where a budget pays for it.
-
-        What is under way when the process is killed, or the batch cancelled, may have cost
-        something: who goes on with it counts that as spent.
-        """
-        if self._run.credits_left is None or not self._run.credits_of.get(item.source):
-            return item
-        store = self._collector.store
-        await asyncio.wrap_future(note_asked(store, self._run.batch_id, item.identity))
-        return replace(item, attempts=max(1, item.attempts))
 
     def _stop(self, source: str, failure_class: str | None, reason: str | None) -> None:
         """Ask this source for nothing more in this run; its items stay waiting."""

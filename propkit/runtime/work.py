@@ -327,10 +327,7 @@ class BatchWork:
             raise RequestError(f"batch {self.id} is running; wait for it or cancel it first")
 
     async def _work(self, run: Run, cluster: Cluster | None) -> None:
-        def note_slow(event: str, seconds: float) -> None:
-            run.note("slow", f"the store: {event}", seconds=seconds)
-
-        with self._store.writer.telling(self.id, note_slow):
+        with self._store.writer.telling(self.id, run.note_slow):
             await self._run_to_end(run, cluster)
 
     async def _run_to_end(self, run: Run, cluster: Cluster | None) -> None:

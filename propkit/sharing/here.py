@@ -21,7 +21,7 @@ from propkit.browsing import BrowserPool
 from propkit.collector import Collector
 from propkit.errors import PropkitError, RequestError
 from propkit.leads.operations import do_leads
-from propkit.notices import EndListener, make_hooks
+from propkit.notices import make_end_listeners
 from propkit.plan import Plan
 from propkit.progress import Listener, Progress
 from propkit.reparsing import reparse_and_store, reparse_answers
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TURN_SECONDS, _FREE_SECONDS = 0.2, 5.0
+_TURN_SECONDS = 0.2
+_FREE_SECONDS = 5.0
 
 
 class HerePlace:
@@ -379,20 +380,12 @@ class HerePlace:
                     thread,
                     batch_id,
                     self._export,
-                    make_listeners=self._end_listeners,
+                    make_listeners=partial(make_end_listeners, self.settings.notify),
                     on_end=self._watch.look_soon,
                 )
                 thread.works[batch_id] = work
                 self._started.append(work)
             return work
-
-    def _end_listeners(self) -> list[Listener]:
-        """Return who tells a person by mail or webhook, whichever way a batch came to run here.
-
-        Of failures the watch tells.
-        """
-        hooks, least = make_hooks(self.settings.notify), self.settings.notify.after_seconds
-        return [EndListener(hooks, least, tells_failures=False)] if hooks else []
 
     def _tell(self, job: Job, event: str) -> None:
         """Tell of a batch that failed or is stuck; another kit of this process tells of its own."""

@@ -21,12 +21,7 @@ from propkit.runtime.background import KIND as ENHANCE
 from propkit.runtime.batch import Batch
 from propkit.runtime.report import BatchReport
 from propkit.store.jobs import MOST_PER_PAGE, find_jobs, list_jobs, read_jobs
-from propkit.store.parcel_facts import (
-    ParcelTally,
-    read_evidence,
-    read_parcel_facts,
-    read_tallies,
-)
+from propkit.store.parcel_facts import ParcelTally, read_evidence, read_parcel_facts, read_tallies
 from propkit.widgets import collect_views as views
 from propkit.widgets.faces import Block
 from propkit.widgets.panel import Panel
@@ -34,6 +29,7 @@ from propkit.widgets.panel_kit import PanelKit
 from propkit.widgets.parcel_card import ParcelCard
 from propkit.widgets.parcel_rows import COLUMNS, collected, describe_list, make_row, texts_by_apn
 from propkit.widgets.parcel_status import judge_collected, judge_planned
+from propkit.widgets.reach import Reach, find_reach
 from propkit.widgets.spelling import properties, show_ages
 from propkit.widgets.status_grid import StatusGrid
 from propkit.widgets.summary_view import Extras, summary_block
@@ -276,10 +272,9 @@ class CollectPanel(Panel):
             changes[self._rows[apn]] = change
         self.grid.update(changes)
 
-    def _reach(self) -> views.Reach:
+    def _reach(self) -> Reach:
         progress = self.batch.progress if self.batch is not None else None
-        bought = self._report.purchased if self._report is not None else None
-        return views.find_reach(self._ended, progress, bought)
+        return find_reach(self._ended, progress, self._report)
 
     def _end(self, batch: Batch) -> None:
         self._report = batch.report

@@ -11,7 +11,6 @@ from propkit.items import State
 from propkit.kinds import DATASETS, MODES, SEARCHES
 from propkit.plan import Plan
 from propkit.progress import Progress, SourceProgress
-from propkit.store.purchases import Purchased
 from propkit.widgets.faces import (
     Block,
     bar,
@@ -27,6 +26,7 @@ from propkit.widgets.faces import (
 from propkit.widgets.faces import (
     field as line,
 )
+from propkit.widgets.reach import Reach
 from propkit.widgets.spelling import counted, properties, show_apn, show_seconds, spell
 
 COLLECT_LABEL: Final = "Collect All Data"
@@ -79,42 +79,6 @@ class Choices:
             "max_age": None if self.max_age == "never" else self.max_age,
             "priority": self.priority,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """How far the parcels of a batch are, or its ``leads``: ``ended`` of ``total``."""
-
-    ended: int = 0
-    total: int = 0
-    is_of_leads: bool = False
-
-    @property
-    def words(self) -> str:
-        """How far, in words."""
-        what = counted(self.total, "lead") if self.is_of_leads else properties(self.total)
-        return f"{self.ended:,} of {what}"
-
-    @property
-    def verbs(self) -> tuple[str, str]:
-        """What is being done, and what was."""
-        return ("Buying", "Bought") if self.is_of_leads else ("Collecting", "Collected")
-
-    @property
-    def percent(self) -> int:
-        """The share that has ended; only what is whole is 100."""
-        return 100 * self.ended // self.total if self.total else 100
-
-
-def find_reach(
-    ended: Mapping[str, bool], progress: Progress | None, purchased: Purchased | None
-) -> Reach:
-    """Return how far a batch is: by its parcels, each at its end or not, or by the leads it buys."""
-    if purchased is not None:
-        return Reach(ended=purchased.leads, total=purchased.expected, is_of_leads=True)
-    if progress is not None and progress.leads is not None:
-        return Reach(ended=progress.leads, total=progress.leads_expected, is_of_leads=True)
-    return Reach(ended=sum(ended.values()), total=len(ended))
 
 
 def search_bar(query: str, by: str, said: str, *, rows: int, is_active: bool) -> list[Block]:

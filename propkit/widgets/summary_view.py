@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from propkit.runtime.report import BatchReport
-from propkit.widgets.collect_views import Reach
 from propkit.widgets.faces import Block, box, button, details, facts, row, table, text
+from propkit.widgets.reach import Reach
 from propkit.widgets.spelling import show_apn, show_seconds, spell
 
 _MOST_FAILURES: Final = 100

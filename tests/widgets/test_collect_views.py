@@ -9,7 +9,8 @@ from propkit.items import State
 from propkit.progress import Progress, SourceProgress
 from propkit.runtime.report import BatchReport
 from propkit.store.statistics import Failure
-from propkit.widgets.collect_views import Choices, Reach, progress_blocks
+from propkit.widgets.collect_views import Choices, progress_blocks
+from propkit.widgets.reach import Reach
 from propkit.widgets.spelling import spell
 from propkit.widgets.summary_view import ADVICE, Extras, summary_block
 

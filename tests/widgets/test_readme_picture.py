@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from propkit.items import State
 from propkit.progress import Progress, SourceProgress
-from propkit.widgets.collect_views import Reach, progress_blocks, search_bar
+from propkit.widgets.collect_views import progress_blocks, search_bar
 from propkit.widgets.parcel_rows import COLUMNS
+from propkit.widgets.reach import Reach
 from propkit.widgets.spelling import properties
 from propkit.widgets.statuses import STATUSES
 from tests.browser.screenshot import CELL
