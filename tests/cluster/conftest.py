@@ -29,6 +29,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "scheduler.json"
+        self._worker_options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._run("scheduler", "--port", "0", "--scheduler-file", str(self._file))
         wait_until(self._is_there, START_SECONDS)
@@ -47,7 +48,7 @@ class Cluster:
 
         self.workers = [one for one in self.workers if one.poll() is None]
         while len(self.workers) < WORKERS:
-            self.workers.append(self._run("worker", self.address, "--nthreads", "1", "--no-nanny"))
+            self.workers.append(self._run("worker", self.address, *self._worker_options))
         with Client(self.address, set_as_default=False) as client:
             deadline = time.monotonic() + START_SECONDS
             while len(client.nthreads()) != WORKERS:

@@ -46,7 +46,12 @@ class Handing:
         self.lost: list[str] = []
         self.work: list[asyncio.Task[None]] = []
         self.chunks = Chunks(
-            self.run, "run", start=self._start, lose=self.lost.append, on_death=lambda _: None
+            self.run,
+            "run",
+            start=self._start,
+            lose=self.lost.append,
+            on_death=lambda _: None,
+            hear_all=settle,
         )
         self.chunks.client, self.chunks.workers = self.client, set(workers)
         self._start(self.chunks.hand_out)

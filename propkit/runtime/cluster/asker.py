@@ -47,8 +47,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.1
 """A lease that nobody has needed for so long goes back."""
-_CHECK_SECONDS = 0.02
-_LOOK_SECONDS = 0.2
+_CHECK_SECONDS, _LOOK_SECONDS = 0.02, 0.2
 _STOPPING = {SourceBlockedError.failure_class, SourceRejectedError.failure_class}
 
 
@@ -92,6 +91,7 @@ class Asker:
         self._run_id = run_id
         self._worker = worker
         self._chunks: dict[str, Future[None]] = {}
+        self._finished: list[Future[None]] = []
         self._loop = new_loop()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._live, name="propkit-asker", daemon=True)
@@ -125,7 +125,7 @@ class Asker:
             with self._lock:
                 self.is_over = True
                 self._askers.pop((self._run_id, self._worker.address), None)
-            for done in list(self._chunks.values()):
+            for done in [*self._chunks.values(), *self._finished]:
                 if not done.done():
                     done.set_result(None)
             self._loop.close()
@@ -138,7 +138,6 @@ class Asker:
         self._heard_at = time.monotonic()
         self._number = 0
         self._sent_at: dict[int, float] = {}
-        self._heard = 0
         self._setup: Setup | None = None
         self._paces: dict[str, LeasedPace] = {}
         self._usage: dict[str, Usage] = {}
@@ -153,8 +152,7 @@ class Asker:
         self._slow: list[tuple[str, str, float]] = []
         self._failure: str | None = None
         self._runners: list[asyncio.Task[None]] = []
-        self._in_work = 0
-        self._alone = 0
+        self._in_work = self._alone = 0
         self._calm = asyncio.Condition()
         self._asker: ItemAsker | None = None
         self._is_stopped = False
@@ -203,7 +201,10 @@ class Asker:
             self._sent_at[self._number] = time.monotonic()
             if len(self._sent_at) > 1000:
                 del self._sent_at[next(iter(self._sent_at))]
+            finished, self._finished = self._finished, []
             await up.put(dump(self._message()))
+            for done in finished:  # only now: what they end with is on its way before
+                done.set_result(None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SIGN_SECONDS):
                     await self._news.wait()
@@ -394,5 +395,6 @@ class Asker:
     def _finish(self, chunk: str) -> None:
         self._left.pop(chunk, None)
         done = self._chunks.pop(chunk, None)
-        if done is not None and not done.done():
-            done.set_result(None)
+        if done is not None:
+            self._finished.append(done)
+            self._news.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ from propkit.batch_run import Run
 from propkit.errors import InvalidAnswerError
 from propkit.item_asker import Outcome
 from propkit.runtime.cluster.asker import work_chunk
-from propkit.runtime.cluster.messages import SIGN_SECONDS
 from propkit.runtime.cluster.parts import MOST_DEATHS, Chunk, Out, failed, unasked
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ class Chunks:
     """The items of a run that are out, or wait to be.
 
     ``start`` starts a task that is watched, ``lose`` ends the run for want of its cluster,
-    ``on_death`` hears the name of an asker that is gone. ``workers`` are those that may be asked,
+    ``on_death`` hears the name of an asker that is gone, ``hear_all`` takes in what was said until now. ``workers`` are those that may be asked,
     but for ``refused``.
     """
 
@@ -43,6 +42,7 @@ class Chunks:
         start: Callable[[Callable[[], Any]], None],
         lose: Callable[[str], None],
         on_death: Callable[[str], None],
+        hear_all: Callable[[], Awaitable[None]],
     ) -> None:
         self.client: Any = None
         self.workers: set[str] = set()
@@ -57,6 +57,8 @@ class Chunks:
         self._start = start
         self._lose = lose
         self._on_death = on_death
+        self._hear_all = hear_all
+        self._blamed: set[str | None] = set()
         self._lines: dict[str, deque[Out]] = {}
         self._number = 0
 
@@ -145,7 +147,7 @@ class Chunks:
             return
         if error is None:
             if chunk.items:  # its last words may be on their way
-                await asyncio.sleep(SIGN_SECONDS)
+                await self._hear_all()
             if chunk.items and not self.is_stopped:
                 self._note_failure(chunk, RuntimeError("it ended without some of its items"))
         elif chunk.is_withdrawn or type(error).__name__ == "KilledWorker":
@@ -172,7 +174,8 @@ class Chunks:
         """Ask a worker for nothing more that cannot do it; end the run where none can."""
         why = f"{type(error).__name__}: {error}".partition("\n")[0]
         log.warning("chunk %s on %s failed: %s", chunk.name, chunk.worker, why)
-        self.failures += 1
+        self.failures += chunk.asker is None or chunk.asker not in self._blamed
+        self._blamed.add(chunk.asker)
         self._run.note("cluster", f"a worker failed ({chunk.worker}): {why}", level="warning")
         if self.failures >= _MOST_FAILURES:
             self._lose(f"the cluster's workers fail: {why}")

@@ -135,7 +135,7 @@ def close_queue(queue: Any) -> None:
     queue.close()  # one that is made and awaited counts as two
 
 
-def dump(message: FromWorker | FromOwner) -> bytes:
+def dump(message: FromWorker | FromOwner | int) -> bytes:
     """Return a message as it is sent."""
     return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
 

@@ -15,7 +15,7 @@ from propkit.item_asker import Outcome
 from propkit.items import Item, State
 from propkit.layers.areas import Area
 from propkit.runtime.cluster.address import Cluster
-from propkit.runtime.cluster.messages import FromOwner, Setup
+from propkit.runtime.cluster.messages import FromOwner, FromWorker, Setup
 from propkit.usage import Cap
 
 MOST_DEATHS = 3
@@ -107,6 +107,18 @@ def caps_of(collector: Collector, run: Run, host: str) -> dict[str, Cap]:
             [n for n in (source, host) if n in run.max_requests], usage.caps, strict=True
         )
     }
+
+
+def count_usage(run: Run, asker: AskerSeen, said: FromWorker) -> None:
+    """Count what an asker has used since it was last heard for the run."""
+    for source, totals in said.usage.items():
+        before = asker.usage.get(source, (0, 0, 0))
+        usage = run.usage[source]
+        usage.count(totals[0] - before[0], totals[1] - before[1])
+        usage.received_bytes += totals[2] - before[2]
+        asker.usage[source] = totals
+    for source, url, seconds in said.slow:
+        run.usage[source].slow.append((url, seconds))
 
 
 def say_lost(cluster: Cluster, why: object) -> str:

@@ -35,6 +35,7 @@ from propkit.runtime.cluster.parts import (
     AskerSeen,
     Out,
     caps_of,
+    count_usage,
     make_setup,
     say_lost,
     set_right,
@@ -67,10 +68,16 @@ class ClusterRun:
         self._askers: dict[str, AskerSeen] = {}
         self._lenders: dict[str, Lender] = {}
         self._chunks = Chunks(
-            run, self._id, start=self._start, lose=self._lose, on_death=self._forget_named
+            run,
+            self._id,
+            start=self._start,
+            lose=self._lose,
+            on_death=lambda name: self._forget(self._askers[name]),
+            hear_all=self._hear_all,
         )
         self._out: dict[int, Out] = {}
         self._number = 0
+        self._marks: dict[int, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: str | None = None
         self._has_workers = True
@@ -171,7 +178,19 @@ class ClusterRun:
 
     async def _listen(self) -> None:
         while True:
-            self._hear(load(await self._up.get()))
+            said = load(await self._up.get())
+            if isinstance(said, FromWorker):
+                self._hear(said)
+            else:
+                self._marks.pop(said).set()
+
+    async def _hear_all(self) -> None:
+        """Take in all that was said until now: what is put there now comes behind it."""
+        self._number += 1
+        mark, number = asyncio.Event(), self._number
+        self._marks[number] = mark
+        await self._up.put(dump(number))
+        await mark.wait()
 
     def _hear(self, said: FromWorker) -> None:
         asker = self._askers.get(said.asker)
@@ -191,7 +210,7 @@ class ClusterRun:
         asker.heard, asker.heard_at = said.number, time.monotonic()
         ahead = said.wall - time.time()
         asker.ahead_seconds = max(ahead, asker.ahead_seconds or ahead)
-        self._count(asker, said)
+        count_usage(self._run, asker, said)
         for host, report in said.paces.items():
             self._lender(host).hear(asker.name, report)
         for number in said.begun:
@@ -222,17 +241,6 @@ class ClusterRun:
                 self._collector, self._run, self._per_worker, len(self._chunks.workers)
             )
         asker.is_due.set()
-
-    def _count(self, asker: AskerSeen, said: FromWorker) -> None:
-        """Count what an asker has used since it was last heard for the run."""
-        for source, totals in said.usage.items():
-            before = asker.usage.get(source, (0, 0, 0))
-            usage = self._run.usage[source]
-            usage.count(totals[0] - before[0], totals[1] - before[1])
-            usage.received_bytes += totals[2] - before[2]
-            asker.usage[source] = totals
-        for source, url, seconds in said.slow:
-            self._run.usage[source].slow.append((url, seconds))
 
     def _take(self, asker: AskerSeen, number: int, outcome: Outcome | None) -> None:
         out = self._out.get(number)
@@ -374,10 +382,6 @@ class ClusterRun:
             asker.is_lost = True
             for lender in self._lenders.values():
                 lender.forget(asker.name)
-
-    def _forget_named(self, name: str) -> None:
-        if name in self._askers:
-            self._forget(self._askers[name])
 
     def _start(self, work: Callable[[], Any]) -> None:
         task = asyncio.create_task(self._guard(work))
