@@ -27,9 +27,9 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return self._die if name == self._call else getattr(self._here, name)
 
-    def _die(self, *given: Any) -> None:
+    def _die(self, *given: Any, **more: Any) -> None:
         if self._is_done:
-            getattr(self._here, self._call)(*given)
+            getattr(self._here, self._call)(*given, **more)
         raise OwnerLostError("killed before it answered")
 
 

@@ -129,8 +129,10 @@ def test_a_page_is_asked_for_while_the_one_before_is_stored(
         waiting[start_of(purchase.key)].set()
         return written
 
-    def do_slowly(self: Writer, work: Any, future: Future[Any], *, is_small: bool) -> None:
-        do(self, work, future, is_small=is_small)
+    def do_slowly(
+        self: Writer, work: Any, future: Future[Any], *, is_small: bool, **more: Any
+    ) -> None:
+        do(self, work, future, is_small=is_small, **more)
         if is_small and (next_start := PAGE * (len(early) + 1)) <= last:
             # This page is asked for now, and the one before it waits for its turn in here.
             early.append(waiting[next_start].wait(WAIT))
