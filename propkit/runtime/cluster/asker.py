@@ -178,7 +178,7 @@ class Asker:
             await asyncio.gather(over, *tasks, *self._runners, return_exceptions=True)
             if self._asker is not None:
                 await self._asker.close()
-            close_queue(down)
+            close_queue(down, 1 + (time.monotonic() - self._heard_at >= SILENCE_SECONDS))
             close_queue(up)
 
     def _want(self, chunk: str) -> None:

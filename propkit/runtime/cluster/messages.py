@@ -129,10 +129,13 @@ async def open_queue(name: str, client: Any) -> Any:
     return await Queue(name, client=client)
 
 
-def close_queue(queue: Any) -> None:
-    """Let go of a queue; the last one who does has it deleted."""
-    queue.close()
-    queue.close()  # one that is made and awaited counts as two
+def close_queue(queue: Any, count: int = 1) -> None:
+    """Let go of a queue; the last one who does has it deleted.
+
+    ``count`` is more than 1 where others that had it open are gone, and cannot do so any more.
+    """
+    for _ in range(2 * count):  # one that is made and awaited counts as two
+        queue.close()
 
 
 def dump(message: FromWorker | FromOwner | int) -> bytes:

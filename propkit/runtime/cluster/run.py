@@ -140,11 +140,12 @@ class ClusterRun:
             return
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_END_SECONDS):
+                lost = [asker for asker in self._askers.values() if asker.is_lost]
                 for asker in self._askers.values():
                     if asker.queue is not None:
-                        close_queue(asker.queue)
+                        close_queue(asker.queue, 1 + asker.is_lost)
                 if self._up is not None:
-                    close_queue(self._up)
+                    close_queue(self._up, 1 + len(lost))
                 await self._client.close()
 
     async def collect_item(
