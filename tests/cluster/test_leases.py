@@ -233,7 +233,7 @@ async def test_a_refusal_cuts_the_owners_pace_and_is_told_to_all():
 
 
 async def test_who_waits_here_gets_the_pace_when_it_comes_back():
-    """A person's search is not behind all of a batch."""
+    """A person's search is not behind all of a batch, and not too close to its last request."""
     pace = Pace(50, 3)
     owner = Owner(pace)
     owner.hear("a", report_of(wants=3))
@@ -243,9 +243,11 @@ async def test_who_waits_here_gets_the_pace_when_it_comes_back():
     await settle()
     assert not search.done()
 
-    owner.hear("a", report_of(wants=3, returned=(number, 0.0)))
-    await search
+    came_back_at = time.monotonic()
+    owner.hear("a", report_of(wants=3, returned=(number, 0.3)))
+    place = await search
 
+    assert place.started_at - came_back_at >= 0.3
     assert len(owner.given) == 1
     await owner.lender.close()
 
