@@ -113,14 +113,6 @@ class FromOwner:
     is_stopped: bool = False
     is_over: bool = False
 
-    @property
-    def says_something(self) -> bool:
-        """Whether there is more to it than a sign of life."""
-        return bool(
-            self.setup or self.chunks or self.leases or self.returns
-            or self.pauses or self.recalled or self.is_stopped or self.is_over
-        )  # fmt: skip
-
 
 async def open_queue(name: str, client: Any) -> Any:
     """Return a queue of the scheduler's; :func:`close_queue` lets go of it."""

@@ -62,7 +62,6 @@ class AskerSeen:
     queue: Any = None
     heard: int = 0
     heard_at: float = field(default_factory=time.monotonic)
-    said_at: float = 0.0
     has_setup: bool = False
     is_lost: bool = False
     ahead_seconds: float | None = None
