@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import psutil
 
 from propkit.sharing.discovery import read_discovery
 from tests.guests.notebooks import settings_of
@@ -213,11 +214,18 @@ def jupyter(
 
 
 def end_worker(store: Path) -> None:
-    """End the worker that the server has started, where one runs."""
+    """End the worker that the server has started, where one runs, and wait until it is gone.
+
+    Told to end it would give back what it has in work, and still ask the county of the next test.
+    """
     found = read_discovery(store)
-    if found is not None and found.pid != os.getpid():
-        with suppress(ProcessLookupError):
-            os.kill(found.pid, signal.SIGTERM)
+    if found is None:
+        return
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(found.pid)
+        if "worker" in process.cmdline():
+            process.kill()
+            process.wait(DEADLINE_SECONDS)
 
 
 def _environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:
