@@ -10,6 +10,9 @@ from propkit.items import ENDED, Item, State
 TOLD = ENDED - {State.CANCELLED}
 """The ends that an item comes to; one that was cancelled came to none."""
 
+_NAMED = 2
+"""How many of the things that answers lack are named."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceProgress:
@@ -18,7 +21,9 @@ class SourceProgress:
     ``ended`` are those that came to an end, ``cancelled`` those that never will; ``failed`` those that
     count as failed. In place of the ``replaced`` ones, which failed and are at an end here, a second
     way is asked. ``resting_seconds`` are those until a source is asked again that is left alone for a
-    while, since it was down or asked for a pause; None where it is not left alone.
+    while, since it was down or asked for a pause; None where it is not left alone. The guard keeps so
+    many answers ``kept_back``, which count as running, since they are ``lacking`` what the source has
+    nearly always given: tables, or columns of theirs.
     """
 
     source: str
@@ -32,6 +37,8 @@ class SourceProgress:
     replaced: int = 0
     cancelled: int = 0
     resting_seconds: float | None = None
+    kept_back: int = 0
+    lacking: tuple[str, ...] = ()
 
     @property
     def rest(self) -> str | None:
@@ -40,6 +47,15 @@ class SourceProgress:
             return None
         seconds = round(self.resting_seconds)
         return f"asked again in {seconds} s" if seconds else "asked again now"
+
+    @property
+    def doubt(self) -> str | None:
+        """Why answers are kept back, in words."""
+        if not self.kept_back:
+            return None
+        names = ", ".join(self.lacking[:_NAMED])
+        more = ", ..." if len(self.lacking) > _NAMED else ""
+        return f"{self.kept_back:,} kept back until it is clear why they lack {names}{more}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,4 +141,5 @@ def describe(progress: Progress) -> str:
     for source in progress.sources:
         text += f" | {source.source} stopped" if source.stopped else ""
         text += f" | {source.source} left alone, {source.rest}" if source.rest else ""
+        text += f" | {source.source}: {source.doubt}" if source.doubt else ""
     return text

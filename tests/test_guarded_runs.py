@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from propkit.demo_county import County
+    from propkit.progress import Progress, SourceProgress
 
 KNOWN = 70
 """Parcels collected before: enough for every column to be learned."""
@@ -265,6 +266,37 @@ def test_a_field_that_goes_in_the_middle_of_a_first_batch_leaves_no_gap(
     }
     assert retried.is_complete
     assert stored_at_last == {table: truth[table] for table in stored}
+
+
+def test_what_is_kept_back_is_told_as_it_runs(
+    county: County, apns: list[str], learned: Path
+) -> None:
+    """How many answers, and what they lack; given free with the last one, none is told of."""
+    known = set(apns)
+    chosen = [apn for apn in county.apns(200) if apn not in known][:5]
+    hang = {"kind": "hang", "system": "assessor", "path": chosen[-1]}
+    lost = {"kind": "lose_field", "system": "assessor", "field": "Ownership", "how": "absent"}
+    county.switch(faults=[hang, lost])
+    told: list[SourceProgress] = []
+
+    def let_the_last_go(event: Progress) -> None:
+        told.append(event.sources[0])
+        if event.sources[0].kept_back == 4:
+            county.switch(faults=[])
+
+    with quick_kit(county, learned) as kit:
+        batch = kit.start(chosen, datasets=["parcels"], listener=let_the_last_go)
+        report = batch.wait()
+
+    longest = max(told, key=lambda source: source.kept_back)
+    names = ("owner_name", "deed_number", "deed_date", "deed_type")
+    assert (longest.ended, longest.kept_back) == (0, 4)
+    assert longest.lacking == tuple(f"parcels.{name}" for name in names)
+    assert longest.doubt == (
+        "4 kept back until it is clear why they lack parcels.owner_name, parcels.deed_number, ..."
+    )
+    assert (told[-1].ended, told[-1].kept_back, told[-1].doubt) == (5, 0, None)
+    assert report.is_complete
 
 
 def test_without_the_guard_a_field_that_is_gone_still_empties_nothing(

@@ -64,7 +64,7 @@ def breakers(clock: Clock) -> dict[str, Breaker]:
 @pytest.fixture
 def tally(run: Run, clock: Clock, host: Host, breakers: dict[str, Breaker]) -> Tally:
     names = {"first": "h", "second": "h", "third": "other"}
-    return Tally(run, dict.fromkeys(SOURCES, host), names, breakers)
+    return Tally(run, dict.fromkeys(SOURCES, host), names, breakers, {})
 
 
 def item(key: str, source: str = "first", **more: object) -> Item:
@@ -169,6 +169,22 @@ def test_a_source_that_is_left_alone_says_until_when(
     assert over.sources[0].rest is None  # nobody asks it any more
     assert probed.sources[0].rest == "asked again now"
     assert emitted(tally, heard).sources[0].rest is None
+
+
+def test_a_line_says_what_is_kept_back_and_why():
+    source = SourceProgress(
+        source="first", total=4, ended=0, failed=0, requests=3, refused=0, requests_per_second=1.0,
+        kept_back=3, lacking=("sales",),
+    )  # fmt: skip
+    event = Progress(
+        batch_id="b", state="running", total=4, counts={State.RUNNING: 4}, partial=0,
+        sources=(source,), elapsed_seconds=2.0, eta_seconds=None, current=None,
+    )  # fmt: skip
+
+    assert describe(event) == (
+        "Collecting 0 of 4 items (0 %): 0 done, 2 s"
+        " | first: 3 kept back until it is clear why they lack sales"
+    )
 
 
 def test_so_does_one_whose_host_asks_for_a_pause(tally: Tally, heard: list[Progress], host: Host):

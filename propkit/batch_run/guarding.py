@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Self
 
 from propkit.errors import LayoutChangedError
@@ -77,6 +78,12 @@ class SourceGuard:
     def held(self) -> int:
         """How many outcomes are kept back, for nothing but further answers."""
         return 0 if self._heard else len(self._held) + len(self._judged)
+
+    @property
+    def doubt(self) -> tuple[int, tuple[str, ...]]:
+        """How many outcomes are kept back because of what they lack, and what that is."""
+        names = dict.fromkeys(chain.from_iterable(g.suspected for g in self._guards.values()))
+        return len(self._held), tuple(names)
 
     def is_canary(self, key: str) -> bool:
         """Whether a key is a canary that was not judged yet."""

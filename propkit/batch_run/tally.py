@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from propkit.asking import Host
+from propkit.batch_run.guarding import SourceGuard
 from propkit.batch_run.run import Run
 from propkit.breaker import Breaker
 from propkit.items import ENDED, Item, State
@@ -33,6 +34,7 @@ class Tally:
         hosts: Mapping[str, Host],
         host_names: Mapping[str, str],
         breakers: Mapping[str, Breaker],
+        guards: Mapping[str, SourceGuard],
     ) -> None:
         caps = {name: Cap(most) for name, most in run.max_requests.items()}
         self.usage = run.usage = {
@@ -46,6 +48,7 @@ class Tally:
         self._run = run
         self._hosts = hosts
         self._breakers = breakers
+        self._guards = guards
         self._started = time.monotonic()
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
         self._replaced: Counter[str] = Counter()
@@ -131,6 +134,8 @@ class Tally:
 
     def _source_progress(self, name: str, *, is_running: bool) -> SourceProgress:
         counts, usage, replaced = self._counts[name], self.usage[name], self._replaced[name]
+        guard = self._guards.get(name)
+        kept_back, lacking = guard.doubt if guard and is_running else (0, ())
         return SourceProgress(
             source=name,
             total=counts.total() + replaced,
@@ -143,6 +148,8 @@ class Tally:
             stopped=self._run.stopped.get(name),
             replaced=replaced,
             resting_seconds=self._resting_seconds(name) if is_running else None,
+            kept_back=kept_back,
+            lacking=lacking,
         )
 
     def _resting_seconds(self, name: str) -> float | None:

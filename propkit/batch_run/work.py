@@ -87,7 +87,7 @@ class _Work:
         self._breakers = {name: self._traffic.breaker(name, collector.settings) for name in sources}
         for breaker in self._breakers.values():
             breaker.rearm()
-        self._tally = Tally(run, collector.hosts, hosts, self._breakers)
+        self._tally = Tally(run, collector.hosts, hosts, self._breakers, guards)
         self._queues = Queues(sources, guards)
         self._gates = self._make_gates(sources)
         self._strange: Counter[str] = Counter()  # answers in a row that nobody can read, by source

@@ -135,6 +135,11 @@ class Column:
         self.witness: str | None = None
 
     @property
+    def full_name(self) -> str:
+        """The column with its table; the table alone where it is the pseudo-column."""
+        return self.group.table if self.name == ANY else f"{self.group.table}.{self.name}"
+
+    @property
     def counts(self) -> tuple[int, int]:
         """The (answers, filled) of the past and of this run's kept answers."""
         answers, filled = self.past

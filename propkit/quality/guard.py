@@ -88,6 +88,11 @@ class DriftGuard:
         return tuple(self._drifts.values())
 
     @property
+    def suspected(self) -> list[str]:
+        """What the held answers lack: tables, or columns of theirs, in the order of suspicion."""
+        return [column.full_name for column in self._suspected]
+
+    @property
     def message(self) -> str:
         """What was seen of the lost columns and what was expected; "" when there are none."""
         return "; ".join(drift.message for drift in self.drifts)

@@ -251,6 +251,8 @@ class SourceModel(_Told):
     """How far one source is; ``stopped`` says why it is not asked any more.
 
     In place of the ``replaced`` items, which failed and have ended here, a second way is asked.
+    So many answers are ``kept_back`` until it is clear why they are ``lacking`` what the source
+    has nearly always given: tables, or columns of theirs.
     """
 
     source: str
@@ -262,6 +264,8 @@ class SourceModel(_Told):
     requests_per_second: float
     stopped: str | None
     replaced: int
+    kept_back: int
+    lacking: tuple[str, ...]
 
 
 class EventModel(_Told):

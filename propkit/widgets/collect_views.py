@@ -314,6 +314,8 @@ def _source_bar(
         parts.append(f"{source.replaced:,} to a second way")
     if source.cancelled:
         parts.append(f"{source.cancelled:,} cancelled")
+    if source.doubt:
+        parts.append(source.doubt)
     left = _seconds_left(source, elapsed)
     if source.rest and not is_over:
         parts.append(source.rest)

@@ -139,6 +139,8 @@ def _numbers(source: SourceProgress) -> str:
     parts.append(f"{source.requests} request{'' if source.requests == 1 else 's'}")
     if source.refused:
         parts.append(f"{source.refused} refused")
+    if source.doubt:
+        parts.append(source.doubt)
     if source.rest:
         parts.append(source.rest)
     return ", ".join(parts)

@@ -67,6 +67,17 @@ def test_a_source_that_is_left_alone_has_no_time_to_go() -> None:
     )
 
 
+def test_a_source_whose_answers_are_kept_back_says_what_they_lack() -> None:
+    _, _, source, *_ = _inside(
+        _progress(kept_back=39, lacking=("sales", "parcels.mcr", "parcels.lot"))
+    )
+
+    assert source["numbers"] == (
+        "10 of 40, 40 requests, 2.0/s,"
+        " 39 kept back until it is clear why they lack sales, parcels.mcr, ..., 1 min 0 s to go"
+    )
+
+
 def test_the_summary_knows_what_can_be_done_about_each_failure() -> None:
     classes = {
         kind.failure_class

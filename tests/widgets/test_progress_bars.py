@@ -41,6 +41,15 @@ def _event(state: str = "running", **source: object) -> Progress:
             _event(refused=2, resting_seconds=24.6),
             (2, "warning", "left alone", "2 of 4, 3 requests, 2 refused, asked again in 25 s"),
         ),
+        (
+            _event(kept_back=1, lacking=("sales",)),
+            (
+                2,
+                "info",
+                "collecting",
+                "2 of 4, 3 requests, 1 kept back until it is clear why they lack sales",
+            ),
+        ),
         (_event(ended=4, resting_seconds=9.0), (4, "info", "all so far", "4 of 4, 3 requests")),
         (_event(stopped="captcha"), (2, "danger", "stopped", "2 of 4, 3 requests")),
         (_event("cancelled"), (2, "warning", "unfinished", "2 of 4, 3 requests")),
