@@ -16,6 +16,7 @@ from propkit.areas.importing import import_counties
 from propkit.errors import InvalidAnswerError, RequestError, SourceBlockedError
 from propkit.sources import configure_sources
 from propkit.store import Store
+from tests.areas.conftest import QUICK
 from tests.layers.test_files import packed
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def file_kit(site: Site, path: Path, **more: Any) -> Iterator[pk.Kit]:
                 "requests_per_second": 5000,
             }
         },
-        collect={"backoff_initial": 0.01, "backoff_max": 0.02, "retry_attempts": 2},
+        collect={**QUICK, "retry_attempts": 2},
         **more,
     )
     with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:

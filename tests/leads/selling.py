@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import propkit as pk
 from propkit.sources import configure_sources
+from propkit.sources.propertyradar import PropertyRadar
 from propkit.store import Store
 from tests.collecting import QUICK
+from tests.guests.notebooks import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import pytest
 
     from propkit.demo_county import County
 
@@ -37,6 +43,32 @@ def leads_kit(county: County, path: Path, **collect: Any) -> Iterator[pk.Kit]:
     settings = pk.Settings.load(**leads_settings(county, **collect))
     with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
         yield kit
+
+
+def time_out(monkeypatch: pytest.MonkeyPatch, *, nth: int, when: Callable[[], bool]) -> None:
+    """Let the time run out that the ``nth`` page may take to be bought, as soon as something holds.
+
+    A limit of seconds would be met by other requests too, where the machine is busy.
+    """
+    buy, pages = PropertyRadar.buy, 0
+
+    async def buy_in_vain(self: PropertyRadar, criteria: Any, ask: Any, **part: int) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages != nth:
+            return await buy(self, criteria, ask, **part)
+        buying = asyncio.create_task(buy(self, criteria, ask, **part))
+        await asyncio.to_thread(wait_until, when)
+        (limit,) = (one for one in ask._client.limits.running if one._task is buying)
+        limit.due = time.monotonic()
+        return await buying
+
+    monkeypatch.setattr(PropertyRadar, "buy", buy_in_vain)
+
+
+def paid_requests(county: County) -> int:
+    """Count the paid requests that came."""
+    return sum("Purchase=1" in entry["query"] for entry in county.ledger("propertyradar"))
 
 
 def paid_ids(county: County) -> Counter[str]:

@@ -12,7 +12,17 @@ from propkit.errors import RequestError
 from propkit.leads.settling import judge_purchase
 from propkit.store.purchases import Purchase
 from tests.guests.notebooks import wait_until
-from tests.leads.selling import CAPS, CRITERIA, WAIT, leads_kit, paid_ids, states, stored_ids
+from tests.leads.selling import (
+    CAPS,
+    CRITERIA,
+    WAIT,
+    leads_kit,
+    paid_ids,
+    paid_requests,
+    states,
+    stored_ids,
+    time_out,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +39,7 @@ COMMITTED: dict[str, dict[str, Any]] = {
     "empty": {"faults": [{**SECOND, "kind": "empty200"}]},
 }
 NOT_COMMITTED: dict[str, dict[str, Any]] = {
-    "hang": {"faults": [{**SECOND, "kind": "hang", "seconds": 30}]},
+    "hang": {"faults": [{**SECOND, "kind": "hang"}]},
     "500": {"faults": [{**SECOND, "kind": "status", "status": 500}]},
     "503 with Retry-After": {
         "faults": [{**SECOND, "kind": "status", "status": 503, "retry_after": 0}]
@@ -39,20 +49,15 @@ NOT_COMMITTED: dict[str, dict[str, Any]] = {
 }
 
 
-def paid_requests(county: County) -> int:
-    """Count the paid requests that came."""
-    return sum("Purchase=1" in entry["query"] for entry in county.ledger("propertyradar"))
-
-
 @pytest.mark.parametrize("fault", NOT_COMMITTED)
 def test_a_page_that_was_not_bought_is_bought_after_settling(
-    county: County, path: Path, fault: str
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ):
     """It is shown, not repeated; the account's quota says no; the batch goes on to its end."""
     county.switch(**NOT_COMMITTED[fault])
-    # Short where it is waited for, and longer than a busy county takes for the first page.
-    seconds = 2 if fault == "hang" else 30
-    with leads_kit(county, path, request_timeout=seconds) as kit:
+    if fault == "hang":
+        time_out(monkeypatch, nth=2, when=lambda: paid_requests(county) == 2)
+    with leads_kit(county, path) as kit:
         batch = kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS)
         report = batch.wait(WAIT)
 
@@ -140,10 +145,13 @@ def test_asking_again_keeps_its_caps(county: County, path: Path):
         assert list(found["verdict"]) == ["bought"]
 
 
-def test_a_timed_out_page_that_takes_effect_late_is_not_judged_too_soon(county: County, path: Path):
+def test_a_timed_out_page_that_takes_effect_late_is_not_judged_too_soon(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Not yet charged means nothing while the request may still take effect."""
     county.switch(faults=[{**SECOND, "kind": "hang", "nth": 1}])
-    with leads_kit(county, path, request_timeout=0.5, settle_seconds=600) as kit:
+    time_out(monkeypatch, nth=1, when=lambda: paid_requests(county) == 1)
+    with leads_kit(county, path, settle_seconds=600) as kit:
         kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS).wait(WAIT)
         found = kit.settle()
 
@@ -152,10 +160,13 @@ def test_a_timed_out_page_that_takes_effect_late_is_not_judged_too_soon(county: 
         assert states(kit) == ["asked"]
 
 
-def test_an_answer_after_the_time_out_is_a_lost_page(county: County, path: Path):
+def test_an_answer_after_the_time_out_is_a_lost_page(
+    county: County, path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The account charged at once and answered too late."""
-    county.switch(leads={"answer_after": 60})
-    with leads_kit(county, path, request_timeout=0.5) as kit:
+    county.switch(leads={"answer_after": 3600})
+    time_out(monkeypatch, nth=1, when=lambda: county.account()["records"] == PAGE)
+    with leads_kit(county, path) as kit:
         batch = kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS)
         report = batch.wait(WAIT)
         county.switch(leads={"answer_after": 0})
@@ -211,10 +222,10 @@ def test_a_page_under_way_is_waited_for_and_not_settled(county: County, path: Pa
 @pytest.mark.usefixtures("hasty_cancel")
 def test_a_cancelled_batch_leaves_its_last_page_unsettled(county: County, path: Path):
     """What was sent before the cancel may be bought: it is shown, and settled."""
-    county.switch(leads={"answer_after": 30})
+    county.switch(leads={"answer_after": 3600})
     with leads_kit(county, path) as kit:
         batch = kit.leads(CRITERIA, purchase=True, page_size=PAGE, **CAPS)
-        wait_until(lambda: "Purchase=1" in str(county.ledger("propertyradar")))
+        wait_until(lambda: county.account()["records"] == PAGE)
         report = batch.cancel()
         county.switch(leads={"answer_after": 0})
 

@@ -44,6 +44,8 @@ def test_the_example_of_the_readme(server: Jupyter):
         return set(re.sub(r"\d{8}-\d{6}-[0-9a-f]{8}", "ID", lines).strip().splitlines())
 
     assert without_id(f"HTTP/{shown}") <= without_id(said)
+    (job_id,) = re.findall(r"^Location: .*/(.+)$", said, re.MULTILINE)
+    server.client.wait(job_id)  # or it asks the county in the tests that follow
 
 
 def test_the_life_of_a_job(server: Jupyter, county: County, apns: list[str]):

@@ -44,7 +44,7 @@ def test_a_job_that_stands_still_is_told_to_go_on(
     server: Jupyter, client: Client, county: County, apns: list[str]
 ):
     """Nothing new: a comment in place of an event; then the job is deleted by somebody."""
-    county.switch(faults=[{"system": "assessor", "kind": "hang", "seconds": 30}])
+    county.switch(faults=[{"system": "assessor", "kind": "hang"}])
     job = client.create(apns[:1], datasets=["parcels"])
     with client.events(job["id"]) as lines:
         first = next(event for event in lines if "event" in event)

@@ -47,7 +47,9 @@ def test_a_wheel_brings_the_extension_enabled(tmp_path: Path):
     source.mkdir()
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "propkit", source / "propkit")
+    # What Python compiles in other processes meanwhile comes and goes.
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "propkit", source / "propkit", ignore=compiled)
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     alone = ["--no-deps", "--no-index"]
     run(*pip, "wheel", *alone, "--no-build-isolation", "-w", tmp_path, source, cwd=tmp_path)

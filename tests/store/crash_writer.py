@@ -1,6 +1,7 @@
 """A writer to be killed: stores a batch's items and says which are acknowledged.
 
-Run as ``python crash_writer.py STORE ITEMS``; the parent kills it in mid-run.
+Run as ``python crash_writer.py STORE ITEMS MOST``; the parent kills it in mid-run. However late
+that is, it has not stored more than ``MOST`` items.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from tests.store.made import ASSESSOR, RECORDER, batch_of, page, parcel, payment
 ACKNOWLEDGED_EVERY = 10
 
 
-def main(path: str, count: int) -> None:
-    """Store the items that wait; the batch is made at the first run."""
+def main(path: str, count: int, most: int) -> None:
+    """Store ``most`` of the items that wait; the batch is made at the first run."""
     writer.GROUP_ITEMS = 7  # groups end between the acknowledgements
     store = Store.open(path)
     if not store.rows("SELECT batch_id FROM batch_heads"):
         batch_of(store, *[f"p{number:04}" for number in range(count)])
     batch = store.rows("SELECT batch_id FROM batch_heads")[0]["batch_id"]
     waiting = [item.key for item in read_items(store, batch) if item.state.value == "waiting"]
-    for number, key in enumerate([key for key in waiting if key.startswith("p")], start=1):
+    parcels = [key for key in waiting if key.startswith("p")]
+    for number, key in enumerate(parcels[:most], start=1):
         deed = Item(source=RECORDER, key=f"d{key}", apn=key, sequence=count + number)
         store.writer.put(
             result(
@@ -42,4 +44,4 @@ def main(path: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

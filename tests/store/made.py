@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from propkit.items import Item, State
 from propkit.pages import Page
 from propkit.records import Parcel, Record, TaxPayment
-from propkit.store import Result, Store
+from propkit.store import Result, Store, writer
 from propkit.store.batches import create_batch
 
 if TYPE_CHECKING:
@@ -88,10 +88,14 @@ def batch_of(store: Store, *keys: str, source: str = ASSESSOR, **item: Any) -> s
 
 
 def write(store: Store, *results: Result) -> None:
-    """Write results as one group and wait until they are committed."""
-    for each in results:
-        store.writer.put(each)
-    store.writer.flush().result(timeout=60)
+    """Write results as one group, however slowly they come, and wait until they are committed."""
+    before, writer.GROUP_SECONDS = writer.GROUP_SECONDS, 3600.0
+    try:
+        for each in results:
+            store.writer.put(each)
+        store.writer.flush().result(timeout=60)
+    finally:
+        writer.GROUP_SECONDS = before
 
 
 def bodies(store: Store) -> list[bytes]:

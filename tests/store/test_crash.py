@@ -33,7 +33,7 @@ def write_and_kill(path: Path, acknowledgements: int) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(Path(__file__).with_name("crash_writer.py"))]
     with subprocess.Popen(
-        [*command, str(path), str(ITEMS)],
+        [*command, str(path), str(ITEMS), str(ITEMS // (KILLS + 1))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
