@@ -15,6 +15,7 @@ from aiohttp import web
 
 from propkit.asking import Host
 from propkit.browsing import BrowserAsk, BrowserPool
+from propkit.browsing import ask as asks
 from propkit.browsing import slot as slots
 from propkit.http_client import HttpClient
 from propkit.items import RetryPolicy
@@ -88,6 +89,12 @@ class Site:
 
 def html(text: str, **more: object) -> web.Response:
     return web.Response(text=text, content_type="text/html", **more)
+
+
+@pytest.fixture(autouse=True)
+def _what_failed_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no picture be left out because the machine is busy."""
+    monkeypatch.setattr(asks, "_SIGHT_SECONDS", DEADLINE)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
