@@ -13,6 +13,7 @@ from yarl import URL
 
 from propkit import answers
 from propkit.asking import REFUSALS, Asking, Failure, Host
+from propkit.browsing.engine import OPEN_SECONDS
 from propkit.browsing.navigation import (
     LOOK_AT_FORM,
     Act,
@@ -365,12 +366,15 @@ class BrowserAsk(Asking[URL]):
             raise
 
     async def _renew(self, slot: Slot) -> None:
-        """Go on in a new tab of the same session: what failed may still be under way in the old."""
+        """Go on in a new tab of the same session: what failed may still be under way in the old.
+
+        A tab is the browser's to open: how long the office may take to answer does not count here.
+        """
         from playwright.async_api import Error
 
         old = slot.page
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(OPEN_SECONDS):
                 await slot.open_tab()
                 await old.close()
         except (Error, TimeoutError) as error:

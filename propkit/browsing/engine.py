@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 60.0
-"""So long may a browser take to open."""
+"""So long may a browser take to open, or to open a page."""
 _NO_SPARE_PROCESS = "--renderer-process-limit=1"
 """Chromium opens a process ahead of each navigation and throws most of them away: a fifth of the
 CPU. At its limit it does not. Contexts share no process at any limit, so each page keeps its own."""

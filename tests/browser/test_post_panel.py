@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 KIT = """\
 import propkit as pk
 from pathlib import Path
+from propkit.browsing import window
+window._PICTURE_SECONDS = 60  # however busy the machine is
 kit = pk.demo(parcels=50)
 sheet = Path("trucks.csv")
 sheet.write_text('''id,title,description,price,condition,seller,location,posting_status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from propkit.asking import Host
 from propkit.browsing import BrowserAsk, BrowserPool
+from propkit.browsing import ask as asks
 from propkit.browsing import slot as slots
 from propkit.http_client import HttpClient
 from propkit.items import RetryPolicy
@@ -54,15 +55,19 @@ MANY_KINDS = """<!doctype html><html><head><link rel="stylesheet" href="/a.css">
 <script src="/a.js"></script></body></html>"""
 
 LEAKING = """<!doctype html><html><body><script>
-  // Outside the scripts' heap, filled, so that it is really taken.
+  // Outside the scripts' heap, filled, so that it is really taken: 10 MB each time that it may.
   const kept = []
-  const leak = () => {
-    kept.push(new Uint8Array(1e7).fill(7))
-    if (kept.length * 10 < MB) setTimeout(leak, PAUSE)
-    else document.body.id = 'leaked'
+  const leak = async () => {
+    while (kept.length < 20) {
+      await (await fetch('/may', { cache: 'no-store' })).text()
+      kept.push(new Uint8Array(1e7).fill(7))
+    }
+    document.body.id = 'leaked'
   }
   leak()
 </script></body></html>"""
+
+Answer = web.StreamResponse | Awaitable[web.StreamResponse]
 
 
 @dataclass
@@ -70,7 +75,7 @@ class Site:
     """A site that answers from ``pages`` and writes down what it was asked for."""
 
     url: str = ""
-    pages: dict[str, Callable[[web.Request], web.StreamResponse]] = field(default_factory=dict)
+    pages: dict[str, Callable[[web.Request], Answer]] = field(default_factory=dict)
     asked: list[web.Request] = field(default_factory=list)
     come: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,31 +91,37 @@ def html(text: str, **more: object) -> web.Response:
     return web.Response(text=text, content_type="text/html", **more)
 
 
-def _leaking(request: web.Request) -> web.Response:
-    asked = request.query
-    page = LEAKING.replace("MB", asked.get("mb", "10"))
-    return html(page.replace("PAUSE", asked.get("pause", "10")))
+@pytest.fixture(autouse=True)
+def _what_failed_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no picture be left out because the machine is busy."""
+    monkeypatch.setattr(asks, "_SIGHT_SECONDS", DEADLINE)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def site() -> AsyncIterator[Site]:
     found = Site()
+
+    async def slow(_: web.Request) -> web.Response:
+        found.come.set()
+        await found.go_on.wait()
+        return html("<!doctype html><html>at last</html>")
+
     found.pages = {
         "/plain": lambda _: html("<!doctype html><html><title>Plain</title>text</html>"),
         "/storing": lambda _: html(STORING, headers={"Set-Cookie": "http=1; Path=/; HttpOnly"}),
         "/looking": lambda _: html(LOOKING),
         "/kinds": lambda _: html(MANY_KINDS),
-        "/leaking": _leaking,
+        "/leaking": lambda _: html(LEAKING),
+        "/slow": slow,
     }
 
     async def answer(request: web.Request) -> web.StreamResponse:
         found.asked.append(request)
-        if request.path == "/slow":
-            found.come.set()
-            await found.go_on.wait()
-            return html("<!doctype html><html>at last</html>")
         make = found.pages.get(request.path)
-        return make(request) if make else web.Response(status=404, text="none")
+        if make is None:
+            return web.Response(status=404, text="none")
+        made = make(request)
+        return await made if isinstance(made, Awaitable) else made
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -161,13 +172,13 @@ async def pooled(**settings: object) -> AsyncIterator[BrowserPool]:
 async def asking(
     pool: BrowserPool, site: Site, *, seconds: float = DEADLINE, attempts: int = 1, **host: object
 ) -> AsyncIterator[BrowserAsk]:
-    """Give what one item asks with; hardly any pace and back-off."""
+    """Give what one item asks with; hardly any pace and back-off. ``seconds`` are a page's."""
     retry = RetryPolicy(
         attempts=attempts, backoff_initial=0.01, backoff_max=0.02, retry_after_max=30.0
     )
     pace = Pace(5000, 16)
     async with (
-        HttpClient(retry=retry, request_timeout=seconds) as client,
+        HttpClient(retry=retry, request_timeout=DEADLINE) as client,
         BrowserAsk(
             pool,
             client,

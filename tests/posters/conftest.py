@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from propkit.browsing import window
 from propkit.demo_county import County
 from propkit.posters.kijiji import KijijiPoster
 from tests.posters.selling import DEADLINE, free_site, posting_at
@@ -25,6 +26,8 @@ async def shared_poster(
 ) -> AsyncIterator[KijijiPoster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        # However busy the machine is, there is a picture of what failed.
+        patch.setattr(window, "_PICTURE_SECONDS", DEADLINE)
         async with posting_at(
             _county_process, step_seconds=DEADLINE, confirm_seconds=DEADLINE
         ) as poster:

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from propkit.widgets.panel import Panel
+
 if TYPE_CHECKING:
     from propkit.widgets.faces import Block
-    from propkit.widgets.panel import Panel
 
 SECONDS = 60.0
+BEGIN = Panel.begin
+"""As it is where no test stands in its way: the panel lives in its thread."""
 
 
 def press(panel: Panel, action: str, **form: Any) -> None:
