@@ -220,9 +220,6 @@ async def test_a_pause_longer_than_allowed_gives_the_item_up(county: County):
 
 async def test_the_countys_own_limit_is_never_met_at_its_pace(county: County):
     """Twelve at once, asked at the county's limit: nothing is refused."""
-    # What an earlier test gave up still runs there.
-    while county.health()["in_flight"]["assessor"]:  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
     county.switch(limits={"assessor": {"requests_per_second": 20, "burst": 4, "max_in_flight": 2}})
     host = make_host(county, pace=Pace(20, 2))
     before = county.health()["violations"]
