@@ -370,15 +370,10 @@ def test_cancel_keeps_what_was_fetched_and_leaves_the_rest_cancelled(
 ) -> None:
     """No request starts after the cancel; what is done is stored; a new run finishes."""
     apns = county.apns(200, seed=6)
+    county.switch(latency=0.1)  # or it may be over before it is cancelled
     with quick_kit(county, tmp_path / "a.duckdb") as kit:
         going = threading.Event()
-
-        def slow_down(event: pk.Progress) -> None:
-            if event.ended > 20 and not going.is_set():
-                county.switch(latency=1)  # or it may be over before it is cancelled
-                going.set()
-
-        batch = kit.start(apns, listener=slow_down)
+        batch = kit.start(apns, listener=lambda event: event.ended > 20 and going.set())
         assert going.wait(60)
         report = batch.cancel()
         county.switch(latency=0)
