@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,12 @@ import propkit as pk
 from propkit.asking import AskedPlace
 from propkit.demo_county.faults import SYSTEMS
 from propkit.demo_county.switches import ALLOW_ALL, Switches
+from propkit.http_exchange import Address, Answer, Exchange, Origin
 from propkit.sources import configure_sources
 from propkit.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import date
     from pathlib import Path
 
@@ -33,14 +34,18 @@ QUICK = {
 
 
 def free_county(county: County) -> None:
-    """Take all faults and limits from a county, wait for what hung, and empty its ledger."""
+    """Take all faults and limits from a county, and empty its ledger.
+
+    What an earlier test gave up is let go and at an end by then: it would count as in flight
+    beside this one's requests, or meet a like fault again.
+    """
+    from tests.guests.notebooks import wait_until  # here: it imports this module
+
     as_started = Switches().as_json()
     # These two change only the systems named: every one is named.
     unlimited = {"limits": None, "robots": dict.fromkeys((*SYSTEMS, "root"), ALLOW_ALL)}
     county.switch(**{**as_started, **unlimited})
-    # Else it counts as in flight beside the next test's requests, or meets a like fault again.
-    while any(county.health()["in_flight"][system] for system in SYSTEMS):
-        time.sleep(0.005)
+    wait_until(lambda: not any(county.health()["in_flight"][system] for system in SYSTEMS))
     county.clear_ledger()
 
 
@@ -83,6 +88,31 @@ def note_places(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
 
     monkeypatch.setattr(AskedPlace, "__aenter__", noted)
     return taken
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch, is_silent: Callable[[str], bool]) -> None:
+    """Let only those requests time out, by their addresses, that the county lets hang.
+
+    ``request_timeout`` is short where silence is the fault; all others a busy machine may answer
+    late.
+    """
+    ask = Exchange.ask
+
+    async def ask_patiently(
+        self: Exchange, origin: Origin, address: Address, **more: Any
+    ) -> Answer:
+        task = asyncio.current_task()
+
+        def wait_longer() -> None:
+            for limit in self._limits.running:
+                if limit._task is task and limit._seconds == self._seconds:
+                    limit.wait_longer(QUICK["request_timeout"])
+
+        if not is_silent(address.text):
+            asyncio.get_running_loop().call_soon(wait_longer)  # once the request has its limit
+        return await ask(self, origin, address, **more)
+
+    monkeypatch.setattr(Exchange, "ask", ask_patiently)
 
 
 def as_truth(value: Decimal | date | object) -> object:

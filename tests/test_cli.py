@@ -388,7 +388,7 @@ def test_a_polite_end_keeps_what_was_fetched(
 ):
     """Ended in mid-run: exit code 1, whole items in the store; run again, it asks for the rest."""
     for source in ("ASSESSOR", "TREASURER", "RECORDER"):
-        monkeypatch.setenv(f"PROPKIT_SOURCES__MARICOPA_{source}__REQUESTS_PER_SECOND", "15")
+        monkeypatch.setenv(f"PROPKIT_SOURCES__MARICOPA_{source}__REQUESTS_PER_SECOND", "8")
     command = [sys.executable, "-m", "propkit.cli", "collect", *known[:40], "--db", "a.duckdb"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -444,7 +444,7 @@ def test_a_killed_run_goes_on(
 ):
     """After kill -9 the list shows the batch as interrupted and --resume finishes it."""
     for source in ("ASSESSOR", "TREASURER", "RECORDER"):
-        monkeypatch.setenv(f"PROPKIT_SOURCES__MARICOPA_{source}__REQUESTS_PER_SECOND", "15")
+        monkeypatch.setenv(f"PROPKIT_SOURCES__MARICOPA_{source}__REQUESTS_PER_SECOND", "8")
     command = [sys.executable, "-m", "propkit.cli", "collect", *known[:30], "--db", "a.duckdb"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         while len(pointed.ledger("assessor")) < 6:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 SYSTEMS = ("assessor", "treasurer", "recorder")
 ROLL = ["parcels", "residences", "valuations", "sales"]
 LAST = 60
+IN_FLIGHT = 2
+"""So many requests a paced kit makes at once, unless a test wants another number."""
 HELD = {"system": "assessor", "kind": "slow", "seconds": 3600}
 """Every answer comes when this is taken back."""
 NOBODY = "http://127.0.0.1:9/nobody"
@@ -67,7 +69,7 @@ def asked(county: County, system: str) -> list[str]:
 
 
 def paced_kit(
-    county: County, path: Path, rate: float | str, max_in_flight: int = 2, **collect: Any
+    county: County, path: Path, rate: float | str, max_in_flight: int = IN_FLIGHT, **collect: Any
 ) -> pk.Kit:
     """Open a kit that asks the assessor so often, with so many requests in flight."""
     quick = {"requests_per_second": 5000, "max_in_flight": 8}
@@ -127,8 +129,8 @@ def slowly(county: County, do: Callable[..., Any]) -> Callable[..., Any]:
     """Return what lets the assessor answer, and does the same once it was asked four times more."""
 
     def wait_and_do(*args: Any, **options: Any) -> Any:
-        county.switch(faults=[])
         enough = len(asked(county, "assessor")) + 4
+        county.switch(faults=[])
         while len(asked(county, "assessor")) < enough:
             time.sleep(0.05)
         return do(*args, **options)
@@ -162,6 +164,7 @@ def test_what_ends_while_a_batch_is_gone_on_with_is_not_asked_for_again(
     county.switch(faults=[HELD])
     with paced_kit(county, tmp_path / "one.duckdb", 30) as kit:
         second = kit.start(apns, datasets=ROLL)
+        wait_until(lambda: len(asked(county, "assessor")) == IN_FLIGHT)  # or they come afterwards
         second.leave()
         county.clear_ledger()
         first = kit.start(apns, datasets=ROLL)
@@ -245,10 +248,10 @@ def test_a_critical_parcel_overtakes_a_running_batch(county: County, tmp_path: P
 
 def test_a_low_batch_is_not_starved_by_a_busier_one(county: County, tmp_path: Path):
     """Waiting makes it more urgent: both are asked for, as many as wait for each."""
-    apns = county.apns(65)
+    apns = county.apns(300)
     with paced_kit(county, tmp_path / "a.duckdb", 20, 1, ageing_seconds=0.1) as kit:
-        high = kit.start(apns[:60], datasets=ROLL, priority="critical", workers=8)
-        low = kit.start(apns[60:], datasets=ROLL, priority="low", workers=2)
+        high = kit.start(apns[:-5], datasets=ROLL, priority="critical", workers=8)
+        low = kit.start(apns[-5:], datasets=ROLL, priority="low", workers=2)
         ended = low.wait(LAST)
         left = high.cancel()
 

@@ -109,6 +109,8 @@ def run(
         client = NotebookClient(
             notebook,
             timeout=250,
+            startup_timeout=250,
+            iopub_timeout=250,  # what a cell shows may come long after its end
             kernel_name=kernel_name,
             resources={"metadata": {"path": str(place)}},
         )

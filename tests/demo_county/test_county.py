@@ -15,6 +15,7 @@ from propkit.demo_county import County, start_county
 from propkit.demo_county.limits import POLITE_LIMITS, Bucket, Limit, retry_after
 from propkit.demo_county.switches import Switches
 from propkit.demo_county.truth import CountyTruth
+from tests.guests.notebooks import wait_until
 
 
 def test_the_ledger_holds_every_request_in_order_with_what_tests_ask_for(client, county: County):
@@ -71,15 +72,21 @@ def test_a_rate_above_the_limit_is_refused_with_429_and_counted(client, county: 
 def test_requests_above_the_cap_in_flight_are_refused_and_counted(client, county: County):
     county.switch(
         limits={"recorder": {"max_in_flight": 1}},
-        faults=[{"system": "recorder", "kind": "slow", "seconds": 2}],
+        faults=[{"system": "recorder", "kind": "slow", "seconds": 3600}],
     )
-    before = county.health()["violations"]["recorder"]["in_flight"]
 
+    def violations() -> int:
+        return county.health()["violations"]["recorder"]["in_flight"]
+
+    before = violations()
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: client.get("/recorder/documents/1").status_code, range(3)))
+        asked = [pool.submit(client.get, "/recorder/documents/1") for _ in range(3)]
+        wait_until(lambda: violations() == before + 2)
+        county.switch(faults=[])
+        found = [answer.result().status_code for answer in asked]
 
     assert sorted(found) == [404, 429, 429]
-    assert county.health()["violations"]["recorder"]["in_flight"] == before + 2
+    assert violations() == before + 2
     assert max(entry["in_flight"] for entry in county.ledger()) > 1
 
 
