@@ -144,6 +144,11 @@ def make_hooks(settings: NotifySettings) -> list[Notify]:
     return hooks
 
 
+def make_hook_listeners(hooks: Sequence[Notify], settings: NotifySettings) -> list[Listener]:
+    """Return who tells a person's own functions of a batch's end, also of one that failed."""
+    return [EndListener(hooks, settings.after_seconds, tells_failures=True)] if hooks else []
+
+
 def make_end_listeners(settings: NotifySettings) -> list[Listener]:
     """Return who tells a person of a batch's end as the settings ask for; of failures others do."""
     hooks = make_hooks(settings)
