@@ -207,7 +207,8 @@ class Buyer:
             state="bought",
             answered_at=datetime.now(UTC),
             records=max(envelope.count, len(envelope.rows)),
-            cost=envelope.cost,
+            # An answer that does not say it cost what the count before it said.
+            cost=purchase.cost_expected if envelope.cost is None else envelope.cost,
             free_after=envelope.free_remaining,
         )
 
@@ -313,8 +314,8 @@ class _Tab:
         """Take note of a page; return what is odd about it: the result set may have moved."""
         self.answered = purchase
         self.said, self.said_at = replace(bought, rows=()), time.monotonic()
-        cost = purchase.cost_expected if settlement.cost is None else settlement.cost
-        self.spent = Spent(self.spent.records + (settlement.records or 0), self.spent.cost + cost)
+        records, cost = settlement.records or 0, settlement.cost or Decimal(0)
+        self.spent = Spent(self.spent.records + records, self.spent.cost + cost)
         self.paid[purchase.key] = replace(purchase, state=settlement.state)
         notes = []
         if bought.total != self.order.total:

@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 # JupyterLab draws version 5 by itself; altair writes 6, which has the same words for all of this.
 MIME: Final = "application/vnd.vegalite.v5+json"
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
-BLUE: Final = "#1769d1"
+# Each stands out from white and from a dark theme's ground, by 3 to 1 at least.
+BLUE: Final = "#3987e5"
+_RED: Final = "#e5484d"
 _WIDTH: Final = 640
 _BINS: Final = 30
-_COLOURS: Final = {
-    "title": {"color": "#222222"},
-    "style": {"guide-label": {"fill": "#222222"}, "guide-title": {"fill": "#222222"}},
-    "axis": {"domainColor": "#888888", "tickColor": "#888888", "gridColor": "#dddddd"},
-    "view": {"stroke": "#dddddd"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +159,7 @@ def _delinquency(rows: list[dict[str, Any]]) -> Any:
             y=alt.Y("amount_due:Q", title="amount due", axis=alt.Axis(format="$,.0f")),
             color=alt.Color(
                 "lien:N", title="tax lien",
-                scale=alt.Scale(domain=["no", "yes"], range=[BLUE, "#b42318"]),
+                scale=alt.Scale(domain=["no", "yes"], range=[BLUE, _RED]),
             ),
             tooltip=["tax_year:O", "lien:N", alt.Tooltip("amount_due:Q", format="$,.2f"),
                      "parcels:Q"],
@@ -209,10 +205,8 @@ def _host_pace(rows: list[dict[str, Any]]) -> Any:
 def finish_picture(chart: alt.TopLevelMixin, title: str) -> Picture:
     """Return a chart as JupyterLab draws it."""
     given = chart.properties(title=title, width=_WIDTH).to_dict()
-    # On white, and in dark words: the page's theme, which may be dark, would make them white too.
-    config = {**given.get("config", {}), **_COLOURS}
-    spec = {**given, "$schema": _SCHEMA, "background": "#ffffff", "config": config}
-    return Picture(title, spec)
+    # Without ground and words of its own: JupyterLab draws both as its theme, light or dark, has them.
+    return Picture(title, {**given, "$schema": _SCHEMA})
 
 
 def plain_rows(rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from propkit.identifiers import Apn
 from propkit.kinds import HOME_COUNTY
 from propkit.leads import LeadsDesk
 from propkit.notebook import describe_kit, is_notebook, notebook_bars, watch_batch
-from propkit.notices import EndListener, Notify, follow_end
+from propkit.notices import Notify, follow_end, make_hook_listeners
 from propkit.plan import Plan
 from propkit.planning import plan_parcels
 from propkit.progress import Listener
@@ -262,9 +262,8 @@ class Kit(
         }
         order = make_order(plan, options, created_by=created_by)
         listeners = [] if listener is None else [check_callable("listener", listener)]
-        if self._notifiers:  # mail and webhook are sent by where it runs
-            least = self.settings.notify.after_seconds
-            listeners.append(EndListener(self._notifiers, least, tells_failures=True))
+        # Mail and webhook are sent by where it runs.
+        listeners += make_hook_listeners(self._notifiers, self.settings.notify)
         self._place.start(order, listeners, cluster=cluster)
         return self._batch(order.batch_id)
 

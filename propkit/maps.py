@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_COLOURS: Final = 12
+# The ends of a scale are as dark as a dark theme's ground, or nearly as light as paper.
+_OUTLINE: Final = "#888888"
 
 
 def draw_map(frame: pd.DataFrame, color: str | None = None) -> Picture:
@@ -73,7 +75,7 @@ def choose_rows(
 def _points(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
     import altair as alt
 
-    chart = make_chart([]).mark_circle(size=28, opacity=0.8)
+    chart = make_chart([]).mark_circle(size=28, opacity=0.8, stroke=_OUTLINE, strokeWidth=0.4)
     return chart.encode(
         longitude="longitude:Q",
         latitude="latitude:Q",
@@ -96,7 +98,7 @@ def _features(rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[d
 def _shapes(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], color: str | None) -> Any:
     import altair as alt
 
-    chart = make_chart([]).mark_geoshape(stroke="#fff", strokeWidth=0.4)
+    chart = make_chart([]).mark_geoshape(stroke=_OUTLINE, strokeWidth=0.4)
     return chart.encode(
         color=_color(rows, color, "properties."),
         tooltip=[

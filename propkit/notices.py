@@ -9,6 +9,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from email.message import EmailMessage
 from typing import Final, Protocol
 
@@ -27,7 +28,8 @@ class Notice:
     """What became of a batch: ``event`` is ``"ended"``, ``"failed"`` or ``"stuck"``.
 
     ``ended`` of ``total`` items, ``failed`` of them; ``seconds`` it took so far; ``error`` is its
-    own, where it has one.
+    own, where it has one. The items of a batch that buys leads are pages: of the ``leads_expected``
+    so many ``leads`` have come, for ``leads_cost`` (USD) beyond the quota; None of every other.
     """
 
     batch_id: str
@@ -38,25 +40,47 @@ class Notice:
     failed: int
     seconds: float
     error: str | None = None
+    leads: int | None = None
+    leads_expected: int = 0
+    leads_cost: Decimal | None = None
 
     @property
     def title(self) -> str:
         """What happened, in one line."""
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"propkit: batch {self._state}, {self.ended} of {self.total} items{failed}"
+        parts = [f"propkit: batch {self._state}"]
+        if self.leads is not None:
+            parts += [self._leads, self._cost]
+        if self.leads is None or self.failed:
+            parts.append(self._reach)
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join(parts)
 
     @property
     def text(self) -> str:
         """What happened, in a few lines."""
         error = f"{self.error}\n" if self.error else ""
+        bought = "" if self.leads is None else f"{self._leads} bought, {self._cost}.\n"
         return (
             f"Batch {self.batch_id} is {self._state} after {self.seconds:.0f} s:\n"
-            f"{self.ended} of {self.total} items, {self.failed} failed.\n{error}"
+            f"{bought}{self._reach}, {self.failed} failed.\n{error}"
         )
 
     @property
     def _state(self) -> str:
         return "stuck" if self.event == "stuck" else self.state
+
+    @property
+    def _reach(self) -> str:
+        return f"{self.ended} of {self.total} {'items' if self.leads is None else 'pages'}"
+
+    @property
+    def _leads(self) -> str:
+        return f"{self.leads:,} of {self.leads_expected:,} leads"
+
+    @property
+    def _cost(self) -> str:
+        return f"{self.leads_cost:,.2f} USD beyond the quota"
 
 
 Notify = Callable[[Notice], object]
@@ -107,6 +131,9 @@ class EndListener:
             failed=progress.counts.get(State.FAILED, 0),
             seconds=round(progress.elapsed_seconds, 3),
             error="; ".join(stops) or None,
+            leads=progress.leads,
+            leads_expected=progress.leads_expected,
+            leads_cost=progress.leads_cost,
         )
         hooks, self._hooks = self._hooks, ()
         tell(hooks, notice)
@@ -144,6 +171,11 @@ def make_hooks(settings: NotifySettings) -> list[Notify]:
     return hooks
 
 
+def make_hook_listeners(hooks: Sequence[Notify], settings: NotifySettings) -> list[Listener]:
+    """Return who tells a person's own functions of a batch's end, also of one that failed."""
+    return [EndListener(hooks, settings.after_seconds, tells_failures=True)] if hooks else []
+
+
 def make_end_listeners(settings: NotifySettings) -> list[Listener]:
     """Return who tells a person of a batch's end as the settings ask for; of failures others do."""
     hooks = make_hooks(settings)
@@ -151,8 +183,11 @@ def make_end_listeners(settings: NotifySettings) -> list[Listener]:
 
 
 def post_notice(notice: Notice, url: str) -> None:
-    """POST a notice as JSON: ``text`` for people and chats, and the fields of :class:`Notice`."""
-    body = json.dumps({"text": notice.title, **asdict(notice)}).encode()
+    """POST a notice as JSON: ``text`` for people and chats, and the fields of :class:`Notice`.
+
+    Money is text, so that no cent is lost.
+    """
+    body = json.dumps({"text": notice.title, **asdict(notice)}, default=str).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "propkit"}
     request = urllib.request.Request(url, body, headers)  # noqa: S310 -- the settings take http(s) only
     with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from propkit.items import ENDED, Item, State
 
@@ -65,7 +66,7 @@ class Progress:
     Where a second way is asked in place of an item that failed, only the second way's item counts.
     ``changed`` are the items that are new or have moved on since the last event, each once, as it
     is now. A batch that buys leads has pages for items: of the ``leads_expected`` so many ``leads``
-    have come; None in every other batch.
+    have come, for ``leads_cost`` (USD) beyond the quota; None in every other batch.
     """
 
     batch_id: str
@@ -80,6 +81,7 @@ class Progress:
     changed: tuple[Item, ...] = ()
     leads: int | None = None
     leads_expected: int = 0
+    leads_cost: Decimal | None = None
 
     @property
     def ended(self) -> int:

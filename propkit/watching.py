@@ -21,6 +21,7 @@ from propkit.notices import Notice, Notify, make_hooks, tell
 from propkit.settings import Settings
 from propkit.store import Reading
 from propkit.store.jobs import Job, find_trouble
+from propkit.store.purchases import Purchased, read_purchased
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,9 @@ class Watch:
                 self._tell(job, event)
 
 
-def tell_trouble(job: Job, event: str, settings: Settings, functions: Sequence[Notify]) -> None:
+def tell_trouble(
+    store: Reading, job: Job, event: str, settings: Settings, functions: Sequence[Notify]
+) -> None:
     """Tell of a job by mail, webhook and command, as the settings say.
 
     Where its last event does not say it, the kit's own ``functions`` are called too.
@@ -122,10 +125,11 @@ def tell_trouble(job: Job, event: str, settings: Settings, functions: Sequence[N
         hooks.append(_command_hook(settings.worker.notify, job, event))
     if event == "stuck" or job.batch_state == "failed":
         hooks += functions
-    tell(hooks, _make_notice(job, event))
+    purchased = read_purchased(store, job.id, job.kind, job.criteria)
+    tell(hooks, _make_notice(job, event, purchased))
 
 
-def _make_notice(job: Job, event: str) -> Notice:
+def _make_notice(job: Job, event: str, purchased: Purchased | None) -> Notice:
     until = job.completed_at or datetime.now(UTC)
     error = job.error_details.get("error")
     return Notice(
@@ -137,6 +141,9 @@ def _make_notice(job: Job, event: str) -> Notice:
         failed=job.error_count,
         seconds=round((until - (job.started_at or until)).total_seconds(), 3),
         error=None if error is None else str(error),
+        leads=purchased.leads if purchased else None,
+        leads_expected=purchased.expected if purchased else 0,
+        leads_cost=purchased.cost if purchased else None,
     )
 
 

@@ -12,6 +12,7 @@ from propkit.areas.operations import find_layer_config
 from propkit.areas.ordering import AreaPlan, check_size, describe_area, minutes_of
 from propkit.errors import RequestError
 from propkit.layers.geometry import read_area, to_geojson
+from propkit.notices import Notify, make_hook_listeners
 from propkit.progress import Listener
 from propkit.runtime.batch import Batch
 from propkit.runtime.report import BatchReport
@@ -39,6 +40,7 @@ class AreasKit(Protocol):
 
     sources: Sources
     settings: Settings
+    _notifiers: list[Notify]
 
     @property
     def store(self) -> Reading:
@@ -109,7 +111,8 @@ class AreasDesk:
 
         def start(listeners: list[Listener]) -> Batch:
             order = {"source": source, "measured": said, "batch_id": new_batch_id()}
-            return self._batch(self._place.areas("start", order, listeners))
+            hooks = make_hook_listeners(self._notifiers, self.settings.notify)
+            return self._batch(self._place.areas("start", order, [*listeners, *hooks]))
 
         return AreaPlan(
             source=source,

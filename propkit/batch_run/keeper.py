@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from propkit.batch_run.queues import Queues, first_parcels
 from propkit.batch_run.run import Run
@@ -99,7 +100,8 @@ class Keeper:
             )
         )
         if outcome.settlement is not None:
-            self._tally.buy(outcome.settlement.records or 0)
+            bought = outcome.settlement
+            self._tally.buy(bought.records or 0, bought.cost or Decimal(0))
         self._tally.move(State.RUNNING, ended)
         self._end()
 

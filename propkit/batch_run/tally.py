@@ -6,6 +6,8 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from propkit.asking import Host
@@ -53,7 +55,7 @@ class Tally:
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self.usage}
         self._replaced: Counter[str] = Counter()
         self._partial = 0
-        self._leads = None if run.purchased is None else run.purchased.leads
+        self._purchased = run.purchased
         self._changed: dict[tuple[str, str], Item] = {}
         self._ends: deque[float] = deque(maxlen=50)
 
@@ -86,9 +88,11 @@ class Tally:
         """Tell of an item that is new to the batch."""
         self._changed[item.source, item.key] = item
 
-    def buy(self, leads: int) -> None:
-        """Count leads that have come."""
-        self._leads = leads + (self._leads or 0)
+    def buy(self, leads: int, cost: Decimal) -> None:
+        """Count leads that have come, and what they cost."""
+        assert self._purchased is not None  # noqa: S101 -- nothing else buys
+        before = self._purchased
+        self._purchased = replace(before, leads=before.leads + leads, cost=before.cost + cost)
 
     def cancel_waiting(self) -> None:
         """Count what waits as cancelled."""
@@ -97,7 +101,7 @@ class Tally:
 
     def emit(self, state: str) -> None:
         """Tell every listener; one that fails is told of, and no longer called."""
-        run = self._run
+        run, bought = self._run, self._purchased
         counts: Counter[State] = sum(self._counts.values(), Counter())
         changed, self._changed = tuple(self._changed.values()), {}
         told = [name for name in self._counts if self._is_told(name)]
@@ -115,8 +119,9 @@ class Tally:
             eta_seconds=self._eta_seconds(counts) if is_steady else None,
             current=self.current,
             changed=changed,
-            leads=self._leads,
-            leads_expected=run.purchased.expected if run.purchased else 0,
+            leads=bought.leads if bought else None,
+            leads_expected=bought.expected if bought else 0,
+            leads_cost=bought.cost if bought else None,
         )
         run.progress = event
         for listener in list(run.listeners):

@@ -14,8 +14,10 @@ from propkit.leads.account import LeadAccount
 from propkit.leads.asking import SOURCE
 from propkit.leads.ordering import LeadPreview, choose_page_size, read_caps
 from propkit.leads.settling import Verdict
+from propkit.notices import Notify, make_hook_listeners
 from propkit.progress import Listener
 from propkit.runtime.batch import Batch
+from propkit.settings import Settings
 from propkit.sources import SourceConfig
 from propkit.store import Reading
 from propkit.store.batches import new_batch_id
@@ -36,6 +38,8 @@ class LeadsKit(Protocol):
     """What dealing with leads needs of a kit."""
 
     sources: Mapping[str, SourceConfig]
+    settings: Settings
+    _notifiers: list[Notify]
 
     @property
     def store(self) -> Reading:
@@ -106,7 +110,8 @@ class LeadsDesk:
         ) -> Batch:
             caps = {"max_records": max_records, "max_cost": str(max_cost), "again": again}
             order = {**asked, **caps, "records": said["records"], "batch_id": new_batch_id()}
-            return self._batch(self._place.leads("buy", order, listeners))
+            hooks = make_hook_listeners(self._notifiers, self.settings.notify)
+            return self._batch(self._place.leads("buy", order, [*listeners, *hooks]))
 
         preview = LeadPreview(
             criteria=checked,

@@ -295,9 +295,7 @@ def _read_report(store: Reading, batch_id: str) -> BatchReport:
         sources=tuple(source_statistics(store, batch_id)),
         slow=tuple(slow_operations(store, batch_id, _MOST_SLOW)),
         robots_ignored=tuple(head.criteria.get("robots_ignored", ())),
-        purchased=read_purchased(store, batch_id, head.criteria["order"])
-        if head.kind == "leads"
-        else None,
+        purchased=read_purchased(store, batch_id, head.kind, head.criteria),
     )
 
 

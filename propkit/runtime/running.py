@@ -69,9 +69,7 @@ def make_run(
         sources=sources,
         way=WAYS.get(head.kind, COLLECT),
         order=_read_order(collector, head),
-        purchased=read_purchased(collector.store, head.batch_id, criteria["order"])
-        if head.kind == "leads"
-        else None,
+        purchased=read_purchased(collector.store, head.batch_id, head.kind, criteria),
         workers=criteria["workers"],
         strategy=criteria.get("strategy", "parallel"),
         fresh_keys=fresh_keys,

@@ -159,7 +159,8 @@ class JobModel(_Told):
 
     ``processed`` items have ended, of them ``success_count`` well and ``error_count`` not. Where a
     second way was asked in place of an item that failed, only the second way's item counts;
-    ``error_details`` tells of the other, under ``replaced``.
+    ``error_details`` tells of the other, under ``replaced``. ``notices`` say what stood in the way
+    when the job was made: a token that is not set, or was refused, and how it is set.
     """
 
     id: str
@@ -177,6 +178,7 @@ class JobModel(_Told):
     updated_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    notices: list[str]
 
     @classmethod
     def of(cls, job: Job, *, is_listed: bool = False) -> JobModel:
@@ -187,8 +189,9 @@ class JobModel(_Told):
         if criteria.get("export_to"):
             # Where it stands on this computer is nobody's business.
             criteria["export_to"] = PurePath(criteria["export_to"]).name
-        given = {name: getattr(job, name) for name in cls.model_fields}
-        return cls(**{**given, "criteria": criteria})
+        notices = criteria.pop("notices", [])
+        given = {name: getattr(job, name) for name in cls.model_fields if name != "notices"}
+        return cls(**{**given, "criteria": criteria, "notices": notices})
 
 
 class JobList(_Told):

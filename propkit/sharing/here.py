@@ -390,7 +390,8 @@ class HerePlace:
     def _tell(self, job: Job, event: str) -> None:
         """Tell of a batch that failed or is stuck; another kit of this process tells of its own."""
         if job.id in {work.id for work in self._started}:
-            tell_trouble(job, event, self.settings, self._ties.hooks if self._ties else ())
+            functions = self._ties.hooks if self._ties else ()
+            tell_trouble(self.store, job, event, self.settings, functions)
 
     def _export(self, path: str) -> str:
         return write_store(path, self.store, [one.terms for one in self.sources.values()]).left_out

@@ -76,6 +76,7 @@ def make_order(
             "budget": None if plan.budget is None else str(plan.budget),
             "identifiers": plan.counts,
             "not_usable": {entry.identifier: entry.reason for entry in plan.invalid},
+            "notices": plan.notices,
         },
         options=options,
         items=plan.items,

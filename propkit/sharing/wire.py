@@ -59,6 +59,7 @@ class _Criteria(_Strict):
     budget: Decimal | None
     identifiers: dict[str, int]
     not_usable: dict[str, str]
+    notices: tuple[str, ...]
 
 
 class _Options(_Strict):

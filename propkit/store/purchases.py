@@ -190,8 +190,13 @@ def lost_pages(store: Store, source: str) -> list[Purchase]:
     return read_purchases(store, f"source = $1 AND kind = 'leads' AND {_IS_LOST}", [source])
 
 
-def read_purchased(store: Reading, batch_id: str, order: Mapping[str, Any]) -> Purchased:
-    """Return what a batch has bought of its ``order``, which it keeps among its criteria."""
+def read_purchased(
+    store: Reading, batch_id: str, kind: str, criteria: Mapping[str, Any]
+) -> Purchased | None:
+    """Return what a batch has bought of the order in its criteria; None of one that buys no leads."""
+    if kind != "leads":
+        return None
+    order = criteria["order"]
     (row,) = store.rows(
         "SELECT coalesce(sum(records) FILTER (state = 'bought'), 0)::BIGINT AS leads,"
         " count(*) FILTER (state = 'bought' AND records > 0) AS pages,"

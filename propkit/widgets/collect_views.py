@@ -289,7 +289,8 @@ def _judge(source: SourceProgress, *, is_over: bool, is_complete: bool) -> tuple
     if source.stopped:
         return "stopped", "red"
     if is_over:
-        is_whole = is_complete and source.ended == source.total
+        # Of a batch that stopped short, a source without work may only not have come to it.
+        is_whole = source.ended == source.total and (source.total > 0 or is_complete)
         is_whole = is_whole and not (source.failed or source.replaced)
         return ("finished", "green") if is_whole else ("ended", "yellow")
     if source.ended >= source.total:

@@ -47,9 +47,11 @@ def layers_settings(county: County, **collect: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def layers_kit(county: County, path: Path, **collect: Any) -> Iterator[pk.Kit]:
+def layers_kit(
+    county: County, path: Path, *, notify: dict[str, Any] | None = None, **collect: Any
+) -> Iterator[pk.Kit]:
     """Open a kit over the county's layers."""
-    settings = pk.Settings.load(**layers_settings(county, **collect))
+    settings = pk.Settings.load(**layers_settings(county, **collect), notify=notify or {})
     with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
         yield kit
 

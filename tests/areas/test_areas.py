@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     import propkit as pk
     from propkit.demo_county import County
+    from propkit.notices import Notice
 
 LAYERS = (
     "maricopa_parcels",
@@ -125,6 +127,19 @@ def test_an_area_is_paged_as_the_layer_can(
         assert {("resultOffset" in query) for query in asked} == {is_paged}
         assert {"OBJECTID >=" in query for query in asked} == {not is_paged}
         assert len(asked) == 7
+
+
+def test_the_end_of_an_area_is_told_to_a_function_of_hers(open_kit: OpenKit) -> None:
+    told: queue.Queue[Notice] = queue.Queue()
+    with open_kit(notify={"after_seconds": 0}) as kit:
+        kit.notify(told.put)
+        report = kit.collect_area(where="OBJECTID <= 5", progress=False)
+        notice = told.get(timeout=60)
+
+    assert (notice.batch_id, notice.title) == (
+        report.batch_id,
+        "propkit: batch completed, 1 of 1 items",
+    )
 
 
 @pytest.mark.parametrize("source", ["wake_nc_parcels", "hamilton_oh_parcels", "cook_il_parcels"])

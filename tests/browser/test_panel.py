@@ -60,7 +60,11 @@ window.Notification = class extends window.Notification {
   }
 };"""
 BUSY_WHILE_IT_ENDS = f"{QUICKER}\n{BUSY}"
-CELLS = [KIT, PANEL, BUSY, AGAIN, STATE, INTERRUPTED, EVIL, SLOW, QUICKER, BUSY_WHILE_IT_ENDS]
+CHART = 'kit.chart("values")'
+CELLS = [
+    *(KIT, PANEL, BUSY, AGAIN, STATE, INTERRUPTED, EVIL, SLOW, QUICKER, BUSY_WHILE_IT_ENDS),
+    CHART,
+]
 
 
 def _in(number: int, selector: str) -> str:
@@ -223,6 +227,16 @@ def _look_in_the_dark(lab: LabPage) -> None:
     lab.keep("dark")
 
 
+def _see_a_chart(lab: LabPage, ground: list[int]) -> None:
+    """See a chart drawn on such a ground."""
+    lab.run_to_end(10)
+    lab.page.wait_for_function(
+        """ground => [...document.querySelectorAll('.jp-RenderedVegaLite canvas')].some(chart =>
+            `${chart.getContext('2d').getImageData(2, 2, 1, 1).data}` === `${ground}`)""",
+        arg=ground,
+    )
+
+
 @pytest.mark.browser
 @pytest.mark.timeout(600)
 def test_an_analysts_day(lab: LabPage) -> None:
@@ -240,7 +254,9 @@ def test_an_analysts_day(lab: LabPage) -> None:
     _restart_in_the_middle(lab)
     _reload(lab)
     _interrupt(lab)
+    _see_a_chart(lab, [255, 255, 255, 255])
     _look_in_the_dark(lab)
+    _see_a_chart(lab, [51, 51, 51, 255])
 
     assert "<img src=x" in page.inner_text(_in(6, ".propkit-grid-row >> nth=0"))
     assert page.locator(".propkit-grid img, .propkit-face img").count() == 0

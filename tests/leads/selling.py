@@ -38,9 +38,11 @@ def leads_settings(county: County, **collect: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def leads_kit(county: County, path: Path, **collect: Any) -> Iterator[pk.Kit]:
+def leads_kit(
+    county: County, path: Path, *, notify: dict[str, Any] | None = None, **collect: Any
+) -> Iterator[pk.Kit]:
     """Open a kit with :func:`leads_settings`."""
-    settings = pk.Settings.load(**leads_settings(county, **collect))
+    settings = pk.Settings.load(**leads_settings(county, **collect), notify=notify or {})
     with pk.Kit(Store.open(path), settings, configure_sources(settings)) as kit:
         yield kit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from propkit.demo_county import County
 
 NO_JOB = "20260101-000000-00000000"
+REFUSED = {"system": "assessor", "kind": "token_expiry"}
 BROKEN = {"system": "assessor", "kind": "status", "status": 500}
 HANG = {"system": "assessor", "kind": "hang"}
 
@@ -82,6 +84,7 @@ def test_a_job_from_its_order_to_its_rows(
         "error_count": 0,
         "error_details": {},
         "created_by": getpass.getuser(),
+        "notices": [],
     }
     assert job["criteria"]["not_usable"].keys() == {"no parcel"}
     newest = client.get(f"{JOBS}?status=COMPLETED").json["jobs"][0]
@@ -116,6 +119,30 @@ def test_the_options_of_an_order_are_those_of_the_kit(client: Client, apns: list
         "stale_ok": True,
     }
     assert client.wait(job["id"])["kind"] == "taxes"
+
+
+def test_a_job_says_that_a_token_was_refused(client: Client, county: County, apns: list[str]):
+    """In the answer to its order, and wherever it is shown, until the source has answered again."""
+    county.switch(faults=[REFUSED])
+    refused = client.wait(client.create(apns[:2], datasets=["parcels"])["id"])
+    county.switch(faults=[])
+
+    made = client.create(apns[2:4], datasets=["parcels"])
+    shown = client.wait(made["id"])
+    (listed,) = client.get(f"{JOBS}?per_page=1").json["jobs"]
+    after = client.create(apns[4:6], datasets=["parcels"])
+
+    assert list(refused["error_details"]["failures"]) == ["rejected"]
+    (notice,) = made["notices"]
+    assert re.fullmatch(
+        r"maricopa_assessor: the token was refused [-0-9]{10} [0-9:]{5} UTC:"
+        r" set PROPKIT_SOURCES__MARICOPA_ASSESSOR__TOKEN, or token under"
+        r" \[sources.maricopa_assessor\] in propkit.toml",
+        notice,
+    )
+    assert made["notices"] == shown["notices"] == listed["notices"]
+    assert "notices" not in made["criteria"]
+    assert after["notices"] == client.wait(after["id"])["notices"] == []
 
 
 def test_a_search_and_a_validation_are_jobs_too(client: Client, apns: list[str]):

@@ -142,7 +142,12 @@ def test_progress_is_told_in_words_and_bars() -> None:
         (_progress("completed", ended=40, failed=1), True, ("ended", "yellow")),
         (_progress(replaced=1), False, ("collecting", "yellow")),
         (_progress("completed", ended=40, replaced=1), True, ("ended", "yellow")),
-        (_progress("cancelled", ended=40), True, ("ended", "yellow")),
+        (_progress("cancelled", ended=40), True, ("finished", "green")),
+        (_progress("paused", ended=39), True, ("ended", "yellow")),
+        (_progress("paused", ended=39, cancelled=1), True, ("ended", "yellow")),
+        (_progress("paused", ended=40, failed=1), True, ("ended", "yellow")),
+        (_progress("paused", ended=0, total=0), True, ("ended", "yellow")),
+        (_progress("completed", ended=0, total=0), True, ("finished", "green")),
     ],
 )
 def test_each_source_has_a_word_and_a_colour(
