@@ -712,13 +712,18 @@ async def test_a_stop_does_not_wait_for_the_end_of_a_pause(county: County):
 async def test_a_stop_counts_also_while_a_request_waits_for_its_place(county: County):
     """A request that waited for the end of a pause is not sent after a cancel."""
     stopped: list[bool] = []
-    host = make_host(county)
+    now, path = [0.0], parcel_path(county)
+    host = make_host(county, pace=Pace(1e6, 10, clock=lambda: now[0]))
 
     async with asking(host, should_stop=lambda: bool(stopped)) as ask:
-        host.pace.pause(0.5)
-        asyncio.get_running_loop().call_later(0.03, stopped.append, True)
+        host.pace.pause(0.05)
+        one = asyncio.create_task(ask.get(path, name="one"))
+        await asyncio.sleep(0)
+        assert not one.done()
+        stopped.append(True)
+        now[0] = 1.0  # the pause ends only after the cancel
         with pytest.raises(CollectionCancelledError):
-            await ask.get(parcel_path(county), name="one")
+            await one
 
     assert county.ledger() == []
 

@@ -138,7 +138,7 @@ def stored_after(lives: list[Life]) -> list[set[Key]]:
     ]
 
 
-@pytest.mark.timeout(60 + 30 * KILLS)
+@pytest.mark.timeout(300 + 30 * KILLS)
 def test_a_batch_that_is_killed_again_and_again_loses_and_doubles_nothing(
     county: County, tmp_path: Path
 ) -> None:

@@ -180,7 +180,7 @@ def test_the_workbook_of_a_batch_says_it_too(
     book = tmp_path / "batch.xlsx"
 
     batch = kit.start(known[:3], datasets=["parcels"], batch_size=2, export_to=book)
-    batch.wait(20)
+    batch.wait(60)
 
     assert [(row["outcome"], row["what_to_do"]) for row in sheet(book)] == [
         ("waiting", "kit.batch(1).resume(), once it has ended")
