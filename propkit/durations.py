@@ -39,7 +39,7 @@ def parse_duration(value: object) -> timedelta:
         if match is None or unit not in _UNITS:
             raise RequestError(
                 f"{value!r} is no duration; expected e.g. '24h', '7d', '90s', seconds as a "
-                "number, a timedelta, 0 (always fetch) or None (never refetch)"
+                "number, 0 or 'never'"
             )
         seconds = float(match[1]) * _UNITS[unit]
     if not 0 <= seconds < NEVER.total_seconds():

@@ -128,7 +128,8 @@ def read_identifiers(
         return _collect([parcels], None, "one identifier")
     if isinstance(parcels, Mapping | bytes | bytearray) or not isinstance(parcels, Iterable):
         kind = type(parcels).__name__
-        raise IdentifierError(f"cannot read identifiers from {kind}; {_EXPECTED_PARCELS}")
+        expected = f"expected an APN, a list, a Series, a DataFrame or {_A_FILE}"
+        raise IdentifierError(f"cannot read identifiers from {kind}; {expected}")
     # A set has no order of its own; sorted, the same set always makes the same batch.
     values = sorted(parcels, key=str) if isinstance(parcels, AbstractSet) else list(parcels)
     return _collect(values, None, type(parcels).__name__)
@@ -136,10 +137,7 @@ def read_identifiers(
 
 # Tables and files
 
-_EXPECTED_PARCELS = (
-    "expected an APN, a list, a Series, a DataFrame or the path of a "
-    ".csv, .tsv, .txt, .xlsx, .xlsm, .xls or .ods file"
-)
+_A_FILE = "the path of a .csv, .tsv, .txt, .xlsx, .xlsm, .xls or .ods file"
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _WORKBOOKS = {".xlsx": _ZIP, ".xlsm": _ZIP, ".ods": _ZIP, ".xls": _OLE}
 _TEXTS = {".csv": ",;\t|", ".tsv": "\t", ".txt": "\t"}
@@ -278,12 +276,11 @@ def read_file(path: Path, sheet: str | None) -> Iterator[Table]:
     """Read the tables of a file: one of a text, one a visible sheet of a workbook."""
     suffix = path.suffix.lower()
     if suffix not in _WORKBOOKS and suffix not in _TEXTS:
-        raise IdentifierError(f"cannot read {str(path)!r}; {_EXPECTED_PARCELS}")
+        raise IdentifierError(f"cannot read {str(path)!r}; expected an APN or {_A_FILE}")
     try:
         content = path.read_bytes()
     except OSError as error:
-        reason = f"{error.strerror or error}; {_EXPECTED_PARCELS}"
-        raise IdentifierError(f"cannot read {str(path)!r}: {reason}") from error
+        raise IdentifierError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     start = content[:512].lstrip().lower()
     actual = (
         "a zip archive or a newer Excel workbook" if content.startswith(_ZIP)

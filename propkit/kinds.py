@@ -147,7 +147,7 @@ def parse_budget(budget: object) -> Decimal | None:
         credits_ = read_credits(budget)
         if credits_.is_finite() and credits_ >= 0:
             return credits_
-    raise RequestError(f"budget must be a number of credits from 0 up or None, not {budget!r}")
+    raise RequestError(f"budget must be a number of credits from 0 up, not {budget!r}")
 
 
 def read_credits(number: float | Decimal) -> Decimal:

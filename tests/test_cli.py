@@ -246,25 +246,42 @@ def test_collecting_a_messy_list_ends_with_1(
         (["bad.csv"], "no usable APN in the input: nothing to collect"),
         (["empty.csv"], "no identifier in the input|no APN|is empty|has no"),
         (["header.csv"], "no identifier in the input: nothing to collect"),
-        (["nowhere.csv"], "cannot read 'nowhere.csv': No such file or directory"),
+        (["nowhere.csv"], "cannot read 'nowhere.csv': No such file or directory$"),
+        (["."], r"cannot read '\.'; expected an APN or the path of a \.csv, "),
+        (["header.csv", "bad.csv"], "'header.csv' is a file: name one file, or APNs"),
         (["bad.csv", "--column", "APN"], "APN"),
+        (["two.csv"], "no column looks like APNs in two.csv: .*; name one with --column$"),
+        (["bad.csv", "--sheet", "x"], "'bad.csv' has no sheets; --sheet x needs a workbook$"),
+        (["132-38-011A", "--column", "x"], "--column and --sheet need a table or a file, got "),
+        (["132-38-011A", "--by", "owner"], "--by owner belongs to --kind search, not to --kind "),
+        (["132-38-011A", "--budget", "-1"], "--budget must be a number of credits from 0 up, not"),
         (["good.xlsx"], "'good.xlsx' is no .xlsx workbook"),
         (["132-38-011A", "--datasets", "houses"], "no dataset 'houses'; expected some of"),
         (["132-38-011A", "--mode", "fast"], "no mode 'fast'; expected one of"),
-        (["132-38-011A", "--max-age", "soon"], "'soon' is no duration"),
+        (["132-38-011A", "--max-age", "soon"], "'soon' is no duration; .* 0 or 'never'$"),
         (["132-38-011A", "--priority", "urgent"], "no priority 'urgent'"),
-        (["132-38-011A", "--workers", "0"], "workers must be a whole number from 1 to 1000, not 0"),
+        (
+            ["132-38-011A", "--workers", "0"],
+            "--workers must be a whole number from 1 to 1000, not 0",
+        ),
+        (["132-38-011A", "--batch-size", "0"], "--batch-size must be a whole number from 1 up"),
+        (["132-38-011A", "--profile", "hasty"], "no profile 'hasty'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_ends_with_2(
     run_here: Run, pointed: County, folder: Path, arguments: list[str], message: str
 ):
-    """One sentence on stderr says what is wrong; nobody is asked."""
+    """One sentence on stderr says what is wrong, in a shell's words; nobody is asked.
+
+    No store is left behind.
+    """
     (folder / "bad.csv").write_text("Parcel\n132-38\nunknown\n", "utf-8")
     (folder / "empty.csv").write_bytes(b"")
     (folder / "header.csv").write_text("Parcel\n", "utf-8")
+    (folder / "two.csv").write_text("a,b\nx,y\n", "utf-8")
     (folder / "good.xlsx").write_bytes(b"no workbook")
+    given = sorted(folder.iterdir())
 
     done = run_here("collect", *arguments)
 
@@ -272,6 +289,7 @@ def test_bad_input_ends_with_2(
     assert re.search(f"^propkit: .*{message}", done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     assert pointed.ledger() == []
+    assert sorted(folder.iterdir()) == given
 
 
 @pytest.mark.parametrize(
@@ -338,7 +356,7 @@ def test_a_missing_token_names_the_variable(
     ("make", "message"),
     [
         (lambda path: path.write_bytes(b"apn\n"), "is no DuckDB file"),
-        (lambda path: path.mkdir(), "cannot be opened"),
+        (lambda path: path.mkdir(), "is a folder; expected a file"),
     ],
     ids=["no store", "folder"],
 )
@@ -515,11 +533,35 @@ def test_an_export_tells_what_is_not_in_it(
             BAD_INPUT,
             "/proc/a.xlsx cannot be written",
         ),
-        (["batches", "--db", "a.duckdb", "--resume", "7"], BAD_INPUT, "no batch '7' in a.duckdb"),
+        (
+            ["batches", "--db", "a.duckdb", "--resume", "7"],
+            BAD_INPUT,
+            "no batch '7' in a.duckdb; see propkit batches\n",
+        ),
+        (
+            ["reparse", "--db", "a.duckdb", "maricopa_treasurer", "--out", "no/x.csv"],
+            BAD_INPUT,
+            "no is no folder: the differences cannot be written there\n",
+        ),
+        (
+            ["worker", "--db", "a.duckdb", "--until-idle", "-1"],
+            BAD_INPUT,
+            "--until-idle must be 0 or more seconds, not -1\n",
+        ),
+        (["worker", "--db", "/proc"], BAD_INPUT, "/proc is a folder; expected a file\n"),
+        (["batches", "--db", "/proc"], BAD_INPUT, "there is no store /proc"),
+        (["collect", "--db", "/proc", "13238011"], BAD_INPUT, "/proc is a folder; expected a file"),
+        (["counties", "list", "XX"], FAILED, "no layer of XX is known\n"),
+        (
+            ["counties", "import", "/proc/version"],
+            BAD_INPUT,
+            "/proc/version is no folder, .zip, .tar.gz or .json file\n",
+        ),
+        (["county", "--faults", "no.json"], BAD_INPUT, "cannot read the faults file 'no.json': No"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_exported_or_resumed_is_told(
+def test_what_a_command_cannot_work_with_is_told(
     run_here: Run, folder: Path, arguments: list[str], code: int, message: str
 ):
     """One sentence on stderr; no store and no workbook come of it."""
@@ -530,6 +572,15 @@ def test_what_cannot_be_exported_or_resumed_is_told(
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.startswith(f"propkit: {message}")
     assert [entry.name for entry in folder.iterdir()] == ["a.duckdb"]
+
+
+def test_a_store_without_batches_lists_none(run_here: Run, folder: Path):
+    """In words, not as an empty table."""
+    pk.open(folder / "a.duckdb").close()
+
+    done = run_here("batches", "--db", "a.duckdb")
+
+    assert (done.returncode, done.stdout) == (DONE, "no batch yet\n")
 
 
 # --- demo, county, doctor ---------------------------------------------------------------------

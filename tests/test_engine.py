@@ -424,7 +424,7 @@ def test_older_records_stand_for_what_further_answers_ask_for(county: County, tm
         ({"max_requests": {"nowhere": 3}}, "max_requests: no host or source 'nowhere'"),
         ({"stale_ok": "yes"}, "stale_ok must be True or False, not 'yes'"),
         ({"export_to": "x.csv"}, "'x.csv' is no workbook's name; expected one ending in .xlsx"),
-        ({"budget": -1}, "budget must be a number of credits from 0 up or None, not -1"),
+        ({"budget": -1}, "budget must be a number of credits from 0 up, not -1"),
         ({"kind": "wild"}, "no kind 'wild'"),
     ],
 )

@@ -733,7 +733,11 @@ def test_an_open_document_sheet_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("parcels.pdf", b"%PDF", "cannot read .*parcels.pdf'; expected an APN, a list"),
+        (
+            "parcels.pdf",
+            b"%PDF",
+            "cannot read .*parcels.pdf'; expected an APN or the path of a .csv",
+        ),
         ("parcels", b"132-38-011", "cannot read .*parcels'; expected an APN"),
         ("parcels.csv", b"PK\x03\x04rest", "is no .csv text but a zip archive or a newer Excel"),
         ("parcels.csv", b"<!DOCTYPE html><p>", "is no .csv text but a web page"),

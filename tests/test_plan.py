@@ -1013,9 +1013,7 @@ def test_a_budget_that_is_no_amount_is_refused_with_its_value(budget):
     with pytest.raises(RequestError) as caught:
         parse_budget(budget)
 
-    assert str(caught.value) == (
-        f"budget must be a number of credits from 0 up or None, not {budget!r}"
-    )
+    assert str(caught.value) == (f"budget must be a number of credits from 0 up, not {budget!r}")
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def _kind_of(reason: str) -> str:
 def _read_files(origin: str, settings: Settings) -> Iterator[tuple[str, bytes]]:
     if is_address(origin):
         body = asyncio.run(_download(origin, settings))
-        yield from _read_packed(origin.rpartition("/")[2], body)
+        yield from _read_packed(origin.rpartition("/")[2], body, origin)
         return
     if not origin.strip():
         raise RequestError("no path or address of a catalogue is given")
@@ -126,7 +126,7 @@ def _read_files(origin: str, settings: Settings) -> Iterator[tuple[str, bytes]]:
     except ValueError as error:
         raise RequestError(f"{origin!r} is no path: {error}") from error
     # A single file's folders say which state it is of.
-    yield from _read_packed(path.absolute().as_posix().lstrip("/"), body)
+    yield from _read_packed(path.absolute().as_posix().lstrip("/"), body, origin)
 
 
 def _in_place(folder: Path, name: str) -> str:
@@ -142,7 +142,7 @@ def _read_start(file: Path) -> bytes:
         return stream.read(MOST_BYTES + 1)
 
 
-def _read_packed(name: str, body: bytes) -> Iterator[tuple[str, bytes]]:
+def _read_packed(name: str, body: bytes, origin: str) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an archive, nothing of which is written anywhere, or the one file."""
     packed = io.BytesIO(body)
     try:
@@ -164,9 +164,9 @@ def _read_packed(name: str, body: bytes) -> Iterator[tuple[str, bytes]]:
             return
     except (*DAMAGES, tarfile.TarError) as error:
         why = str(error).partition("\n")[0].rstrip(":")
-        raise RequestError(f"{name} is a damaged archive, or none: {why}") from error
+        raise RequestError(f"{origin} is a damaged archive, or none: {why}") from error
     if not name.lower().endswith(".json"):
-        raise RequestError(f"{name} is no folder, .zip, .tar.gz or .json file")
+        raise RequestError(f"{origin} is no folder, .zip, .tar.gz or .json file")
     yield name, body
 
 

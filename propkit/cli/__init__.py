@@ -12,7 +12,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from propkit.cli._common import (
     add_store,
     end_politely,
     exit_code,
+    in_shell_words,
     open_kit,
     tell_left_out,
 )
@@ -31,9 +33,11 @@ from propkit.cli.county_commands import add_county_commands
 from propkit.cli.posting_commands import add_posting_command
 from propkit.cli.store_commands import add_store_commands
 from propkit.errors import IdentifierError, PropkitError, RequestError, SettingsError, SheetError
+from propkit.identifier_lists import TABLE_SUFFIXES
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
+    from propkit.plan import Plan
 
 _STRICT = ("strict", "surrogateescape")
 
@@ -55,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> tuple[int, bool]:
     """Run one command; return its exit code, and whether it was interrupted."""
+    options = _parser().parse_args(arguments)
     try:
-        options = _parser().parse_args(arguments)
         if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in _STRICT:
             # A character of a list or a county that a terminal's encoding lacks ends no command.
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -67,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, bool]:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options), False
     except (IdentifierError, RequestError, SettingsError, SheetError) as error:
-        print(f"propkit: {error}", file=sys.stderr)
+        print(f"propkit: {in_shell_words(str(error), options)}", file=sys.stderr)
         return BAD_INPUT, False
     except BrokenPipeError:  # who reads along (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -164,54 +168,67 @@ def _plan_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _parcels(options: argparse.Namespace) -> Any:
+def _make_plan(options: argparse.Namespace, kit: Kit) -> Plan:
     given: list[str] = options.parcels
-    return given[0] if len(given) == 1 else given
+    if len(given) == 1:
+        return kit.plan(given[0], **_plan_options(options))
+    files = [one for one in given if one.lower().endswith(TABLE_SUFFIXES)]
+    if files and options.kind != "search":
+        raise RequestError(f"{files[0]!r} is a file: name one file, or APNs, not several of both")
+    return kit.plan(given, **_plan_options(options))
+
+
+@contextmanager
+def _kit_to_plan(path: Path, *, is_new: bool) -> Iterator[Kit]:
+    """Open the store, or where there is none an empty one apart: what is refused leaves none."""
+    import tempfile
+
+    if not is_new:
+        with open_kit(path) as kit:
+            yield kit
+        return
+    with tempfile.TemporaryDirectory() as folder, open_kit(Path(folder) / "plan.duckdb") as kit:
+        yield kit
 
 
 def _plan(options: argparse.Namespace) -> int:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        # A plan leaves nothing behind, not even an empty store.
-        path = options.db if options.db.exists() else Path(folder) / "plan.duckdb"
-        with open_kit(path) as kit:
-            plan = kit.plan(_parcels(options), **_plan_options(options))
+    with _kit_to_plan(options.db, is_new=not options.db.exists()) as kit:
+        plan = _make_plan(options, kit)
     print(plan)
     return BAD_INPUT if not plan.items and plan.invalid else FAILED if plan.invalid else DONE
 
 
 def _collect(options: argparse.Namespace) -> int:
-    from propkit.runtime.options import check_workbook
+    from propkit.runtime.options import check_workbook, run_criteria
 
     if options.export is not None:
         check_workbook(options.export)
     end_politely()
-    with open_kit(options.db) as kit:
+    is_new = not options.db.exists()
+    with _kit_to_plan(options.db, is_new=is_new) as kit:
         if kit.unfinished:
             print(f"unfinished: {', '.join(kit.unfinished)} (propkit batches --resume ID)")
-        return _collect_into(kit, options)
+        plan = _make_plan(options, kit)
+        asked = {"sources": plan.sources, "fallbacks": plan.fallbacks}
+        run_criteria(kit.settings.collect, kit.sources, asked, **_run_options(options))
+        print(plan, flush=True)
+        if len(plan.invalid) == len(plan.entries):
+            what = "usable APN" if plan.entries else "identifier"
+            print(f"propkit: no {what} in the input: nothing to collect", file=sys.stderr)
+            return BAD_INPUT
+        if not is_new:
+            return _run_plan(kit, plan, options)
+    with open_kit(options.db) as kit:
+        return _run_plan(kit, plan, options)
 
 
-def _collect_into(kit: Kit, options: argparse.Namespace) -> int:
-    plan = kit.plan(_parcels(options), **_plan_options(options))
-    print(plan, flush=True)
-    if not plan.entries:
-        print("propkit: no identifier in the input: nothing to collect", file=sys.stderr)
-        return BAD_INPUT
-    if len(plan.invalid) == len(plan.entries):
-        print("propkit: no usable APN in the input: nothing to collect", file=sys.stderr)
-        return BAD_INPUT
-    batch = kit.start(
-        plan,
-        workers=options.workers,
-        strategy=options.strategy,
-        profile=options.profile,
-        batch_size=options.batch_size,
-        max_requests=options.max_requests,
-        stale_ok=options.stale_ok,
-    )
-    report = kit.watch(batch)
+def _run_options(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("workers", "strategy", "profile", "batch_size", "max_requests", "stale_ok")
+    return {name: getattr(options, name) for name in names}
+
+
+def _run_plan(kit: Kit, plan: Plan, options: argparse.Namespace) -> int:
+    report = kit.watch(kit.start(plan, **_run_options(options)))
     print(report)
     if options.export is not None:
         print(f"workbook: {kit.to_excel(options.export, tell=tell_left_out)}")

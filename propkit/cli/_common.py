@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from propkit.errors import RequestError, StoreError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from propkit.runtime.report import BatchReport
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+_COMMANDS: Final = {"kit.batches()": "propkit batches", "kit.counties()": "propkit counties list"}
+"""What does at a shell what a message says of Python."""
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +26,21 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--db", type=Path, default=Path("propkit.duckdb"), help="the store (propkit.duckdb)"
     )
+
+
+def in_shell_words(message: str, options: argparse.Namespace) -> str:
+    """Return a message written for Python as a shell knows it: ``max_age=`` is ``--max-age``."""
+    names = "|".join(vars(options))
+    named = re.compile(rf"(?<![\w?&/.-])({names})(?:=('[^']*'|\[[^]]*\]|[\w.-]*)|(?= must be ))")
+    said = named.sub(_as_option, message)
+    for call, command in _COMMANDS.items():
+        said = said.replace(call, command)
+    return said
+
+
+def _as_option(found: re.Match[str]) -> str:
+    value = re.sub(r"[\[\]' ]", "", found[2] or "")
+    return f"--{found[1].replace('_', '-')}{value and f' {value}'}"
 
 
 def existing(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from propkit.cli._common import DONE, FAILED
@@ -29,7 +30,9 @@ def _counties(options: argparse.Namespace) -> int:
         return _import(rest[0])
     if word == "list" and len(rest) <= 1:
         return _list(rest[0] if rest else None)
-    raise RequestError("propkit counties import PATH_OR_URL, or propkit counties list [STATE]")
+    raise RequestError(
+        "expected propkit counties import PATH_OR_URL, or propkit counties list [STATE]"
+    )
 
 
 def _import(origin: str) -> int:
@@ -51,4 +54,7 @@ def _list(state: str | None) -> int:
     for row in frame.itertuples():
         said = "ready" if row.status == "ready" else f"unsupported: {row.reason}"
         print(f"{row.source:<40} {row.coverage:<30} {said}")
-    return DONE if len(frame) else FAILED
+    if frame.empty:
+        print(f"propkit: no layer of {state} is known", file=sys.stderr)
+        return FAILED
+    return DONE

@@ -17,6 +17,7 @@ from propkit.cli._common import (
     open_kit,
     tell_left_out,
 )
+from propkit.errors import RequestError
 
 if TYPE_CHECKING:
     from propkit.kit import Kit
@@ -77,7 +78,6 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _batches(options: argparse.Namespace) -> int:
-
     end_politely()
     with open_kit(existing(options.db)) as kit:
         if options.free is not None:
@@ -86,8 +86,11 @@ def _batches(options: argparse.Namespace) -> int:
         if options.stuck:
             return _print_stuck(kit)
         if options.resume is None:
+            if (found := kit.batches()).empty:
+                print("no batch yet")
+                return DONE
             columns = ["number", "batch_id", "state", "total", "done", "failed", "waiting"]
-            print(kit.batches()[[*columns, "created_at"]].to_string(index=False))
+            print(found[[*columns, "created_at"]].to_string(index=False))
             return DONE
         report = kit.watch(kit.batch(options.resume).resume())
         print(report)
@@ -121,6 +124,8 @@ def _worker(options: argparse.Namespace) -> int:
         return _print_health(options.db)
     from propkit.worker.command import run_worker
 
+    if options.until_idle is not None and not options.until_idle >= 0:
+        raise RequestError(f"--until-idle must be 0 or more seconds, not {options.until_idle:g}")
     given = sys.stdin.read() if options.settings_stdin else None
     run_worker(options.db, idle_seconds=options.until_idle, given=given)
     return DONE
@@ -141,6 +146,9 @@ def _prune(options: argparse.Namespace) -> int:
 def _reparse(options: argparse.Namespace) -> int:
     from propkit.reparsing import describe_reparse
 
+    if options.out is not None and not options.out.parent.is_dir():
+        folder = options.out.parent
+        raise RequestError(f"{folder} is no folder: the differences cannot be written there")
     with open_kit(existing(options.db)) as kit:
         frame = kit.reparse(options.source, apply=options.yes)
     print(describe_reparse(frame))

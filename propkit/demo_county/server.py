@@ -47,7 +47,7 @@ def read_faults_file(path: Path) -> dict[str, object]:
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise OSError(f"cannot read the faults file {str(path)!r}: {error.strerror}") from error
+        raise ValueError(f"cannot read the faults file {str(path)!r}: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"the faults file {str(path)!r} is not JSON: {error}") from error
     if not isinstance(data, list | dict):

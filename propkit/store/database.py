@@ -295,6 +295,8 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     }
     if not os.path.isdir(path.parent):  # noqa: PTH112 -- Path.is_dir raises where it may not look
         raise StoreError(f"{path.parent} is no folder: the store {path.name} cannot be made there")
+    if os.path.isdir(path):  # noqa: PTH112
+        raise StoreError(f"{path} is a folder; expected a file")
     is_new = not os.path.lexists(path)
     connection = duckdb.connect(":memory:", config=config)
     try:

@@ -37,6 +37,8 @@ def run_worker(db: Path, *, idle_seconds: float | None = None, given: str | None
     path = db.expanduser().resolve()
     if not path.parent.is_dir():
         raise RequestError(f"{path.parent} is no folder: the store cannot be made there")
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder; expected a file")
     logger = logging.getLogger("propkit")
     logger.setLevel(logging.INFO)
     handler = _OwnLog(log_path(path), maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8")

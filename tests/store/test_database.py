@@ -234,7 +234,7 @@ def test_a_folder_in_place_of_a_file_is_refused(path: Path):
     """A path that is a folder cannot be a store."""
     path.mkdir()
 
-    with pytest.raises(StoreError, match=r"test\.duckdb cannot be opened"):
+    with pytest.raises(StoreError, match=r"test\.duckdb is a folder; expected a file"):
         Store.open(path)
 
 
