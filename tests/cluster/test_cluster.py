@@ -233,6 +233,7 @@ def test_a_closed_client_leaves_the_batch_to_be_gone_on_with(
         given = Client(cluster.address, set_as_default=False)
         batch = kit.start(county.apns(60), cluster=given, datasets=ROLL)
         wait_until(lambda: under_way(county) == 2)
+        wait_until(lambda: batch.progress is not None and batch.progress.ended == 12)
         given.close()
         batch.wait(LAST)
         left = client.run(askers_at)
