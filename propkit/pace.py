@@ -301,7 +301,8 @@ class Pace:
             self._timer.cancel()
             self._timer = None
         if self._on_wanted is not None:
-            self._on_wanted()
+            if self._waiting or self.pause_seconds:
+                self._on_wanted()
             return
         while self._waiting and self._in_flight < self._max_in_flight:
             now = self._clock()

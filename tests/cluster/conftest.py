@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +49,12 @@ class Cluster:
         self.workers = [one for one in self.workers if one.poll() is None]
         while len(self.workers) < WORKERS:
             self.workers.append(self._run("worker", self.address, *self._worker_options))
+        pids = {one.pid for one in self.workers}
         with Client(self.address, set_as_default=False) as client:
-            deadline = time.monotonic() + START_SECONDS
-            while len(client.nthreads()) != WORKERS:
-                assert time.monotonic() < deadline, "the workers do not come"
-                time.sleep(0.05)
+            wait_until(
+                lambda: set(client.run(os.getpid, on_error="ignore").values()) == pids,
+                START_SECONDS,
+            )
 
     def stop(self) -> None:
         """End all of it, and whatever browsers are left of it."""

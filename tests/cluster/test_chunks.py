@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from propkit.batch_run import Run
 from propkit.item_asker import Outcome
 from propkit.items import Item, State
@@ -79,10 +81,14 @@ class Handing:
         await asyncio.gather(*self.work, return_exceptions=True)
 
 
+@pytest.fixture(autouse=True)
+def _gather_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("propkit.runtime.cluster.handing._GATHER_SECONDS", 0)
+
+
 async def settle() -> None:
     """Let what waits be gathered and handed out."""
-    await asyncio.sleep(0.06)
-    for _ in range(10):
+    for _ in range(20):
         await asyncio.sleep(0)
 
 

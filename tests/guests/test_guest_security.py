@@ -395,7 +395,7 @@ def test_malformed_requests_harm_nobody(
 ):
     """Whatever is sent, the answer is an error in our words, and the owner works on."""
     draw = random.Random(SEED)
-    client, options = link._reach(), link._options(10)
+    client, options = link._reach(), link._options(60)
     table = pa.table({"source": ["x"], "key": [None], "state": ["waiting"]})
     told: set[str] = set()
 

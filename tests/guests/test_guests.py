@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pandas as pd
+import psutil
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -35,7 +36,14 @@ from propkit.sharing.shared import SharedPlace
 from propkit.store import Store
 from propkit.store.batches import create_batch, set_state
 from tests.collecting import quick_kit
-from tests.guests.notebooks import HASTY_CANCEL, Notebook, notebook, settings_of, wait_until
+from tests.guests.notebooks import (
+    DEADLINE_SECONDS,
+    HASTY_CANCEL,
+    Notebook,
+    notebook,
+    settings_of,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,14 +162,20 @@ async def test_a_batch_can_be_awaited_in_a_guest(kit: pk.Kit, known: list[str]):
     assert ticks > 1
 
 
+def since(before: list[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads that have begun since."""
+    return [one for one in threading.enumerate() if one not in before]
+
+
 def test_interrupt_ends_the_wait_for_an_owner_that_does_not_answer(path: Path):
     """It may be suspended, or compute: who waits in a cell is told so, and is free at once."""
+    before = threading.enumerate()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         link = OwnerLink(Discovery(address="127.0.0.1", port=port, token="t", pid=4711))
 
         def interrupt() -> None:
-            wait_until(lambda: "propkit-asking" in {one.name for one in threading.enumerate()})
+            wait_until(lambda: "propkit-asking" in {one.name for one in since(before)})
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
         interrupting = threading.Thread(target=interrupt)
@@ -180,6 +194,7 @@ def suspended(owner: Notebook) -> Iterator[None]:
     """Let a process stand still, as a computer that swaps or a debugger may."""
     os.kill(owner.pid, signal.SIGSTOP)
     try:
+        wait_until(lambda: psutil.Process(owner.pid).status() == psutil.STATUS_STOPPED)
         yield
     finally:
         os.kill(owner.pid, signal.SIGCONT)
@@ -193,7 +208,7 @@ def test_a_guest_goes_on_where_a_suspended_owner_wakes(
     caplog: pytest.LogCaptureFixture,
 ):
     """Who waits for a batch is told, and waits on; what was asked meanwhile is answered, once."""
-    monkeypatch.setattr(guest, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(guest, "_QUIET_SECONDS", DEADLINE_SECONDS)  # it is slow, not suspended
     events: list[pk.Progress] = []
     batch = kit.start(known[:2], datasets="parcels")
     batch.wait()
@@ -204,8 +219,10 @@ def test_a_guest_goes_on_where_a_suspended_owner_wakes(
             asking.submit(kit.start, known[2:4], datasets="parcels", listener=events.append),
             asking.submit(batch.resume),
         ]
-        with pytest.raises(TimeoutError, match=r"is still running after 0\.5 s"):
-            batch.wait(timeout=0.5)
+        with monkeypatch.context() as patch:
+            patch.setattr(guest, "_QUIET_SECONDS", 0.05)
+            with pytest.raises(TimeoutError, match=r"is still running after 0\.5 s"):
+                batch.wait(timeout=0.5)
         is_asking = not any(one.done() for one in asked)
         os.kill(owner.pid, signal.SIGCONT)
         plan, said, started, _ = [one.result(timeout=60) for one in asked]

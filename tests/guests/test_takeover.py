@@ -104,7 +104,6 @@ def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
         batch = kit.start(known[:60], datasets="parcels", listener=events.append)
         wait_until(lambda: bool(events) and events[-1].ended > 10)
         owner.kill()
-        county.switch(faults=[])
 
         kit.frame("parcels")
         asking = threading.Thread(target=lambda: said.append(batch.is_running))
@@ -112,8 +111,9 @@ def test_a_batch_goes_on_under_the_guest_that_waits_for_it(
         asking.join(0.3)
         assert kit.batch("last").state == "interrupted"
         may_go_on.set()
-        report = batch.wait()
         asking.join(60)
+        county.switch(faults=[])
+        report = batch.wait()
 
         assert said == [True]
 

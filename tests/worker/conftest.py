@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 import propkit as pk
@@ -70,13 +69,17 @@ def owner_pid(path: Path) -> int | None:
 
 
 @pytest.fixture
-def end_owner(path: Path) -> Iterator[None]:
-    """End the worker that a kit has started, whatever the test has come to."""
+def end_workers(path: Path) -> Iterator[None]:
+    """End the workers that kits have started, whatever the test has come to.
+
+    One that waits for the store owns nothing yet, and would own it once the test has left it.
+    """
     yield
-    pid = owner_pid(path)
-    if pid is not None and pid != os.getpid():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    for process in psutil.process_iter(["cmdline"]):
+        if {"worker", str(path)} <= set(process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+            wait_until(lambda: is_gone(process.pid))  # noqa: B023
 
 
 def is_gone(pid: int) -> bool:

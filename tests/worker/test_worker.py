@@ -87,7 +87,7 @@ def log_of(path: Path) -> str:
 # --- started by a kit ---------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("end_owner")
+@pytest.mark.usefixtures("end_workers")
 def test_a_kit_starts_a_worker_that_outlives_it(county: County, path: Path, apns: list[str]):
     """The batch goes on when the notebook is gone; the next one finds it, and its rows."""
     settings = slow(county)
@@ -109,7 +109,7 @@ def test_a_kit_starts_a_worker_that_outlives_it(county: County, path: Path, apns
     assert stat.S_IMODE(log_path(path).stat().st_mode) == 0o600
 
 
-@pytest.mark.usefixtures("end_owner")
+@pytest.mark.usefixtures("end_workers")
 def test_a_worker_that_a_kit_started_ends_when_it_is_idle(county: County, path: Path):
     """A kit that comes back gets another; the store is whole."""
     settings = slow(county, worker={"idle_seconds": 0.5})
@@ -611,7 +611,7 @@ def test_bad_settings_are_told(text: str, message: str):
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.usefixtures("end_owner")
+@pytest.mark.usefixtures("end_workers")
 def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str]):
     """Not in the log, the store, the discovery file or the process list."""
     given = settings_of(county)
@@ -634,7 +634,7 @@ def test_the_token_is_written_nowhere(county: County, path: Path, apns: list[str
 # --- handed over by a kit that owns the store ---------------------------------------------------
 
 
-@pytest.mark.usefixtures("end_owner")
+@pytest.mark.usefixtures("end_workers")
 def test_a_kit_hands_its_store_over_to_a_worker(county: County, path: Path, apns: list[str]):
     """What ran in the kernel and what is started next go on in the worker, without the kernel."""
     settings = slow(county)
@@ -653,7 +653,7 @@ def test_a_kit_hands_its_store_over_to_a_worker(county: County, path: Path, apns
         assert ended == []
         kit.hand_over()  # a worker owns it already
         assert owner_pid(path) == worker
-        assert before.progress is not None  # who holds the batch follows it there
+        wait_until(lambda: before.progress is not None)  # who holds the batch follows it there
     assert ended == ["county"]
 
     with pk.open(path, settings=settings) as kit:
@@ -662,7 +662,7 @@ def test_a_kit_hands_its_store_over_to_a_worker(county: County, path: Path, apns
         assert counts(kit) == DONE
 
 
-@pytest.mark.usefixtures("end_owner")
+@pytest.mark.usefixtures("end_workers")
 def test_a_guest_has_its_owner_hand_the_store_over(county: County, path: Path, apns: list[str]):
     """What either of two notebooks started goes on in the worker, when both are gone."""
     given = settings_of(county, per_second=20)
@@ -677,14 +677,14 @@ def test_a_guest_has_its_owner_hand_the_store_over(county: County, path: Path, a
         assert worker not in (None, os.getpid(), first.pid)
         assert f"guest of PID {worker}" in repr(kit)
         assert f"guest of PID {worker}" in first.run("repr(kit)")
-        assert not handing_path(path).exists()
+        wait_until(lambda: not handing_path(path).exists())
         first.kill()
         assert batch.wait(timeout=60).state == "completed"
         assert kit.batch(1).wait(timeout=60).state == "completed"
         assert counts(kit) == DONE
 
 
-@pytest.mark.usefixtures("end_owner")
+@pytest.mark.usefixtures("end_workers")
 def test_a_kernel_that_ends_while_it_hands_over_loses_nothing(
     county: County, path: Path, apns: list[str]
 ):

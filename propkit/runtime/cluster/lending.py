@@ -208,8 +208,10 @@ class Lender:
 
     def _renew(self, asker: str, loan: _Loan, now: float) -> None:
         """Let an asker go on where nobody else waits; tell it what has changed of the terms."""
-        wanted_by_others = self._is_wanted or any(one not in self._loans for one in self._turns)
-        if not self._is_open or (wanted_by_others and self._parts() <= len(self._loans)):
+        if not self._is_open or self._is_wanted:
+            return
+        others_wait = any(one not in self._loans for one in self._turns)
+        if others_wait and self._parts() <= len(self._loans):
             return
         terms = self._terms(asker, loan.lease.number)
         change = max(

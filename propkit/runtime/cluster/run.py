@@ -116,7 +116,8 @@ class ClusterRun:
         """End the askers, and let go of everything at the scheduler."""
         self._is_closing = self._chunks.is_over = True
         self._give_all_back()
-        if self._lost is None:
+        if self._client is not None and self._client.status == "running":
+            # Also where the run is lost: what they go on to ask for would be asked for again.
             for asker in self._askers.values():
                 asker.news.is_over = True
                 asker.is_due.set()
