@@ -152,6 +152,7 @@ class Pace:
         self.requests -= 1
         self._starts.pop()
         self._on_wanted = on_wanted
+        self._serve()
 
     def take_back(self, wait_seconds: float) -> None:
         """Keep the time line again; the next request may start in ``wait_seconds`` at the soonest."""
@@ -301,7 +302,8 @@ class Pace:
             self._timer.cancel()
             self._timer = None
         if self._on_wanted is not None:
-            self._on_wanted()
+            if self._waiting or self.pause_seconds:
+                self._on_wanted()
             return
         while self._waiting and self._in_flight < self._max_in_flight:
             now = self._clock()

@@ -265,14 +265,14 @@ class Asker:
             self._stop()
         for host, seconds in said.pauses.items():
             self._pace(host).rest(seconds)
-        for host in said.returns:
-            self._pace(host).give_back()
         valid_until = self._sent_at.get(said.heard, float("-inf")) + LEASE_SECONDS
         for host, lease in said.leases.items():
             for name, left in lease.caps.items():
                 cap = self._caps[name]
                 cap.most = cap.spent + left
             self._pace(host).lease(lease, valid_until)
+        for host in said.returns:
+            self._pace(host).give_back()
         for source in said.recalled:
             self._put_back(source)
         for chunk, items in said.chunks.items():

@@ -66,7 +66,7 @@ class AskerSeen:
     is_lost: bool = False
     ahead_seconds: float | None = None
     usage: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    news: FromOwner = field(default_factory=lambda: FromOwner(heard=0))
+    news: FromOwner = field(default_factory=FromOwner)
     is_due: asyncio.Event = field(default_factory=asyncio.Event)
     talking: asyncio.Task[None] | None = None
 

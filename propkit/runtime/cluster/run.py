@@ -178,12 +178,16 @@ class ClusterRun:
     # --- what is heard ---------------------------------------------------------------------------
 
     async def _listen(self) -> None:
+        """Hear what comes; all that is there at once, or many workers say more than is heard."""
         while True:
-            said = load(await self._up.get())
-            if isinstance(said, FromWorker):
-                self._hear(said)
-            else:
-                self._marks.pop(said).set()
+            bodies = [await self._up.get()]
+            while bodies:
+                for said in map(load, bodies):
+                    if isinstance(said, FromWorker):
+                        self._hear(said)
+                    else:
+                        self._marks.pop(said).set()
+                bodies = await self._up.get(batch=True)
 
     async def _hear_all(self) -> None:
         """Take in all that was said until now: what is put there now comes behind it."""
@@ -268,8 +272,7 @@ class ClusterRun:
         """Say what there is as it comes; a sign of life when there is nothing."""
         asker.queue = await open_queue(f"propkit-{asker.name}", self._client)
         while True:
-            news, asker.news = asker.news, FromOwner(heard=0)
-            news.heard = asker.heard
+            news, asker.news = asker.news, FromOwner()
             asker.is_due.clear()
             await asker.queue.put(dump(news))
             if news.is_over:
@@ -295,12 +298,12 @@ class ClusterRun:
     def _say_lease(self, name: str, host: str, lease: Lease) -> None:
         if (asker := self._askers.get(name)) is not None:
             asker.news.returns.discard(host)
+            asker.news.heard = asker.news.heard or asker.heard
             asker.news.leases[host] = lease
             asker.is_due.set()
 
     def _say_return(self, name: str, host: str) -> None:
         if (asker := self._askers.get(name)) is not None:
-            asker.news.leases.pop(host, None)
             asker.news.returns.add(host)
             asker.is_due.set()
 
