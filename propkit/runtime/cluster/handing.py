@@ -14,14 +14,15 @@ from propkit.errors import InvalidAnswerError
 from propkit.item_asker import Outcome
 from propkit.runtime.cluster.asker import work_chunk
 from propkit.runtime.cluster.parts import MOST_DEATHS, Chunk, Out, failed, unasked
+from propkit.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
 MOST_ITEMS = 50
 LEAST_ITEMS = 10
 """A chunk has so many items at least, where so many wait."""
-_REFILL = 15
-"""A worker that has fewer items of a host left gets the next chunk."""
+_SPARE = 12
+"""A worker that has fewer items of a host left than it works on, and these, gets the next chunk."""
 _GATHER_SECONDS = 0.02
 _MOST_FAILURES = 3
 
@@ -29,9 +30,10 @@ _MOST_FAILURES = 3
 class Chunks:
     """The items of a run that are out, or wait to be.
 
-    ``start`` starts a task that is watched, ``lose`` ends the run for want of its cluster,
-    ``on_death`` hears the name of an asker that is gone, ``hear_all`` takes in what was said until now. ``workers`` are those that may be asked,
-    but for ``refused``.
+    None goes out while ``writer`` is full. ``start`` starts a task that is watched, ``lose`` ends
+    the run for want of its cluster, ``on_death`` hears the name of an asker that is gone,
+    ``hear_all`` takes in what was said until now. ``workers`` are those that may be asked, but for
+    ``refused``.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Chunks:
         run: Run,
         run_id: str,
         *,
+        writer: Writer,
         start: Callable[[Callable[[], Any]], None],
         lose: Callable[[str], None],
         on_death: Callable[[str], None],
@@ -53,6 +56,7 @@ class Chunks:
         self.is_stopped = self.is_over = False
         self._run = run
         self._id = run_id
+        self._writer = writer
         self._per_worker = run.workers
         self._start = start
         self._lose = lose
@@ -103,6 +107,7 @@ class Chunks:
             await self.arrived.wait()
             await asyncio.sleep(_GATHER_SECONDS)  # as many as come at once go together
             self.arrived.clear()
+            await asyncio.wrap_future(self._writer.room())
             for host, line in list(self._lines.items()):
                 while line and self._hand_out_chunk(host, line):
                     pass
@@ -116,7 +121,7 @@ class Chunks:
         if not left:
             return False
         worker = min(left, key=lambda name: left[name])
-        if left[worker] >= _REFILL:
+        if left[worker] >= self._per_worker + _SPARE:
             return False
         if line[0].deaths:
             items = [line.popleft()]

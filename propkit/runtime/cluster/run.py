@@ -70,6 +70,7 @@ class ClusterRun:
         self._chunks = Chunks(
             run,
             self._id,
+            writer=collector.store.writer,
             start=self._start,
             lose=self._lose,
             on_death=lambda name: self._forget(self._askers[name]),
@@ -103,7 +104,7 @@ class ClusterRun:
             self._lose(say_lost(self._cluster, error))
             return self
         count = max(len(self._chunks.workers), _LEAST_WORKERS)
-        run.workers = min(2 * MOST_ITEMS * count, _MOST_IN_WORK)
+        run.workers = min((2 * MOST_ITEMS + self._per_worker) * count, _MOST_IN_WORK)
         run.note(
             "cluster",
             f"collected by {len(self._chunks.workers)} workers of the cluster {self._cluster.address}",
