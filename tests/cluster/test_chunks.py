@@ -21,12 +21,12 @@ class Client:
         self.tasks: list[Task] = []
 
     def submit(self, _: object, run_id: str, name: str, **how: Any) -> Task:
-        self.tasks.append(Task(name, how["workers"][0]))
+        self.tasks.append(Task(name, how.get("workers", [None])[0]))
         return self.tasks[-1]
 
 
 class Task(asyncio.Future[None]):
-    def __init__(self, name: str, worker: str) -> None:
+    def __init__(self, name: str, worker: str | None) -> None:
         super().__init__()
         self.name, self.worker = name, worker
 
@@ -133,6 +133,20 @@ async def test_nothing_goes_out_while_the_writer_is_full():
     await settle()
 
     assert handing.sizes() == [4]
+    await handing.end()
+
+
+async def test_a_chunk_without_a_worker_says_that_some_are_wanted():
+    """An adaptive cluster starts one then, whichever it is."""
+    handing = Handing()
+    handing.add(80)
+    await settle()
+    assert [(task.worker, task.done()) for task in handing.client.tasks] == [(None, False)]
+
+    handing.chunks.workers = {"a"}
+    handing.chunks.withdraw_lost()
+
+    assert [chunk.is_withdrawn for chunk in handing.chunks.chunks.values()] == [False]
     await handing.end()
 
 

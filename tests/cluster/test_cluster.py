@@ -11,6 +11,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -249,6 +250,15 @@ def test_a_worker_with_another_version_is_refused(
     ):
         kit.start(county.apns(2), cluster=cluster.address)
     assert asked(county) == []
+
+
+def test_a_cluster_without_workers_is_refused_where_nothing_starts_some():
+    client = SimpleNamespace(cluster=None, run=lambda *_, **__: {})
+    with pytest.raises(RequestError, match="the cluster has no workers; start some"):
+        address._check_workers(client)
+
+    client.cluster = object()
+    address._check_workers(client)
 
 
 def test_a_worker_without_propkit_is_refused():

@@ -84,8 +84,8 @@ class Chunks:
         Dask itself does so too, but for tasks of which no worker was left that may do them.
         """
         for chunk in self.chunks.values():
-            is_lost = chunk.future is not None and chunk.worker not in self.workers
-            if is_lost and self.workers and not chunk.is_withdrawn:
+            is_lost = chunk.worker is not None and chunk.worker not in self.workers
+            if is_lost and chunk.future is not None and self.workers and not chunk.is_withdrawn:
                 chunk.is_withdrawn = True
                 self._start(partial(self.client.cancel, [chunk.future]))
 
@@ -114,7 +114,9 @@ class Chunks:
 
     def _hand_out_chunk(self, host: str, line: deque[Out]) -> bool:
         """Hand a chunk of a host's items to the worker that has the fewest; False: all have enough."""
-        left = dict.fromkeys(self.workers - self.refused, 0)
+        left: dict[str | None, int] = dict.fromkeys(self.workers - self.refused, 0)
+        if not self.workers:  # a chunk that waits for some has an adaptive cluster start one
+            left[None] = 0
         for chunk in self.chunks.values():
             if chunk.host == host and chunk.worker in left:
                 left[chunk.worker] += len(chunk.items)
@@ -142,9 +144,10 @@ class Chunks:
 
     async def _follow(self, chunk: Chunk) -> None:
         """Have a chunk worked on as a task of Dask's; what it leaves is handed out again."""
+        where = {} if chunk.worker is None else {"workers": [chunk.worker]}
         chunk.future = self.client.submit(
             work_chunk, self._id, chunk.name, key=chunk.name, pure=False, retries=0,
-            workers=[chunk.worker], allow_other_workers=True,
+            allow_other_workers=bool(where), **where,
         )  # fmt: skip
         error = await self.wait_for(chunk.future)
         chunk.future.release()
