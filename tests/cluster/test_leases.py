@@ -351,6 +351,7 @@ async def test_a_lease_that_is_called_back_before_it_is_on_its_way_comes_back():
 
 def test_what_a_worker_is_told_first_shows_no_token():
     setup = Setup(
+        owner="c",
         configs={"x": "secret-token"},  # type: ignore[dict-item]
         collect=CollectSettings(),
         browsing=BrowsingSettings(),

@@ -38,6 +38,7 @@ from propkit.runtime.cluster.messages import (
     Setup,
     close_queue,
     dump,
+    is_gone,
     load,
     open_queue,
 )
@@ -178,8 +179,10 @@ class Asker:
             await asyncio.gather(over, *tasks, *self._runners, return_exceptions=True)
             if self._asker is not None:
                 await self._asker.close()
-            close_queue(down, 1 + (time.monotonic() - self._heard_at >= SILENCE_SECONDS))
-            close_queue(up)
+            is_silent = time.monotonic() - self._heard_at >= SILENCE_SECONDS
+            close_queue(down, 1 + is_silent)
+            owner = self._setup.owner if is_silent and self._setup is not None else None
+            close_queue(up, 1 + (owner is not None and await is_gone(owner, client)))  # its, too
 
     def _want(self, chunk: str) -> None:
         if self._ready.done() and chunk not in self._told:

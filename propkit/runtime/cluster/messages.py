@@ -27,8 +27,12 @@ SIGN_SECONDS = 0.25
 
 @dataclass(slots=True, kw_only=True)
 class Setup:
-    """What a worker needs to ask; tokens are in it, so that nothing of it is shown."""
+    """What a worker needs to ask; tokens are in it, so that nothing of it is shown.
 
+    ``owner`` is how the scheduler calls the owner's client.
+    """
+
+    owner: str
     configs: dict[str, SourceConfig] = field(repr=False)
     collect: CollectSettings
     browsing: BrowsingSettings
@@ -131,6 +135,12 @@ def close_queue(queue: Any, count: int = 1) -> None:
     """
     for _ in range(2 * count):  # one that is made and awaited counts as two
         queue.close()
+
+
+async def is_gone(other: str, client: Any) -> bool:
+    """Whether the scheduler has lost another client, and it has not come back."""
+    said = await client.get_events(other)
+    return bool(said) and said[-1][1].get("action") == "remove-client"
 
 
 def dump(message: FromWorker | FromOwner | int) -> bytes:

@@ -244,8 +244,9 @@ class ClusterRun:
         if not asker.has_setup:
             asker.has_setup = True
             asker.news.setup = make_setup(
-                self._collector, self._run, self._per_worker, len(self._chunks.workers)
-            )
+                self._collector, self._run, self._client.id,
+                self._per_worker, len(self._chunks.workers),
+            )  # fmt: skip
         asker.is_due.set()
 
     def _take(self, asker: AskerSeen, number: int, outcome: Outcome | None) -> None:
