@@ -98,7 +98,7 @@ def test_the_tables_are_those_of_a_kernel(
 def left_at(dask_scheduler: Any) -> list[str]:
     """Return what runs have left at the scheduler: queues, and tasks.
 
-    That of an owner that was killed stays: nobody is left who knows that no other hears it.
+    That of an owner that was killed stays until its workers take it for lost.
     """
     return [*dask_scheduler.extensions["queues"].queues, *dask_scheduler.tasks]
 
