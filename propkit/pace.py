@@ -152,6 +152,7 @@ class Pace:
         self.requests -= 1
         self._starts.pop()
         self._on_wanted = on_wanted
+        self._serve()
 
     def take_back(self, wait_seconds: float) -> None:
         """Keep the time line again; the next request may start in ``wait_seconds`` at the soonest."""

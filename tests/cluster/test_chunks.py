@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -22,12 +23,12 @@ class Client:
         self.tasks: list[Task] = []
 
     def submit(self, _: object, run_id: str, name: str, **how: Any) -> Task:
-        self.tasks.append(Task(name, how["workers"][0]))
+        self.tasks.append(Task(name, how.get("workers", [None])[0]))
         return self.tasks[-1]
 
 
 class Task(asyncio.Future[None]):
-    def __init__(self, name: str, worker: str) -> None:
+    def __init__(self, name: str, worker: str | None) -> None:
         super().__init__()
         self.name, self.worker = name, worker
 
@@ -39,17 +40,30 @@ class KilledWorker(Exception):  # noqa: N818 -- Dask's own name
     """As Dask says it."""
 
 
+class Writer:
+    """The store's: has room until a test takes it."""
+
+    def __init__(self) -> None:
+        self.has_room: Future[None] = Future()
+        self.has_room.set_result(None)
+
+    def room(self) -> Future[None]:
+        return self.has_room
+
+
 class Handing:
     """Chunks for some workers, with the run they belong to."""
 
     def __init__(self, *workers: str, per_worker: int = 3) -> None:
         self.run = Run(batch_id="b", items=(), sources=frozenset({"s"}), workers=per_worker)
         self.client = Client()
+        self.writer = Writer()
         self.lost: list[str] = []
         self.work: list[asyncio.Task[None]] = []
         self.chunks = Chunks(
             self.run,
             "run",
+            writer=self.writer,  # type: ignore[arg-type]
             start=self._start,
             lose=self.lost.append,
             on_death=lambda _: None,
@@ -101,6 +115,45 @@ async def test_items_are_shared_out_in_chunks_of_ten_to_fifty():
     assert [handing.sizes() for handing in (many, few, one)] == [[50, 50], [13, 12], [4]]
     for handing in (many, few, one):
         await handing.end()
+
+
+async def test_a_worker_that_works_on_many_has_more_than_these():
+    """Else it would run out of items before it gets the next chunk."""
+    handing = Handing("a", "b", per_worker=64)
+    handing.add(300)
+    await settle()
+
+    assert handing.sizes() == [50, 50, 50, 50]
+    await handing.end()
+
+
+async def test_nothing_goes_out_while_the_writer_is_full():
+    """What comes back would only lie in memory."""
+    handing = Handing("a")
+    handing.writer.has_room = Future()
+    handing.add(4)
+    await settle()
+    assert handing.sizes() == []
+
+    handing.writer.has_room.set_result(None)
+    await settle()
+
+    assert handing.sizes() == [4]
+    await handing.end()
+
+
+async def test_a_chunk_without_a_worker_says_that_some_are_wanted():
+    """An adaptive cluster starts one then, whichever it is."""
+    handing = Handing()
+    handing.add(80)
+    await settle()
+    assert [(task.worker, task.done()) for task in handing.client.tasks] == [(None, False)]
+
+    handing.chunks.workers = {"a"}
+    handing.chunks.withdraw_lost()
+
+    assert [chunk.is_withdrawn for chunk in handing.chunks.chunks.values()] == [False]
+    await handing.end()
 
 
 async def test_an_item_that_kills_three_workers_fails_and_no_other_does():

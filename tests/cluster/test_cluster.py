@@ -11,6 +11,7 @@ import sys
 import time
 from itertools import chain, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_the_tables_are_those_of_a_kernel(
 def left_at(dask_scheduler: Any) -> list[str]:
     """Return what runs have left at the scheduler: queues, and tasks.
 
-    That of an owner that was killed stays: nobody is left who knows that no other hears it.
+    That of an owner that was killed stays until its workers take it for lost.
     """
     return [*dask_scheduler.extensions["queues"].queues, *dask_scheduler.tasks]
 
@@ -279,6 +280,15 @@ def test_a_worker_with_another_version_is_refused(
     ):
         kit.start(county.apns(2), cluster=cluster.address)
     assert asked(county) == []
+
+
+def test_a_cluster_without_workers_is_refused_where_nothing_starts_some():
+    client = SimpleNamespace(cluster=None, run=lambda *_, **__: {})
+    with pytest.raises(RequestError, match="the cluster has no workers; start some"):
+        address._check_workers(client)
+
+    client.cluster = object()
+    address._check_workers(client)
 
 
 def test_a_worker_without_propkit_is_refused():

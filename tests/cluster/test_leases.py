@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from propkit.batch_run import Run
 from propkit.errors import CollectionCancelledError
 from propkit.pace import Pace
 from propkit.runtime.cluster import lending
+from propkit.runtime.cluster.asker import Asker
 from propkit.runtime.cluster.leased import LeasedPace
 from propkit.runtime.cluster.lending import Lender
-from propkit.runtime.cluster.messages import Lease, PaceReport, Setup
+from propkit.runtime.cluster.messages import FromOwner, Lease, PaceReport, Setup
+from propkit.runtime.cluster.parts import AskerSeen
+from propkit.runtime.cluster.run import ClusterRun
 from propkit.sections import BrowsingSettings, CollectSettings
 from propkit.usage import Cap
 
@@ -21,7 +27,10 @@ LONG = 60.0
 
 
 def lease_of(number: int = 1, *, seconds: float = LONG, in_flight: int = 2) -> Lease:
-    return Lease(number=number, seconds=seconds, spacing_seconds=0.01, in_flight=in_flight, caps={})
+    return Lease(
+        number=number, seconds=seconds, wait_seconds=0.0, spacing_seconds=0.01,
+        in_flight=in_flight, caps={},
+    )  # fmt: skip
 
 
 def report_of(wants: int | None = None, **more: object) -> PaceReport:
@@ -85,6 +94,14 @@ async def test_nothing_starts_without_a_lease():
     assert (report.wants, report.in_flight, [n for n, _ in report.starts]) == (None, 1, [1])
 
 
+async def test_a_lease_says_when_its_first_request_may_start():
+    pace = LeasedPace(30.0, lambda: None)
+
+    pace.lease(replace(lease_of(), wait_seconds=LONG), time.monotonic() + LONG)
+
+    assert not pace.is_free()
+
+
 async def test_a_lease_that_comes_too_late_starts_nothing():
     """The owner may have lent the pace to somebody else by then."""
     pace = LeasedPace(30.0, lambda: None)
@@ -111,8 +128,7 @@ async def test_a_renewal_that_crossed_its_return_is_not_taken_up():
 
 async def test_what_goes_back_says_when_the_next_may_start():
     pace = LeasedPace(30.0, lambda: None)
-    lease = Lease(number=1, seconds=LONG, spacing_seconds=5.0, in_flight=1, caps={})
-    pace.lease(lease, time.monotonic() + LONG)
+    pace.lease(replace(lease_of(), spacing_seconds=5.0), time.monotonic() + LONG)
     pace.take()
 
     pace.give_back()
@@ -290,6 +306,50 @@ async def test_who_waits_here_gets_the_pace_when_it_comes_back():
     await owner.lender.close()
 
 
+async def test_who_waits_here_need_not_outlast_a_lease(monkeypatch: pytest.MonkeyPatch):
+    """As long as a person's search waits, no lease is renewed and no further part is given."""
+    monkeypatch.setattr(lending, "_RENEW_AFTER", -1.0)
+    pace = Pace(1000, 8)
+    owner = Owner(pace)
+    owner.hear("a", report_of(wants=3))
+    await settle()
+    search = asyncio.create_task(pace.place(LONG, rank=0).__aenter__())
+    await settle()
+
+    owner.hear("a", report_of(wants=3))
+    owner.hear("b", report_of(wants=3))
+    await settle()
+    assert [name for name, _ in owner.given] == ["a"]
+
+    owner.hear("a", report_of(wants=3, returned=(owner.given[0][1].number, 0.0)))
+    await search
+    await owner.lender.close()
+
+
+async def test_a_share_that_is_to_be_smaller_comes_back_before_the_rest_is_lent():
+    pace = Pace(1000, 8)
+    owner = Owner(pace)
+    owner.hear("a", report_of(wants=1))
+    await settle()
+    owner.hear("a", report_of(in_flight=1, starts=[(1, 0.0)]))
+    owner.hear("a", report_of(wants=1))
+
+    owner.hear("b", report_of(wants=1))
+    await settle()
+    assert owner.called_back == ["a"]
+    assert {name for name, _ in owner.given} == {"a"}
+
+    owner.given.clear()
+    owner.hear("a", report_of(wants=1, returned=(1, 0.0)))
+    await owner.has_given(2)
+    spacing = pace.spacing_seconds * 2
+    assert [
+        (name, lease.in_flight, lease.spacing_seconds, lease.wait_seconds)
+        for name, lease in owner.given
+    ] == [("b", 4, spacing, 0.0), ("a", 4, spacing, spacing)]
+    await owner.lender.close()
+
+
 async def test_a_cap_says_what_it_leaves():
     owner = Owner(Pace(50, 3), {"h": Cap(10, spent=4)})
 
@@ -300,8 +360,36 @@ async def test_a_cap_says_what_it_leaves():
     await owner.lender.close()
 
 
+async def test_a_lease_counts_from_what_was_heard_when_it_was_given():
+    """Not from what was heard since: it would outlast the owner's own count of its time."""
+    run = Run(batch_id="b", items=(), sources=frozenset(), workers=3)
+    owner = ClusterRun(SimpleNamespace(store=SimpleNamespace(writer=None)), run, None)  # type: ignore[arg-type]
+    asker = owner._askers["a"] = AskerSeen("a", "w")
+    asker.heard = 3
+    owner._say_lease("a", "h", lease_of())
+
+    asker.heard = 5
+    owner._say_lease("a", "h", lease_of())
+
+    assert asker.news == FromOwner(heard=3, leases={"h": lease_of()})
+
+
+async def test_a_lease_that_is_called_back_before_it_is_on_its_way_comes_back():
+    """Nobody could lend it to somebody else as long as its time is not over."""
+    told = FromOwner(leases={"h": lease_of()}, returns={"h"})
+    asker = object.__new__(Asker)
+    pace = LeasedPace(30.0, lambda: None)
+    asker._sent_at, asker._paces = {0: time.monotonic()}, {"h": pace}
+    asker._setup = None
+
+    asker._hear(told)
+
+    assert pace.report().returned == (1, 0.0)
+
+
 def test_what_a_worker_is_told_first_shows_no_token():
     setup = Setup(
+        owner="c",
         configs={"x": "secret-token"},  # type: ignore[dict-item]
         collect=CollectSettings(),
         browsing=BrowsingSettings(),

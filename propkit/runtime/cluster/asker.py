@@ -38,6 +38,7 @@ from propkit.runtime.cluster.messages import (
     Setup,
     close_queue,
     dump,
+    is_gone,
     load,
     open_queue,
 )
@@ -178,8 +179,10 @@ class Asker:
             await asyncio.gather(over, *tasks, *self._runners, return_exceptions=True)
             if self._asker is not None:
                 await self._asker.close()
-            close_queue(down, 1 + (time.monotonic() - self._heard_at >= SILENCE_SECONDS))
-            close_queue(up)
+            is_silent = time.monotonic() - self._heard_at >= SILENCE_SECONDS
+            close_queue(down, 1 + is_silent)
+            owner = self._setup.owner if is_silent and self._setup is not None else None
+            close_queue(up, 1 + (owner is not None and await is_gone(owner, client)))  # its, too
 
     def _want(self, chunk: str) -> None:
         if self._ready.done() and chunk not in self._told:
@@ -265,14 +268,14 @@ class Asker:
             self._stop()
         for host, seconds in said.pauses.items():
             self._pace(host).rest(seconds)
-        for host in said.returns:
-            self._pace(host).give_back()
         valid_until = self._sent_at.get(said.heard, float("-inf")) + LEASE_SECONDS
         for host, lease in said.leases.items():
             for name, left in lease.caps.items():
                 cap = self._caps[name]
                 cap.most = cap.spent + left
             self._pace(host).lease(lease, valid_until)
+        for host in said.returns:
+            self._pace(host).give_back()
         for source in said.recalled:
             self._put_back(source)
         for chunk, items in said.chunks.items():

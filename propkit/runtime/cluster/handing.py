@@ -14,14 +14,15 @@ from propkit.errors import InvalidAnswerError
 from propkit.item_asker import Outcome
 from propkit.runtime.cluster.asker import work_chunk
 from propkit.runtime.cluster.parts import MOST_DEATHS, Chunk, Out, failed, unasked
+from propkit.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
 MOST_ITEMS = 50
 LEAST_ITEMS = 10
 """A chunk has so many items at least, where so many wait."""
-_REFILL = 15
-"""A worker that has fewer items of a host left gets the next chunk."""
+_SPARE = 12
+"""A worker that has fewer items of a host left than it works on, and these, gets the next chunk."""
 _GATHER_SECONDS = 0.02
 _MOST_FAILURES = 3
 
@@ -29,9 +30,10 @@ _MOST_FAILURES = 3
 class Chunks:
     """The items of a run that are out, or wait to be.
 
-    ``start`` starts a task that is watched, ``lose`` ends the run for want of its cluster,
-    ``on_death`` hears the name of an asker that is gone, ``hear_all`` takes in what was said until now. ``workers`` are those that may be asked,
-    but for ``refused``.
+    None goes out while ``writer`` is full. ``start`` starts a task that is watched, ``lose`` ends
+    the run for want of its cluster, ``on_death`` hears the name of an asker that is gone,
+    ``hear_all`` takes in what was said until now. ``workers`` are those that may be asked, but for
+    ``refused``.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Chunks:
         run: Run,
         run_id: str,
         *,
+        writer: Writer,
         start: Callable[[Callable[[], Any]], None],
         lose: Callable[[str], None],
         on_death: Callable[[str], None],
@@ -53,6 +56,7 @@ class Chunks:
         self.is_stopped = self.is_over = False
         self._run = run
         self._id = run_id
+        self._writer = writer
         self._per_worker = run.workers
         self._start = start
         self._lose = lose
@@ -80,8 +84,8 @@ class Chunks:
         Dask itself does so too, but for tasks of which no worker was left that may do them.
         """
         for chunk in self.chunks.values():
-            is_lost = chunk.future is not None and chunk.worker not in self.workers
-            if is_lost and self.workers and not chunk.is_withdrawn:
+            is_lost = chunk.worker is not None and chunk.worker not in self.workers
+            if is_lost and chunk.future is not None and self.workers and not chunk.is_withdrawn:
                 chunk.is_withdrawn = True
                 self._start(partial(self.client.cancel, [chunk.future]))
 
@@ -103,20 +107,23 @@ class Chunks:
             await self.arrived.wait()
             await asyncio.sleep(_GATHER_SECONDS)  # as many as come at once go together
             self.arrived.clear()
+            await asyncio.wrap_future(self._writer.room())
             for host, line in list(self._lines.items()):
                 while line and self._hand_out_chunk(host, line):
                     pass
 
     def _hand_out_chunk(self, host: str, line: deque[Out]) -> bool:
         """Hand a chunk of a host's items to the worker that has the fewest; False: all have enough."""
-        left = dict.fromkeys(self.workers - self.refused, 0)
+        left: dict[str | None, int] = dict.fromkeys(self.workers - self.refused, 0)
+        if not self.workers:  # a chunk that waits for some has an adaptive cluster start one
+            left[None] = 0
         for chunk in self.chunks.values():
             if chunk.host == host and chunk.worker in left:
                 left[chunk.worker] += len(chunk.items)
         if not left:
             return False
         worker = min(left, key=lambda name: left[name])
-        if left[worker] >= _REFILL:
+        if left[worker] >= self._per_worker + _SPARE:
             return False
         if line[0].deaths:
             items = [line.popleft()]
@@ -137,9 +144,10 @@ class Chunks:
 
     async def _follow(self, chunk: Chunk) -> None:
         """Have a chunk worked on as a task of Dask's; what it leaves is handed out again."""
+        where = {} if chunk.worker is None else {"workers": [chunk.worker]}
         chunk.future = self.client.submit(
             work_chunk, self._id, chunk.name, key=chunk.name, pure=False, retries=0,
-            workers=[chunk.worker], allow_other_workers=True,
+            allow_other_workers=bool(where), **where,
         )  # fmt: skip
         error = await self.wait_for(chunk.future)
         chunk.future.release()

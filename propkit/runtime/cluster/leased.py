@@ -16,11 +16,17 @@ _MOST_NUMBERS = 1000
 class LeasedPace(Pace):
     """Keeps the spacing of its lease by its own clock; without a lease, or after it, all wait.
 
-    ``tell`` is called when there is something to report.
+    ``tell`` is called when there is something to report; ``clock`` is as that of a pace.
     """
 
-    def __init__(self, ageing_seconds: float, tell: Callable[[], object]) -> None:
-        super().__init__(1.0, 0, ageing_seconds=ageing_seconds)
+    def __init__(
+        self,
+        ageing_seconds: float,
+        tell: Callable[[], object],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(1.0, 0, ageing_seconds=ageing_seconds, clock=clock)
         self._least_spacing = 0.0
         self._tell = tell
         self._valid_until = self._used_until = float("-inf")
@@ -38,10 +44,10 @@ class LeasedPace(Pace):
         """Go by a lease, or by what is new in it; one that comes too late goes back unused."""
         if lease.number <= self._returned:
             return  # it went back while this was on its way
-        now = time.monotonic()
+        now = self._clock()
         if not self._is_leased:
             # Elsewhere a request may have started just now: what was missed is not caught up.
-            self._next_at = max(self._next_at, now)
+            self._next_at = max(self._next_at, now + lease.wait_seconds)
             self._last_used = now
         self._is_leased, self._lease = True, lease.number
         if self._is_returning:
@@ -61,7 +67,7 @@ class LeasedPace(Pace):
 
     def check(self, idle_seconds: float) -> None:
         """Give the lease back once its time is over, or nobody has needed it for so long."""
-        now = time.monotonic()
+        now = self._clock()
         if self._waiting or self._in_flight:
             self._last_used = now
         if now >= self._used_until or now - self._last_used > idle_seconds:
@@ -69,7 +75,7 @@ class LeasedPace(Pace):
 
     def rest(self, seconds: float) -> None:
         """Leave the host alone for so long: it has said so, to whomever."""
-        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
         self._give_up(seconds)
         self._serve()
 
@@ -84,7 +90,7 @@ class LeasedPace(Pace):
 
     def report(self) -> PaceReport:
         """Return what is new since the last time; a lease that goes back goes with it."""
-        now = time.monotonic()
+        now = self._clock()
         wants = min((place.rank for _, _, place in self._waiting), default=None)
         returned: tuple[int, float] | None = None
         if self._is_returning:
@@ -156,13 +162,13 @@ class LeasedPace(Pace):
     def wait_for(self, place: Place, rank: int) -> None:
         """Queue up; whoever has the pace hears of it."""
         super().wait_for(place, rank)
-        self._last_used = time.monotonic()
+        self._last_used = self._clock()
         if self._is_stopped:
             self.stop()
         self._tell()
 
     def _may_start(self) -> bool:
-        return self._is_leased and not self._is_returning and time.monotonic() < self._used_until
+        return self._is_leased and not self._is_returning and self._clock() < self._used_until
 
     def _serve(self) -> None:
         if self._may_start():

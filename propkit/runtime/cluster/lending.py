@@ -4,6 +4,7 @@ Whoever has the lease starts requests by its own clock, and says when the next o
 gives the lease back: so no two requests are closer than the pace allows, whatever the network does
 in between and whatever the clocks say. A host that allows a hundred requests a second and more is
 lent in parts, or the workers would wait for each other: up to so many workers, each with its share.
+What is out never adds up to more than the pace: a share that is to be smaller comes back first.
 """
 
 from __future__ import annotations
@@ -19,19 +20,27 @@ from propkit.runtime.cluster.messages import LEASE_SECONDS, Lease, PaceReport
 from propkit.usage import Cap
 
 USE_SECONDS = 1.0
-"""So long a lease is used before another's turn; where nobody else waits it is renewed."""
+"""So long a lease is used unless it is renewed."""
+TURN_SECONDS = 5.0
+"""So long it is renewed where others wait for their turn: messages take time, and nobody asks then."""
+IDLE_SECONDS = 0.1
+"""Who has not used a lease for so long, though others wait, is asked for it."""
 _RENEW_AFTER = 0.4
 _FAST_PER_SECOND = 100.0
 _CHANGED = 1.02
 _MOST_STARTS = 1000
+_LEAST_SHARE = 0.99
 
 
 @dataclass(slots=True)
 class _Loan:
-    """A lease that is out."""
+    """A lease that is out: since when, when it was renewed and used last, and if it is called back."""
 
-    given_at: float
     lease: Lease
+    turn_at: float
+    given_at: float
+    used_at: float
+    is_called: bool = False
 
 
 @dataclass(slots=True)
@@ -57,8 +66,10 @@ class Lender:
         send: Callable[[str, Lease], None],
         call_back: Callable[[str], None],
         tell_pause: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pace = pace
+        self._clock = clock
         self._caps = caps
         self._send = send
         self._call_back = call_back
@@ -74,24 +85,27 @@ class Lender:
 
     def hear(self, asker: str, report: PaceReport) -> None:
         """Take in what an asker did, and what it wants."""
-        pace, now = self._pace, time.monotonic()
+        pace, now = self._pace, self._clock()
         borrower = self._borrowers.setdefault(asker, _Borrower())
         self._note_requests(borrower, report)
         borrower.wants = report.wants
-        if report.wants is not None and asker not in self._turns:
-            self._turns.append(asker)
         if report.returned is not None:
             number, wait_seconds = report.returned
             if asker in self._loans and self._loans[asker].lease.number == number:
                 self._take_back(asker, wait_seconds)
+        if report.wants is not None and asker not in [*self._turns, *self._loans]:
+            self._turns.append(asker)
         for pause_seconds, refused in report.refusals:
             started_at = None if refused is None else borrower.starts.get(refused)
             pace.pause(pause_seconds, started_at)
         if report.refusals:
             self._tell_pause(pace.pause_seconds)
         loan = self._loans.get(asker)
-        if loan is not None:
-            self._renew(asker, loan, now)
+        if loan is not None and (report.starts or report.wants is not None):
+            loan.used_at = now
+        # What ends of somebody without a lease leaves more to those who have one.
+        for name in [asker] if loan is not None else list(self._loans):
+            self._renew(name, self._loans[name], now)
         self._changed.set()
 
     def _note_requests(self, borrower: _Borrower, report: PaceReport) -> None:
@@ -122,7 +136,7 @@ class Lender:
         """Lend nothing more, and have all come back."""
         self._is_open = False
         for asker in self._loans:
-            self._call_back(asker)
+            self._recall(asker)
 
     async def close(self) -> None:
         """End; what is still out comes back now: those who have it are gone or stopped."""
@@ -143,39 +157,82 @@ class Lender:
                 # As a request among those of everybody else that uses the store.
                 place = self._pace.place(math.inf, rank=rank)
                 await place.__aenter__()
-                asker = self._next_asker()
-                if asker is None or not self._is_open:
-                    self._pace.lend(self._note_wanted)
-                    self._pace.take_back(0.0)
-                    continue
                 self._is_wanted = False
                 self._pace.lend(self._note_wanted)
-                self._give(asker)
+                waiting = self._waiting()
+                if not waiting or not self._is_open:
+                    self._pace.take_back(0.0)
+                    continue
+                self._give(waiting[0])
             self._give_parts()
-            wait = min(
-                (loan.given_at + LEASE_SECONDS - time.monotonic() for loan in self._loans.values()),
-                default=None,
-            )
+            self._recall_idle()
             try:
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(self._wait_seconds()):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
+    def _wait_seconds(self) -> float | None:
+        """Return in how many seconds a loan ends, or is idle; None where none is out."""
+        ends = [loan.given_at + LEASE_SECONDS for loan in self._loans.values()]
+        ends += [self._loans[asker].used_at + IDLE_SECONDS for asker in self._unused()]
+        return min(ends) - self._clock() if ends else None
+
     def _give_parts(self) -> None:
-        """Lend what is left of a fast host to further askers."""
+        """Lend what is left of a fast host to further askers; have it made room for."""
         while self._loans and self._is_open and not self._is_wanted:
-            others = [asker for asker in self._turns if asker not in self._loans]
-            parts = self._parts()
-            if not others or len(self._loans) >= parts or self._room(None) < 1:
+            waiting, parts = self._waiting(), self._parts()
+            if not waiting or len(self._loans) >= parts:
                 return
-            self._give(others[0])
+            least = _LEAST_SHARE / parts
+            if self._share_left(None) < least:
+                for asker in self._loans:
+                    if self._share_of(asker) * _LEAST_SHARE > 1 / parts:
+                        self._recall(asker)
+                return
+            if self._room(None) < 1:
+                return
+            self._give(waiting[0])
+
+    def _recall_idle(self) -> None:
+        """Have leases come back that others would use."""
+        for asker in self._unused():
+            if self._clock() - self._loans[asker].used_at >= IDLE_SECONDS:
+                self._recall(asker)
+
+    def _unused(self) -> list[str]:
+        """Return who has a lease, and no request that waits, while others want one."""
+        if not self._waiting():
+            return []
+        return [
+            asker
+            for asker, loan in self._loans.items()
+            if not loan.is_called
+            and (asker not in self._borrowers or self._borrowers[asker].wants is None)
+        ]
+
+    def _recall(self, asker: str) -> None:
+        loan = self._loans[asker]
+        if not loan.is_called:
+            loan.is_called = True
+            self._call_back(asker)
+
+    def _waiting(self) -> list[str]:
+        """Return who wants a lease and has none, in the order of their turns."""
+        return [asker for asker in self._turns if self._borrowers[asker].wants is not None]
 
     def _parts(self) -> int:
         pace = self._pace
         if pace.requests_per_second <= _FAST_PER_SECOND or self._caps:
             return 1
-        return max(1, min(len(self._borrowers), pace.most_in_flight))
+        return max(1, min(len(self._loans) + len(self._waiting()), pace.most_in_flight))
+
+    def _share_of(self, asker: str) -> float:
+        return self._pace.spacing_seconds / self._loans[asker].lease.spacing_seconds
+
+    def _share_left(self, asker: str | None) -> float:
+        """Return the share of the pace that an asker may have, given what all others have."""
+        return 1 - sum([self._share_of(name) for name in self._loans if name != asker])
 
     def _room(self, asker: str | None) -> int:
         """Return how many requests an asker may have under way, given what all others have."""
@@ -188,39 +245,52 @@ class Lender:
                 others += max(borrower.in_flight, most)
         return self._pace.most_in_flight - others
 
-    def _terms(self, asker: str, number: int) -> Lease:
-        parts = self._parts()
-        share = max(1, self._pace.most_in_flight // parts)
+    def _terms(self, asker: str, number: int) -> Lease | None:
+        """Return what an asker may have now; None where others have all of the pace still."""
+        parts, most = self._parts(), self._pace.most_in_flight
+        others = len(self._loans.keys() - {asker})
+        share = min(1 / parts, self._share_left(asker))
+        if share <= 0:
+            return None
+        spacing = self._pace.spacing_seconds / share
+        room = max(0, self._room(asker))
         return Lease(
             number=number,
             seconds=USE_SECONDS,
-            spacing_seconds=self._pace.spacing_seconds * parts,
-            in_flight=max(0, min(share, self._room(asker))),
+            wait_seconds=spacing if others else 0.0,
+            spacing_seconds=spacing,
+            in_flight=min(-(-most // parts), max(min(room, 1), room // max(1, parts - others))),
             caps={name: cap.most - cap.spent for name, cap in self._caps.items()},
         )
 
     def _give(self, asker: str) -> None:
+        lease = self._terms(asker, self._number + 1)
+        if lease is None:
+            return
         self._number += 1
-        lease = self._terms(asker, self._number)
-        self._loans[asker] = _Loan(time.monotonic(), lease)
+        now = self._clock()
+        self._loans[asker] = _Loan(lease, turn_at=now, given_at=now, used_at=now)
         self._turns.remove(asker)
         self._send(asker, lease)
 
     def _renew(self, asker: str, loan: _Loan, now: float) -> None:
-        """Let an asker go on where nobody else waits; tell it what has changed of the terms."""
-        if not self._is_open or self._is_wanted:
+        """Let an asker go on until its turn is over; tell it what has changed of the terms."""
+        if not self._is_open or self._is_wanted or loan.is_called:
             return
-        others_wait = any(one not in self._loans for one in self._turns)
-        if others_wait and self._parts() <= len(self._loans):
+        parts = self._parts()
+        is_over = len(self._loans) < parts or now - loan.turn_at > TURN_SECONDS
+        if len(self._loans) > parts or (is_over and self._waiting()):
             return
         terms = self._terms(asker, loan.lease.number)
+        if terms is None:
+            return
         change = max(
             terms.spacing_seconds / loan.lease.spacing_seconds,
             loan.lease.spacing_seconds / terms.spacing_seconds,
         )
         is_due = now - loan.given_at > _RENEW_AFTER
         if is_due or change > _CHANGED or terms.in_flight != loan.lease.in_flight:
-            self._loans[asker] = _Loan(now, terms)
+            loan.lease, loan.given_at = terms, now
             self._send(asker, terms)
 
     def _take_back(self, asker: str, wait_seconds: float) -> None:
@@ -230,7 +300,7 @@ class Lender:
 
     def _expire(self) -> None:
         """Take back what was lent to somebody who is not heard any more."""
-        now = time.monotonic()
+        now = self._clock()
         for asker, loan in list(self._loans.items()):
             if now - loan.given_at > LEASE_SECONDS:
                 self._take_back(asker, loan.lease.spacing_seconds)
@@ -240,16 +310,8 @@ class Lender:
         self._is_wanted = True
         if self._pace.pause_seconds:
             for asker in self._loans:
-                self._call_back(asker)
+                self._recall(asker)
 
     def _next_rank(self) -> int | None:
         ranks = [self._borrowers[asker].wants for asker in self._turns]
         return min((rank for rank in ranks if rank is not None), default=None)
-
-    def _next_asker(self) -> str | None:
-        """Return whose turn it is; who wants nothing any more is passed by."""
-        for asker in list(self._turns):
-            if self._borrowers[asker].wants is not None:
-                return asker
-            self._turns.remove(asker)
-        return None

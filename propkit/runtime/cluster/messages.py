@@ -27,8 +27,12 @@ SIGN_SECONDS = 0.25
 
 @dataclass(slots=True, kw_only=True)
 class Setup:
-    """What a worker needs to ask; tokens are in it, so that nothing of it is shown."""
+    """What a worker needs to ask; tokens are in it, so that nothing of it is shown.
 
+    ``owner`` is how the scheduler calls the owner's client.
+    """
+
+    owner: str
     configs: dict[str, SourceConfig] = field(repr=False)
     collect: CollectSettings
     browsing: BrowsingSettings
@@ -43,11 +47,13 @@ class Setup:
 class Lease:
     """A share of a host's pace: at most ``in_flight`` requests at once, ``spacing_seconds`` apart.
 
-    It is used for ``seconds``; one of the same ``number`` says how to go on with it. ``caps`` is how many requests each cap leaves.
+    The first starts in ``wait_seconds`` at the soonest. It is used for ``seconds``; one of the same
+    ``number`` says how to go on with it. ``caps`` is how many requests each cap leaves.
     """
 
     number: int
     seconds: float
+    wait_seconds: float
     spacing_seconds: float
     in_flight: int
     caps: dict[str, int]
@@ -97,13 +103,14 @@ class FromWorker:
 
 @dataclass(slots=True, kw_only=True)
 class FromOwner:
-    """What the owner says to one asker. ``heard`` is the number of the last message from it.
+    """What the owner says to one asker.
 
-    ``recalled`` are sources whose items are to come back unasked, ``returns`` hosts whose lease is,
-    ``pauses`` the seconds that hosts want to be left alone.
+    ``heard`` is the number of the last message from it before its ``leases`` were given;
+    ``returns`` are hosts whose lease is to come back, be it one of these. ``recalled`` are sources
+    whose items are to come back unasked, ``pauses`` the seconds that hosts want to be left alone.
     """
 
-    heard: int
+    heard: int = 0
     setup: Setup | None = None
     chunks: dict[str, list[tuple[int, Item, bool]]] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
@@ -128,6 +135,12 @@ def close_queue(queue: Any, count: int = 1) -> None:
     """
     for _ in range(2 * count):  # one that is made and awaited counts as two
         queue.close()
+
+
+async def is_gone(other: str, client: Any) -> bool:
+    """Whether the scheduler has lost another client, and it has not come back."""
+    said = await client.get_events(other)
+    return bool(said) and said[-1][1].get("action") == "remove-client"
 
 
 def dump(message: FromWorker | FromOwner | int) -> bytes:

@@ -41,7 +41,7 @@ class Out:
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """Items that a worker has, or is to get; ``asker`` is who has begun with it."""
+    """Items that a worker has, or is to get (None: whichever comes); ``asker`` has begun with it."""
 
     name: str
     host: str
@@ -66,17 +66,21 @@ class AskerSeen:
     is_lost: bool = False
     ahead_seconds: float | None = None
     usage: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    news: FromOwner = field(default_factory=lambda: FromOwner(heard=0))
+    news: FromOwner = field(default_factory=FromOwner)
     is_due: asyncio.Event = field(default_factory=asyncio.Event)
     talking: asyncio.Task[None] | None = None
 
 
-def make_setup(collector: Collector, run: Run, per_worker: int, workers: int) -> Setup:
-    """Return what a worker needs; the tabs of browsers are shared out among the workers."""
+def make_setup(collector: Collector, run: Run, owner: str, per_worker: int, workers: int) -> Setup:
+    """Return what a worker needs; the tabs of browsers are shared out among the workers.
+
+    ``owner`` is how the scheduler calls the owner's client.
+    """
     browsing = collector.browsers.settings
     pages = max(1, browsing.pages // max(1, workers))
     browsers = min(pages, browsing.browsers)
     return Setup(
+        owner=owner,
         configs={name: collector.configs[name] for name in run.sources},
         collect=collector.settings,
         browsing=browsing.model_copy(update={"pages": pages, "browsers": browsers}),

@@ -70,6 +70,7 @@ class ClusterRun:
         self._chunks = Chunks(
             run,
             self._id,
+            writer=collector.store.writer,
             start=self._start,
             lose=self._lose,
             on_death=lambda name: self._forget(self._askers[name]),
@@ -103,7 +104,7 @@ class ClusterRun:
             self._lose(say_lost(self._cluster, error))
             return self
         count = max(len(self._chunks.workers), _LEAST_WORKERS)
-        run.workers = min(2 * MOST_ITEMS * count, _MOST_IN_WORK)
+        run.workers = min((2 * MOST_ITEMS + self._per_worker) * count, _MOST_IN_WORK)
         run.note(
             "cluster",
             f"collected by {len(self._chunks.workers)} workers of the cluster {self._cluster.address}",
@@ -179,12 +180,16 @@ class ClusterRun:
     # --- what is heard ---------------------------------------------------------------------------
 
     async def _listen(self) -> None:
+        """Hear what comes; all that is there at once, or many workers say more than is heard."""
         while True:
-            said = load(await self._up.get())
-            if isinstance(said, FromWorker):
-                self._hear(said)
-            else:
-                self._marks.pop(said).set()
+            bodies = [await self._up.get()]
+            while bodies:
+                for said in map(load, bodies):
+                    if isinstance(said, FromWorker):
+                        self._hear(said)
+                    else:
+                        self._marks.pop(said).set()
+                bodies = await self._up.get(batch=True)
 
     async def _hear_all(self) -> None:
         """Take in all that was said until now: what is put there now comes behind it."""
@@ -240,8 +245,9 @@ class ClusterRun:
         if not asker.has_setup:
             asker.has_setup = True
             asker.news.setup = make_setup(
-                self._collector, self._run, self._per_worker, len(self._chunks.workers)
-            )
+                self._collector, self._run, self._client.id,
+                self._per_worker, len(self._chunks.workers),
+            )  # fmt: skip
         asker.is_due.set()
 
     def _take(self, asker: AskerSeen, number: int, outcome: Outcome | None) -> None:
@@ -269,8 +275,7 @@ class ClusterRun:
         """Say what there is as it comes; a sign of life when there is nothing."""
         asker.queue = await open_queue(f"propkit-{asker.name}", self._client)
         while True:
-            news, asker.news = asker.news, FromOwner(heard=0)
-            news.heard = asker.heard
+            news, asker.news = asker.news, FromOwner()
             asker.is_due.clear()
             await asker.queue.put(dump(news))
             if news.is_over:
@@ -296,12 +301,12 @@ class ClusterRun:
     def _say_lease(self, name: str, host: str, lease: Lease) -> None:
         if (asker := self._askers.get(name)) is not None:
             asker.news.returns.discard(host)
+            asker.news.heard = asker.news.heard or asker.heard
             asker.news.leases[host] = lease
             asker.is_due.set()
 
     def _say_return(self, name: str, host: str) -> None:
         if (asker := self._askers.get(name)) is not None:
-            asker.news.leases.pop(host, None)
             asker.news.returns.add(host)
             asker.is_due.set()
 
