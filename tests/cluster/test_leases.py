@@ -217,44 +217,6 @@ async def test_a_fast_pace_is_lent_in_parts_that_make_up_the_whole():
     await owner.lender.close()
 
 
-async def test_a_fast_pace_is_shared_with_who_comes_later():
-    """Also when requests of the first one have ended by then: that is nobody who waits here."""
-    owner = Owner(Pace(1000, 8))
-    owner.hear("a", report_of(wants=1))
-    await settle()
-    owner.hear("a", report_of(in_flight=3, starts=[(1, 0.1), (2, 0.1), (3, 0.1)]))
-    owner.hear("a", report_of(in_flight=2))
-
-    owner.hear("b", report_of(wants=1))
-    owner.hear("a", report_of(in_flight=2))
-    await settle()
-
-    latest = {name: lease.in_flight for name, lease in owner.given}
-    assert latest == {"a": 4, "b": 4}
-    await owner.lender.close()
-
-
-async def test_who_waits_here_is_not_behind_one_who_has_a_part_of_a_fast_pace(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(lending, "_RENEW_AFTER", -1.0)
-    pace = Pace(1000, 8)
-    owner = Owner(pace)
-    owner.hear("b", report_of())
-    owner.hear("a", report_of(wants=3))
-    await settle()
-    search = asyncio.create_task(pace.place(LONG, rank=0).__aenter__())
-    await settle()
-    given = [lease.number for _, lease in owner.given]
-
-    owner.hear("a", report_of(wants=3))
-    assert [lease.number for _, lease in owner.given] == given
-    owner.hear("a", report_of(wants=3, returned=(given[-1], 0.0)))
-
-    await search
-    await owner.lender.close()
-
-
 async def test_a_lease_whose_holder_is_silent_comes_back_in_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lending, "LEASE_SECONDS", 0.05)
     pace = Pace(50, 3)
