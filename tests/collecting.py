@@ -18,6 +18,7 @@ from propkit.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import date
+    from logging import LogRecord
     from pathlib import Path
 
     import pytest
@@ -113,6 +114,11 @@ def be_patient(monkeypatch: pytest.MonkeyPatch, is_silent: Callable[[str], bool]
         return await ask(self, origin, address, **more)
 
     monkeypatch.setattr(Exchange, "ask", ask_patiently)
+
+
+def own_records(caplog: pytest.LogCaptureFixture) -> list[LogRecord]:
+    """Return what propkit has logged in a test: a library may say something of an earlier one."""
+    return [record for record in caplog.records if record.name.startswith("propkit")]
 
 
 def as_truth(value: Decimal | date | object) -> object:

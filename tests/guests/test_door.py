@@ -15,6 +15,7 @@ import propkit as pk
 from propkit.sharing import flight_server
 from propkit.sharing.discovery import Discovery, read_discovery
 from propkit.sharing.door import Door, find_flight
+from tests.collecting import own_records
 from tests.guests.notebooks import notebook, settings_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def test_where_guests_cannot_be_served_who_knocks_is_sent_away(caplog: pytest.Lo
             find_flight(found)
         assert find_flight(found) == "grpc://127.0.0.1:4711"
 
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in own_records(caplog)] == [
         "guests cannot be served: no port is left"
     ]
 

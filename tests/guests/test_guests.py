@@ -35,7 +35,7 @@ from propkit.sharing.place import Place
 from propkit.sharing.shared import SharedPlace
 from propkit.store import Store
 from propkit.store.batches import create_batch, set_state
-from tests.collecting import quick_kit
+from tests.collecting import own_records, quick_kit
 from tests.guests.notebooks import (
     DEADLINE_SECONDS,
     HASTY_CANCEL,
@@ -234,7 +234,7 @@ def test_a_guest_goes_on_where_a_suspended_owner_wakes(
     assert (ended.state, ended.totals) == ("completed", {"done": 2})
     assert events[-1].state == "completed"
     assert len(kit.batches()) == 2
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in own_records(caplog)] == [
         f"batch {batch.id} is waited for: {SILENT.format(owner.pid)}"
     ]
 

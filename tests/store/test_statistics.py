@@ -21,6 +21,7 @@ from propkit.store.statistics import (
     store_statistics,
     write_runs,
 )
+from tests.collecting import own_records
 from tests.store.made import (
     ASSESSOR,
     RECORDER,
@@ -180,7 +181,7 @@ def test_a_slow_commit_is_told_to_the_batches_whose_it_is(
 
     assert (of_results, told) == (["b1"], ["b1", "b2"])
     of_none = list(store.writer.timings)[-2:]
-    said = [record.getMessage() for record in caplog.records]
+    said = [record.getMessage() for record in own_records(caplog)]
     assert said == [f"a commit took {seconds:.1f} s" for seconds in of_none]
 
 

@@ -21,7 +21,7 @@ from propkit.widgets import panel as panels
 from propkit.widgets.collect_panel import CollectPanel
 from propkit.widgets.faces import Face
 from propkit.widgets.panel import Panel
-from tests.collecting import quick_kit
+from tests.collecting import own_records, quick_kit
 from tests.guests.notebooks import wait_until
 from tests.leads.selling import CRITERIA, leads_kit
 from tests.widgets.panels import (
@@ -531,8 +531,7 @@ def test_what_fails_at_every_turn_is_logged_once(
     for _ in range(3):
         panel.turn(None)
 
-    own = [record for record in caplog.records if record.name.startswith("propkit")]
-    assert [record.getMessage() for record in own] == ["a panel failed"]
+    assert [record.getMessage() for record in own_records(caplog)] == ["a panel failed"]
     assert find(panel, "error") is not None
 
 

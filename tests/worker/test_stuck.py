@@ -21,6 +21,7 @@ from propkit.runtime import work
 from propkit.sharing import here
 from propkit.sources.maricopa_assessor import MaricopaAssessor
 from propkit.store import jobs
+from tests.collecting import own_records
 from tests.guests.notebooks import settings_of, wait_until
 from tests.worker.conftest import counts
 
@@ -150,7 +151,7 @@ def test_a_watch_goes_on_whatever_goes_wrong_and_says_so_once(
     watch.end()
 
     assert told == [("b1", "failed")]
-    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    said = [(record.levelname, record.getMessage()) for record in own_records(caplog)]
     assert said == [(level, message)] * 2
 
 
