@@ -6,11 +6,9 @@ import asyncio
 import pickle
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from propkit.batch_run import Run
 from propkit.errors import CollectionCancelledError
 from propkit.pace import Pace
 from propkit.runtime.cluster import lending
@@ -19,7 +17,6 @@ from propkit.runtime.cluster.leased import LeasedPace
 from propkit.runtime.cluster.lending import Lender
 from propkit.runtime.cluster.messages import FromOwner, Lease, PaceReport, Setup
 from propkit.runtime.cluster.parts import AskerSeen
-from propkit.runtime.cluster.run import ClusterRun
 from propkit.sections import BrowsingSettings, CollectSettings
 from propkit.usage import Cap
 
@@ -324,14 +321,11 @@ async def test_a_cap_says_what_it_leaves():
 
 async def test_a_lease_counts_from_what_was_heard_when_it_was_given():
     """Not from what was heard since: it would outlast the owner's own count of its time."""
-    run = Run(batch_id="b", items=(), sources=frozenset(), workers=3)
-    owner = ClusterRun(SimpleNamespace(store=SimpleNamespace(writer=None)), run, None)  # type: ignore[arg-type]
-    asker = owner._askers["a"] = AskerSeen("a", "w")
-    asker.heard = 3
-    owner._say_lease("a", "h", lease_of())
+    asker = AskerSeen("a", "w", heard=3)
+    asker.say_lease("h", lease_of())
 
     asker.heard = 5
-    owner._say_lease("a", "h", lease_of())
+    asker.say_lease("h", lease_of())
 
     assert asker.news == FromOwner(heard=3, leases={"h": lease_of()})
 

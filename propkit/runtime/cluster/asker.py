@@ -164,11 +164,8 @@ class Asker:
         ) as client:  # fmt: skip
             up = await open_queue(f"propkit-{self._run_id}", client)
             down = await open_queue(f"propkit-{self.id}", client)
-            tasks = [
-                asyncio.create_task(self._talk(up)),
-                asyncio.create_task(self._listen(down)),
-                asyncio.create_task(self._watch()),
-            ]
+            work = (self._talk(up), self._listen(down), self._watch())
+            tasks = [asyncio.create_task(part) for part in work]
             over = asyncio.create_task(self._over.wait())
             self._ready.set_result(None)
             for chunk in list(self._chunks):

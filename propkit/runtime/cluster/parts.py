@@ -15,7 +15,7 @@ from propkit.item_asker import Outcome
 from propkit.items import Item, State
 from propkit.layers.areas import Area
 from propkit.runtime.cluster.address import Cluster
-from propkit.runtime.cluster.messages import FromOwner, FromWorker, Setup
+from propkit.runtime.cluster.messages import FromOwner, FromWorker, Lease, Setup
 from propkit.usage import Cap
 
 MOST_DEATHS = 3
@@ -69,6 +69,13 @@ class AskerSeen:
     news: FromOwner = field(default_factory=FromOwner)
     is_due: asyncio.Event = field(default_factory=asyncio.Event)
     talking: asyncio.Task[None] | None = None
+
+    def say_lease(self, host: str, lease: Lease) -> None:
+        """Have it told a lease, which counts from what was heard by now."""
+        self.news.returns.discard(host)
+        self.news.heard = self.news.heard or self.heard
+        self.news.leases[host] = lease
+        self.is_due.set()
 
 
 def make_setup(collector: Collector, run: Run, owner: str, per_worker: int, workers: int) -> Setup:

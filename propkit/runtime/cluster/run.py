@@ -142,12 +142,11 @@ class ClusterRun:
             return
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_END_SECONDS):
-                lost = [asker for asker in self._askers.values() if asker.is_lost]
                 for asker in self._askers.values():
                     if asker.queue is not None:
                         close_queue(asker.queue, 1 + asker.is_lost)
                 if self._up is not None:
-                    close_queue(self._up, 1 + len(lost))
+                    close_queue(self._up, 1 + sum([a.is_lost for a in self._askers.values()]))
                 await self._client.close()
 
     async def collect_item(
@@ -300,10 +299,7 @@ class ClusterRun:
 
     def _say_lease(self, name: str, host: str, lease: Lease) -> None:
         if (asker := self._askers.get(name)) is not None:
-            asker.news.returns.discard(host)
-            asker.news.heard = asker.news.heard or asker.heard
-            asker.news.leases[host] = lease
-            asker.is_due.set()
+            asker.say_lease(host, lease)
 
     def _say_return(self, name: str, host: str) -> None:
         if (asker := self._askers.get(name)) is not None:
