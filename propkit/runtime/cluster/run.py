@@ -114,11 +114,10 @@ class ClusterRun:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the askers, and let go of everything at the scheduler."""
+        """End the askers, or what they ask for yet is asked twice; let go of all at the scheduler."""
         self._is_closing = self._chunks.is_over = True
         self._give_all_back()
         if self._client is not None and self._client.status == "running":
-            # Also where the run is lost: what they go on to ask for would be asked for again.
             for asker in self._askers.values():
                 asker.news.is_over = True
                 asker.is_due.set()
