@@ -150,7 +150,8 @@ class Pace:
         """
         self._in_flight -= 1
         self.requests -= 1
-        self._starts.pop()
+        if self._starts:  # a cut in between has forgotten them all
+            self._starts.pop()
         self._on_wanted = on_wanted
         self._serve()
 

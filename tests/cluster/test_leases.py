@@ -182,6 +182,16 @@ async def test_a_pace_is_lent_to_one_at_a_time():
     assert pace.in_flight == 0
 
 
+async def test_a_pace_that_is_cut_as_it_is_lent_goes_on():
+    """The request that had just got its place is forgotten with all others by then."""
+    pace = Pace(50, 3)
+    async with pace.place(LONG):
+        pace.pause(0.0)
+
+        pace.lend(lambda: None)
+        pace.take_back(0.0)
+
+
 async def test_who_has_requests_under_way_leaves_so_many_fewer_to_the_next():
     pace = Pace(50, 3)
     owner = Owner(pace)
