@@ -22,6 +22,7 @@ from propkit.errors import RequestError
 from propkit.records import RECORD_TYPES
 from propkit.runtime.cluster import address
 from propkit.runtime.cluster.asker import Asker
+from propkit.runtime.cluster.lending import Lender
 from propkit.runtime.cluster.messages import LEASE_SECONDS
 from propkit.sharing.joining import attach
 from propkit.sharing.place import make_order
@@ -217,6 +218,30 @@ def test_a_cancel_stops_all_workers_and_keeps_what_came(
     assert stored == states["done"] > 5
     assert number - before < 40  # what is asked until all have heard; 100 were handed out
     assert len(asked(county)) == number
+
+
+def test_a_lender_that_fails_leaves_the_batch_and_says_why(
+    county: County, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It would stand still for good."""
+
+    def fail(_: Lender) -> None:
+        raise RuntimeError("the lender is broken")
+
+    with quick_kit(county, tmp_path / "a.duckdb") as kit:
+        with monkeypatch.context() as patch:
+            patch.setattr(Lender, "_give_parts", fail)
+            batch = kit.start(county.apns(20), cluster=cluster.address, datasets=ROLL)
+            batch.wait(LAST)
+        head = batch.head
+        report = batch.resume(cluster=cluster.address).wait(LAST)
+
+    assert head.state == "interrupted"
+    assert head.error == (
+        f"the cluster at {cluster.address} is lost: the lender is broken;"
+        " batch.resume() goes on with what waits"
+    )
+    assert (report.state, report.totals) == ("completed", {"done": 20})
 
 
 def askers_at() -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from tests.collecting import QUICK
 from tests.guests.notebook import main
@@ -116,6 +119,27 @@ def started(path: Path, settings: dict[str, Any], count: int = 1) -> Iterator[li
                 one.close()
             except TimeoutError:
                 one.kill()
+
+
+def end_workers(store: Path) -> None:
+    """Kill the workers of a store, and wait until they are gone.
+
+    Told to end one gives back what it has in work, and still asks the county of the next test; one
+    that waits for the store would own it next.
+    """
+    for process in psutil.process_iter(["cmdline"]):
+        if {"worker", str(store)} <= set(process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+            wait_until(partial(is_gone, process.pid))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:

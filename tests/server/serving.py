@@ -9,16 +9,13 @@ import secrets
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import psutil
-
-from propkit.sharing.discovery import read_discovery
-from tests.guests.notebooks import settings_of
+from tests.guests.notebooks import end_workers, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -210,22 +207,7 @@ def jupyter(
                 process.kill()
                 process.wait()
             for store in folder.rglob("*.duckdb"):
-                end_worker(store)
-
-
-def end_worker(store: Path) -> None:
-    """End the worker that the server has started, where one runs, and wait until it is gone.
-
-    Told to end it would give back what it has in work, and still ask the county of the next test.
-    """
-    found = read_discovery(store)
-    if found is None:
-        return
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(found.pid)
-        if "worker" in process.cmdline():
-            process.kill()
-            process.wait(DEADLINE_SECONDS)
+                end_workers(store)
 
 
 def _environment(home: Path, settings: dict[str, Any]) -> dict[str, str]:

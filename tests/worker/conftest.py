@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 import propkit as pk
 from propkit.sharing.discovery import read_discovery
 from propkit.worker.handing import dump_settings
-from tests.guests.notebooks import DEADLINE_SECONDS, settings_of, wait_until
+from tests.guests.notebooks import DEADLINE_SECONDS, end_workers, settings_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,27 +66,11 @@ def owner_pid(path: Path) -> int | None:
     return None if found is None else found.pid
 
 
-@pytest.fixture
-def end_workers(path: Path) -> Iterator[None]:
-    """End the workers that kits have started, whatever the test has come to.
-
-    One that waits for the store owns nothing yet, and would own it once the test has left it.
-    """
+@pytest.fixture(name="end_workers")
+def _end_workers(path: Path) -> Iterator[None]:
+    """End the workers that kits have started, whatever the test has come to."""
     yield
-    for process in psutil.process_iter(["cmdline"]):
-        if {"worker", str(path)} <= set(process.info["cmdline"] or ()):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-            wait_until(lambda: is_gone(process.pid))  # noqa: B023
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for yet has."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    end_workers(path)
 
 
 def wait_for_owner(path: Path, pid: int) -> None:

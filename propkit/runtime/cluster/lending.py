@@ -138,6 +138,10 @@ class Lender:
         for asker in self._loans:
             self._recall(asker)
 
+    async def watch(self) -> None:
+        """Wait until it ends; raise what has ended it."""
+        await self._task
+
     async def close(self) -> None:
         """End; what is still out comes back now: those who have it are gone or stopped."""
         self._task.cancel()

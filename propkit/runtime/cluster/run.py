@@ -121,16 +121,11 @@ class ClusterRun:
             for asker in self._askers.values():
                 asker.news.is_over = True
                 asker.is_due.set()
+            ends: list[Any] = [one.talking for one in self._askers.values() if one.talking]
+            ends += [self._chunks.wait_for(one.future) for one in self._chunks.chunks.values()]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_SECONDS):
-                    await asyncio.gather(
-                        *[one.talking for one in self._askers.values() if one.talking is not None],
-                        *[
-                            self._chunks.wait_for(one.future)
-                            for one in self._chunks.chunks.values()
-                        ],
-                        return_exceptions=True,
-                    )
+                    await asyncio.gather(*ends, return_exceptions=True)
         tasks = [*self._tasks, *[one.talking for one in self._askers.values() if one.talking]]
         for task in tasks:
             task.cancel()
@@ -292,6 +287,7 @@ class ClusterRun:
                 call_back=lambda name: self._say_return(name, host),
                 tell_pause=lambda seconds: self._say_pause(host, seconds),
             )
+            self._start(lender.watch)
             if self._is_stopped:
                 lender.stop()
         return lender
