@@ -185,9 +185,12 @@ def make_end_listeners(settings: NotifySettings) -> list[Listener]:
 def post_notice(notice: Notice, url: str) -> None:
     """POST a notice as JSON: ``text`` for people and chats, and the fields of :class:`Notice`.
 
-    Money is text, so that no cent is lost.
+    Those of leads only where leads were bought. Money is text, so that no cent is lost.
     """
-    body = json.dumps({"text": notice.title, **asdict(notice)}, default=str).encode()
+    told = asdict(notice)
+    if notice.leads is None:
+        told = {name: value for name, value in told.items() if not name.startswith("leads")}
+    body = json.dumps({"text": notice.title, **told}, default=str).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "propkit"}
     request = urllib.request.Request(url, body, headers)  # noqa: S310 -- the settings take http(s) only
     with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310

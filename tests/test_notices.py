@@ -88,9 +88,6 @@ def test_an_end_is_told_by_mail_and_webhook_and_to_her_own_function(
             "failed": 0,
             "seconds": notice.seconds,
             "error": None,
-            "leads": None,
-            "leads_expected": 0,
-            "leads_cost": None,
         },
     )
 
