@@ -37,8 +37,7 @@ def find_cluster(given: object, kind: str) -> Cluster | None:
     ------
     RequestError
         It is no cluster, cannot be reached, has no workers where nothing starts some when they are
-        wanted, or workers without this propkit; or
-        batches of this ``kind`` are not for a cluster.
+        wanted, or workers without this propkit; or batches of this ``kind`` are not for a cluster.
     """
     if given is None:
         return None
@@ -99,9 +98,8 @@ def check_version(worker: str, said: object) -> None:
 def _check_workers(client: Any) -> None:
     # A function of Python's own: a worker without propkit can be asked for it, too.
     said = client.run(pkgutil.resolve_name, "propkit:__version__", on_error="return")
-    if (
-        not said and client.cluster is None
-    ):  # what a cluster object scales by itself may have none yet
+    # Of a cluster object that scales by itself a first batch has some started.
+    if not said and client.cluster is None:
         raise RequestError("the cluster has no workers; start some, or wait for them, first")
     for worker, version in said.items():
         check_version(worker, version)
