@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -117,9 +118,13 @@ def open_page(
 ) -> Iterator[LabPage]:
     """Open a browser on a running JupyterLab; with the block end it and every kernel.
 
+    What was chosen in a page before, such as a theme, is forgotten.
+
     Not for a whole session of tests: while the browser is open, its thread can run no other
     event loop.
     """
+    for chosen in ("settings", "workspaces"):
+        shutil.rmtree(server.folder / ".home" / chosen, ignore_errors=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(**find_browser().launch_options())
         page = browser.new_page(
